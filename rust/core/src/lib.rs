@@ -1,0 +1,21 @@
+//! rowmill's core: a dataset as it lies, opened in milliseconds, in an order that no restart changes.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! loader -> assemble -> manifest -> shard -> source -> error
+//!    |-> order    -> error     (arithmetic only, no I/O)
+//!    `-> prefetch -> error     (threads and slots, no Arrow)
+//! ```
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod assemble;
+pub mod error;
+pub mod loader;
+pub mod manifest;
+pub mod order;
+pub mod prefetch;
+pub mod shard;
+pub mod source;
+
+pub use error::{Error, Result};

@@ -1,0 +1,1 @@
+//! rowmill._rust
