@@ -23,11 +23,16 @@ pub struct Chunk {
 }
 
 /// The rows of a chunk; those left out for damage are missing.
-pub struct ChunkRows(pub RowSet);
+pub struct ChunkRows {
+    /// The rows that are there.
+    pub rows: RowSet,
+    /// Where each stands in the chunk.
+    pub offsets: Vec<u32>,
+}
 
 impl Weigh for ChunkRows {
     fn weight(&self) -> usize {
-        self.0.len() * 64
+        self.rows.len() * 64
     }
 }
 
@@ -69,11 +74,13 @@ impl Lanes {
 }
 
 fn read_chunk(table: &Table, epochs: &Epochs, readers: &mut EpochReaders, chunk: Chunk) -> Result<ChunkRows> {
-    let mut rows = RowSet::default();
-    for element in chunk.start..chunk.start + chunk.len {
-        let place = readers.reader(epochs, chunk.epoch).locate_in_lane(chunk.lane, element);
-        table.push_row(place, &mut rows)?;
+    let (mut rows, mut offsets) = (RowSet::default(), Vec::new());
+    for offset in 0..chunk.len {
+        let place = readers.reader(epochs, chunk.epoch).locate_in_lane(chunk.lane, chunk.start + offset);
+        if table.push_row(place, &mut rows)? {
+            offsets.push(offset as u32);
+        }
     }
     rows.ensure()?;
-    Ok(ChunkRows(rows))
+    Ok(ChunkRows { rows, offsets })
 }
