@@ -1,1 +1,116 @@
-//! (being written)
+//! Where bytes lie: one trait over mapped, read and direct files.
+//!
+//! - [`mode`]: which way of reading, and which one suits a file system
+//! - [`identity`]: size, mtime and inode, so that a file replaced under us is noticed
+//! - [`mapped_file`]: mmap, pages made present before use (the crate's `unsafe`, with `sigbus`)
+//! - `sigbus`: turns a truncation under a map into an error instead of a dead process
+//! - [`read`]: pread into owned, aligned buffers
+//! - [`direct`]: `O_DIRECT` reads that leave the page cache alone
+
+pub mod direct;
+pub mod identity;
+pub mod mapped_file;
+pub mod mode;
+mod positioned;
+pub mod read;
+#[cfg(unix)]
+mod sigbus;
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_buffer::Buffer;
+
+pub use direct::DirectFile;
+pub use identity::FileIdentity;
+pub use mapped_file::MappedFile;
+pub use mode::{IoMode, resolve_auto};
+pub use read::ReadFile;
+
+use crate::error::{Error, Result};
+
+/// One open file that blocks are read from.
+pub trait Source: Send + Sync + Debug {
+    /// The file.
+    fn path(&self) -> &Path;
+
+    /// Its length when it was opened.
+    fn len(&self) -> u64;
+
+    /// Whether it held no byte when it was opened.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether [`Source::buffer`] hands out views of a map instead of memory of its own.
+    fn is_mapped(&self) -> bool {
+        self.as_mapped().is_some()
+    }
+
+    /// The map itself, so that a hot loop can call it without dynamic dispatch.
+    fn as_mapped(&self) -> Option<&MappedFile> {
+        None
+    }
+
+    /// The file's bytes at `offset`: a view of the map, or an owned copy aligned to 64 bytes.
+    fn buffer(&self, offset: u64, len: usize) -> Result<Buffer>;
+
+    /// Makes the pages of this range present; an error, not a SIGBUS, where the file no longer reaches.
+    fn ensure(&self, offset: u64, len: usize) -> Result<()>;
+
+    /// Starts reading this range in the background.
+    fn will_need(&self, offset: u64, len: usize);
+
+    /// Gives this range's pages back to the system.
+    fn drop_behind(&self, offset: u64, len: usize);
+
+    /// An error if the file was truncated or changed since it was opened.
+    fn check_intact(&self) -> Result<()>;
+
+    /// Bytes brought in so far.
+    fn bytes_read(&self) -> u64;
+}
+
+/// Opens a file for reading blocks.
+///
+/// With `expected`, a file whose size, mtime or inode differ from it is refused.
+pub fn open(path: &Path, mode: IoMode, expected: Option<FileIdentity>) -> Result<Arc<dyn Source>> {
+    let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    let identity = FileIdentity::of(&file, path)?;
+    if let Some(expected) = expected {
+        identity.check_same(expected, path)?;
+    }
+    let mode = if mode == IoMode::Auto { resolve_auto(path) } else { mode };
+    Ok(match mode {
+        // A map of zero bytes is an error on some systems, and there is nothing to map.
+        IoMode::Mmap | IoMode::Auto if identity.size > 0 => {
+            Arc::new(MappedFile::try_new(file, path, identity)?)
+        }
+        IoMode::Direct => Arc::new(DirectFile::try_new(file, path, identity)?),
+        IoMode::Mmap | IoMode::Auto | IoMode::Read => Arc::new(ReadFile::new(file, path, identity)),
+    })
+}
+
+/// The error of a range that the file never had.
+fn beyond_the_end(path: &Path, offset: u64, len: usize, file_len: u64) -> Error {
+    Error::corrupt_at(
+        path,
+        offset,
+        format!(
+            "{len} bytes were asked for, but the file ends at byte {file_len}; restore the file and open the dataset again"
+        ),
+    )
+}
+
+/// The error of a file that lost its tail under us.
+fn truncated(path: &Path, was: u64, is: u64) -> Error {
+    Error::corrupt_at(
+        path,
+        is,
+        format!(
+            "truncated while it was read: {was} bytes when it was opened, {is} now; restore the file and open the dataset again"
+        ),
+    )
+}

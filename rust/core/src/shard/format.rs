@@ -1,0 +1,127 @@
+//! Which format a file's first bytes announce.
+
+use std::fmt::{self, Display, Formatter};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// The shard formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Messages one after the other, no footer.
+    ArrowStream,
+    /// Messages between `ARROW1` magics, with a footer.
+    ArrowFile,
+}
+
+impl Display for Format {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::ArrowStream => "Arrow IPC stream",
+            Self::ArrowFile => "Arrow IPC file",
+        })
+    }
+}
+
+/// How many first bytes [`sniff`] wants to see.
+pub const SNIFF_LEN: usize = 8;
+
+/// First bytes of files that end up in a glob by mistake: what they are, and what to do.
+const OTHERS: [(&[u8], &str, &str); 8] = [
+    (
+        b"PAR1",
+        "a Parquet file",
+        "Parquet shards are not read by this version; write it as Arrow with pyarrow.ipc",
+    ),
+    (
+        b"\x1f\x8b",
+        "gzip data",
+        "decompress it first: the buffers inside an Arrow file can be LZ4 or ZSTD, the file itself cannot",
+    ),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "ZSTD data",
+        "decompress it first: the buffers inside an Arrow file can be ZSTD, the file itself cannot",
+    ),
+    (
+        b"\x04\x22\x4d\x18",
+        "LZ4 data",
+        "decompress it first: the buffers inside an Arrow file can be LZ4, the file itself cannot",
+    ),
+    (b"PK\x03\x04", "a zip archive", "unpack it first"),
+    (
+        b"FEA1",
+        "a Feather V1 file",
+        "write it anew with pyarrow.feather.write_feather, which makes Arrow files",
+    ),
+    (b"{", "JSON text", "load it with datasets or pyarrow and write it as Arrow"),
+    (b"version https://git-lfs", "a Git LFS pointer", "fetch the real file with `git lfs pull`"),
+];
+
+/// The format of a file that starts with `first` (up to [`SNIFF_LEN`] bytes) and has `file_len` bytes.
+pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
+    if file_len == 0 {
+        return Err(Error::corrupt(
+            path,
+            "the file is empty (0 bytes), its writer was probably stopped; write it again or leave it out",
+        ));
+    }
+    if first.starts_with(b"ARROW1") {
+        return Ok(Format::ArrowFile);
+    }
+    if starts_a_stream(first, file_len) {
+        return Ok(Format::ArrowStream);
+    }
+    for (magic, what, remedy) in OTHERS {
+        if first.starts_with(&magic[..magic.len().min(SNIFF_LEN)]) {
+            return Err(Error::Unsupported {
+                path: path.to_owned(),
+                message: format!("looks like {what}, not like Arrow; {remedy}"),
+            });
+        }
+    }
+    Err(Error::corrupt_at(
+        path,
+        0,
+        format!("not an Arrow IPC stream or file: it starts with {first:02x?}; leave it out of the dataset"),
+    ))
+}
+
+/// A continuation marker, or a length as written before Arrow 0.15: a multiple of 8 less the 4 of itself.
+fn starts_a_stream(first: &[u8], file_len: u64) -> bool {
+    let Some(word) = first.first_chunk::<4>() else { return false };
+    if *word == [0xff; 4] {
+        return true;
+    }
+    let len = u32::from_le_bytes(*word);
+    len >= 16 && u64::from(len) + 4 <= file_len && len % 4 == 0 && len < 1 << 24 && is_root_offset(first)
+}
+
+/// The flatbuffer that follows begins with the offset of its root table: small, and past itself.
+fn is_root_offset(first: &[u8]) -> bool {
+    first.get(4..8).and_then(|bytes| bytes.first_chunk::<4>()).is_some_and(|bytes| {
+        let root = u32::from_le_bytes(*bytes);
+        (4..1 << 16).contains(&root)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_name_the_format_or_what_it_looks_like() {
+        let path = Path::new("x.arrow");
+        assert_eq!(sniff(path, b"ARROW1\0\0", 100).unwrap(), Format::ArrowFile);
+        assert_eq!(sniff(path, b"\xff\xff\xff\xff\x10\0\0\0", 100).unwrap(), Format::ArrowStream);
+        assert_eq!(sniff(path, b"\x24\0\0\0\x10\0\0\0", 100).unwrap(), Format::ArrowStream);
+        let text = |first: &[u8], len| sniff(path, first, len).unwrap_err().to_string();
+        assert!(text(b"", 0).contains("empty (0 bytes)"));
+        assert!(text(b"PAR1\x15\0\0\0", 100).contains("Parquet"));
+        assert!(text(b"\x1f\x8b\x08\0\0\0\0\0", 100).contains("gzip"));
+        assert!(text(b"PK\x03\x04\0\0\0\0", 100).contains("zip"));
+        assert!(text(b"version ", 130).contains("git lfs pull"));
+        assert!(text(b"hello wo", 100).contains("not an Arrow IPC stream or file"));
+        assert!(text(b"ab", 2).contains("starts with [61, 62]"));
+    }
+}

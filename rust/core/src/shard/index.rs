@@ -1,0 +1,174 @@
+//! What is known of a shard without reading a body.
+
+use std::path::Path;
+
+use arrow_ipc::RecordBatch;
+use arrow_schema::SchemaRef;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::format::{Format, SNIFF_LEN, sniff};
+use super::header_reader::HeaderReader;
+use super::message::num_rows;
+use super::site::Site;
+use super::{ipc_file, ipc_stream};
+use crate::error::Result;
+use crate::source::{ReadFile, Source};
+
+/// Where one record batch lies, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlockMeta {
+    /// Of the message, from the start of the file.
+    pub offset: u64,
+    /// Prefix, flatbuffer and padding; the body starts after them.
+    pub metadata_len: u32,
+    /// Bytes of the body.
+    pub body_len: u64,
+    /// Rows of the batch.
+    pub num_rows: u64,
+    /// How many of the shard's dictionary messages count for this batch: those before it in a
+    /// stream, all of them in a file.
+    pub dictionaries: u32,
+}
+
+impl BlockMeta {
+    /// The first byte after the message.
+    pub fn end(&self) -> u64 {
+        self.offset + u64::from(self.metadata_len) + self.body_len
+    }
+}
+
+/// Where one dictionary message lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DictionaryMeta {
+    /// Of the message, from the start of the file.
+    pub offset: u64,
+    /// Prefix, flatbuffer and padding; the body starts after them.
+    pub metadata_len: u32,
+    /// Bytes of the body.
+    pub body_len: u64,
+    /// The dictionary it belongs to.
+    pub id: i64,
+    /// Whether it adds to the dictionary instead of replacing it.
+    pub is_delta: bool,
+}
+
+/// All that a header walk finds.
+#[derive(Debug, Clone)]
+pub struct ShardIndex {
+    /// The framing.
+    pub format: Format,
+    /// The flatbuffer of the schema: [`super::parse_schema`] reads it again.
+    pub schema_message: Vec<u8>,
+    /// Declared types, with metadata.
+    pub schema: SchemaRef,
+    /// In storage order.
+    pub blocks: Vec<BlockMeta>,
+    /// In the order of the file (stream) or footer (file).
+    pub dictionaries: Vec<DictionaryMeta>,
+    /// Over all headers, for the fingerprint of the dataset.
+    pub header_hash: u64,
+}
+
+impl ShardIndex {
+    /// Rows of all blocks.
+    pub fn num_rows(&self) -> u64 {
+        self.blocks.iter().map(|block| block.num_rows).sum()
+    }
+}
+
+/// Walks a shard's headers with small reads; bodies are never read.
+pub fn index(path: &Path) -> Result<ShardIndex> {
+    let file = ReadFile::open(path)?;
+    let mut reader = HeaderReader::new(&file);
+    let format = sniff(path, reader.bytes(0, SNIFF_LEN)?, file.len())?;
+    match format {
+        Format::ArrowStream => ipc_stream::index(&mut reader),
+        Format::ArrowFile => ipc_file::index(&mut reader),
+    }
+}
+
+/// Collects what a walk finds.
+#[derive(Default)]
+pub(super) struct IndexBuilder {
+    pub blocks: Vec<BlockMeta>,
+    pub dictionaries: Vec<DictionaryMeta>,
+    hash: Xxh3Default,
+}
+
+/// Where a message lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    pub offset: u64,
+    pub metadata_len: u32,
+    pub body_len: u64,
+}
+
+impl Extent {
+    /// The extent, checked against the file.
+    pub fn try_new(
+        offset: u64,
+        metadata_len: u32,
+        body_len: i64,
+        file_len: u64,
+        site: &Site<'_>,
+    ) -> Result<Self> {
+        let end = u64::try_from(body_len)
+            .ok()
+            .and_then(|body_len| offset.checked_add(u64::from(metadata_len))?.checked_add(body_len));
+        match end {
+            Some(end) if end <= file_len => Ok(Self { offset, metadata_len, body_len: body_len as u64 }),
+            _ => Err(site.corrupt(format!(
+                "truncated: the message claims {metadata_len} bytes of header and {body_len} of body, the file ends at byte {file_len}; write or download it again"
+            ))),
+        }
+    }
+
+    pub fn end(self) -> u64 {
+        self.offset + u64::from(self.metadata_len) + self.body_len
+    }
+}
+
+impl IndexBuilder {
+    pub fn hash_header(&mut self, flatbuffer: &[u8]) {
+        self.hash.update(&(flatbuffer.len() as u64).to_le_bytes());
+        self.hash.update(flatbuffer);
+    }
+
+    pub fn push_block(
+        &mut self,
+        extent: Extent,
+        batch: &RecordBatch<'_>,
+        dictionaries: u32,
+        site: &Site<'_>,
+    ) -> Result<()> {
+        self.blocks.push(BlockMeta {
+            offset: extent.offset,
+            metadata_len: extent.metadata_len,
+            body_len: extent.body_len,
+            num_rows: num_rows(batch, site)?,
+            dictionaries,
+        });
+        Ok(())
+    }
+
+    pub fn push_dictionary(&mut self, extent: Extent, id: i64, is_delta: bool) {
+        self.dictionaries.push(DictionaryMeta {
+            offset: extent.offset,
+            metadata_len: extent.metadata_len,
+            body_len: extent.body_len,
+            id,
+            is_delta,
+        });
+    }
+
+    pub fn finish(self, format: Format, schema_message: Vec<u8>, schema: SchemaRef) -> ShardIndex {
+        ShardIndex {
+            format,
+            schema_message,
+            schema,
+            blocks: self.blocks,
+            dictionaries: self.dictionaries,
+            header_hash: self.hash.digest(),
+        }
+    }
+}

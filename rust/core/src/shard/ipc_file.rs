@@ -1,0 +1,138 @@
+//! The file framing: `ARROW1`, messages, a footer that says where they are, `ARROW1`.
+
+use arrow_buffer::Buffer;
+use arrow_ipc::{Block, Footer, root_as_footer_with_opts};
+use arrow_schema::Schema;
+use flatbuffers::VerifierOptions;
+
+use super::format::Format;
+use super::header_reader::HeaderReader;
+use super::index::{Extent, IndexBuilder, ShardIndex};
+use super::message::{Kind, MAX_METADATA, check_version, kind_of, verify};
+use super::schema::schema_of;
+use super::site::Site;
+use crate::error::Result;
+
+const MAGIC: &[u8] = b"ARROW1";
+/// The footer's length, and the magic after it.
+const TAIL_LEN: u64 = 4 + MAGIC.len() as u64;
+/// Magic plus padding at the start.
+const HEAD_LEN: u64 = 8;
+
+pub(super) fn index(reader: &mut HeaderReader<'_>) -> Result<ShardIndex> {
+    let (bytes, offset) = footer_bytes(reader)?;
+    let site = reader.site(offset);
+    let options = VerifierOptions { max_tables: 16_000_000, ..VerifierOptions::default() };
+    let footer = root_as_footer_with_opts(&options, &bytes)
+        .map_err(|error| site.corrupt(format!("the footer is damaged: {error}")))?;
+    check_version(footer.version(), &site)?;
+    let schema = footer.schema().ok_or_else(|| site.corrupt("the footer has no schema"))?;
+    let schema = schema_of(schema, &site)?;
+    let message = schema_message(reader, &schema)?;
+    let mut built = IndexBuilder::default();
+    built.hash_header(&bytes);
+    walk_blocks(reader, &mut built, &footer, offset)?;
+    Ok(built.finish(Format::ArrowFile, message, schema))
+}
+
+/// The schema message after the magic, which must say what the footer says.
+fn schema_message(reader: &mut HeaderReader<'_>, footer: &Schema) -> Result<Vec<u8>> {
+    let site = reader.site(HEAD_LEN);
+    let differs = || site.corrupt("the schema at the start of the file is not the footer's");
+    let (header, _) = reader.header(HEAD_LEN)?.ok_or_else(differs)?;
+    let Kind::Schema(schema) = kind_of(&verify(&header, &site)?, &site)? else { return Err(differs()) };
+    if *schema_of(schema, &site)? != *footer {
+        return Err(differs());
+    }
+    Ok(header.to_vec())
+}
+
+/// The footer, and where it starts.
+fn footer_bytes(reader: &mut HeaderReader<'_>) -> Result<(Buffer, u64)> {
+    let file_len = reader.file_len();
+    let site = reader.site(file_len);
+    let unfinished =
+        || site.corrupt("the file has no footer: its writer was stopped before it closed it; write it again");
+    let Some(tail_start) = file_len.checked_sub(TAIL_LEN).filter(|start| *start >= HEAD_LEN) else {
+        return Err(unfinished());
+    };
+    let tail = reader.bytes(tail_start, TAIL_LEN as usize)?;
+    let Some(len) =
+        tail.first_chunk::<4>().filter(|_| tail.ends_with(MAGIC) && tail.len() as u64 == TAIL_LEN)
+    else {
+        return Err(unfinished());
+    };
+    let len = u32::from_le_bytes(*len);
+    let start =
+        tail_start.checked_sub(u64::from(len)).filter(|start| *start >= HEAD_LEN && len <= MAX_METADATA);
+    let Some(start) = start else {
+        return Err(site.corrupt(format!("a footer of {len} bytes is claimed in a file of {file_len}")));
+    };
+    let bytes = reader.bytes(start, len as usize)?;
+    if bytes.len() < len as usize {
+        return Err(unfinished());
+    }
+    Ok((Buffer::from(bytes), start))
+}
+
+/// Reads the headers that the footer names: it gives places, only they give row counts.
+fn walk_blocks(
+    reader: &mut HeaderReader<'_>,
+    built: &mut IndexBuilder,
+    footer: &Footer<'_>,
+    end: u64,
+) -> Result<()> {
+    for place in footer.dictionaries().into_iter().flatten() {
+        let site = reader.site(place.offset() as u64);
+        let (extent, header) = header_of(reader, place, end, &site)?;
+        let message = verify(&header, &site)?;
+        check_body(&message, extent, &site)?;
+        let Kind::Dictionary { id, is_delta, .. } = kind_of(&message, &site)? else {
+            return Err(site.corrupt("the footer names a dictionary where there is none"));
+        };
+        built.push_dictionary(extent, id, is_delta);
+        built.hash_header(&header);
+    }
+    let dictionaries = built.dictionaries.len() as u32;
+    for place in footer.recordBatches().into_iter().flatten() {
+        let site = reader.site(place.offset() as u64);
+        let (extent, header) = header_of(reader, place, end, &site)?;
+        let message = verify(&header, &site)?;
+        check_body(&message, extent, &site)?;
+        let Kind::Batch(batch) = kind_of(&message, &site)? else {
+            return Err(site.corrupt("the footer names a record batch where there is none"));
+        };
+        built.push_block(extent, &batch, dictionaries, &site)?;
+        built.hash_header(&header);
+    }
+    Ok(())
+}
+
+fn header_of(
+    reader: &mut HeaderReader<'_>,
+    place: &Block,
+    end: u64,
+    site: &Site<'_>,
+) -> Result<(Extent, Buffer)> {
+    let metadata_len = u32::try_from(place.metaDataLength())
+        .map_err(|_| site.corrupt(format!("a header of {} bytes is claimed", place.metaDataLength())))?;
+    if place.offset() < 0 {
+        return Err(site.corrupt(format!("the footer names a message at byte {}", place.offset())));
+    }
+    let extent = Extent::try_new(place.offset() as u64, metadata_len, place.bodyLength(), end, site)?;
+    match reader.header(extent.offset)? {
+        Some((header, len)) if len <= metadata_len => Ok((extent, header)),
+        _ => Err(site.corrupt("the footer and the message disagree about the header's length")),
+    }
+}
+
+fn check_body(message: &arrow_ipc::Message<'_>, extent: Extent, site: &Site<'_>) -> Result<()> {
+    if message.bodyLength() as u64 == extent.body_len {
+        return Ok(());
+    }
+    Err(site.corrupt(format!(
+        "the footer gives the body {} bytes, the message {}",
+        extent.body_len,
+        message.bodyLength()
+    )))
+}

@@ -1,0 +1,124 @@
+//! The schema message, refused where arrow-rs would panic on it or build types it cannot hold.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_buffer::Buffer;
+use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::{Endianness, Field as IpcField};
+use arrow_schema::{DataType, Field, SchemaRef};
+
+use super::message::{Kind, kind_of, verify};
+use super::site::Site;
+use crate::error::Result;
+
+/// Reads the flatbuffer that [`super::ShardIndex::schema_message`] holds.
+pub fn parse_schema(path: &Path, schema_message: &[u8]) -> Result<SchemaRef> {
+    let site = Site::new(path, 0);
+    let aligned = Buffer::from(schema_message);
+    match kind_of(&verify(&aligned, &site)?, &site)? {
+        Kind::Schema(schema) => schema_of(schema, &site),
+        Kind::Dictionary { .. } | Kind::Batch(_) => Err(site.corrupt("not a schema message")),
+    }
+}
+
+/// The schema of a verified flatbuffer.
+pub(super) fn schema_of(schema: arrow_ipc::Schema<'_>, site: &Site<'_>) -> Result<SchemaRef> {
+    if schema.endianness() != Endianness::Little {
+        return Err(site.unsupported(
+            "it was written on a big-endian machine; read and write it again with pyarrow, which swaps the bytes",
+        ));
+    }
+    for field in schema.fields().into_iter().flatten() {
+        check_flatbuffer(field, site)?;
+    }
+    let schema =
+        try_fb_to_schema(schema).map_err(|error| site.corrupt(format!("the schema is damaged: {error}")))?;
+    for field in schema.fields() {
+        check_field(field, site)?;
+    }
+    Ok(Arc::new(schema))
+}
+
+/// What `try_fb_to_schema` would panic on: unions of more children than there are type ids.
+fn check_flatbuffer(field: IpcField<'_>, site: &Site<'_>) -> Result<()> {
+    let num_children = field.children().map_or(0, |children| children.len());
+    if let Some(union) = field.type_as_union() {
+        let is_out_of_range = |id: i32| !(0..128).contains(&id);
+        if num_children > 128 || union.typeIds().is_some_and(|ids| ids.iter().any(is_out_of_range)) {
+            return Err(site.corrupt("a union has more than 128 children, or type ids beyond 127"));
+        }
+    }
+    // The verifier has bounded the depth.
+    field.children().into_iter().flatten().try_for_each(|child| check_flatbuffer(child, site))
+}
+
+/// What arrays cannot be built for.
+fn check_field(field: &Field, site: &Site<'_>) -> Result<()> {
+    check_type(field.data_type(), site).map_err(|problem| match problem {
+        Refusal::Corrupt(problem) => site.corrupt(format!("column {:?}: {problem}", field.name())),
+        Refusal::Unsupported(problem) => site.unsupported(format!("column {:?}: {problem}", field.name())),
+        Refusal::Nested(error) => error,
+    })
+}
+
+enum Refusal {
+    Corrupt(String),
+    Unsupported(String),
+    Nested(crate::error::Error),
+}
+
+fn check_type(data_type: &DataType, site: &Site<'_>) -> std::result::Result<(), Refusal> {
+    let child = |field: &Field| check_field(field, site).map_err(Refusal::Nested);
+    let corrupt = |problem: String| Err(Refusal::Corrupt(problem));
+    match data_type {
+        DataType::FixedSizeBinary(width) if *width < 0 => corrupt(format!("a width of {width} bytes")),
+        DataType::FixedSizeList(_, size) if *size < 0 => corrupt(format!("lists of {size} values")),
+        DataType::Decimal32(precision, scale) => check_decimal(*precision, *scale, 9),
+        DataType::Decimal64(precision, scale) => check_decimal(*precision, *scale, 18),
+        DataType::Decimal128(precision, scale) => check_decimal(*precision, *scale, 38),
+        DataType::Decimal256(precision, scale) => check_decimal(*precision, *scale, 76),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _) => child(field),
+        DataType::Struct(fields) => fields.iter().try_for_each(|field| child(field)),
+        DataType::Union(fields, _) => fields.iter().try_for_each(|(_, field)| child(field)),
+        DataType::Dictionary(_, values) => check_type(values, site),
+        DataType::Map(entries, _) => check_map(entries).and_then(|()| child(entries)),
+        DataType::RunEndEncoded(ends, values) => check_run_ends(ends).and_then(|()| child(values)),
+        _ => Ok(()),
+    }
+}
+
+fn check_decimal(precision: u8, scale: i8, max: u8) -> std::result::Result<(), Refusal> {
+    let is_fine = (1..=max).contains(&precision) && scale.unsigned_abs() <= max;
+    if is_fine {
+        Ok(())
+    } else {
+        Err(Refusal::Corrupt(format!("a decimal of precision {precision} and scale {scale}")))
+    }
+}
+
+fn check_map(entries: &Field) -> std::result::Result<(), Refusal> {
+    match entries.data_type() {
+        DataType::Struct(fields) if fields.len() == 2 => {
+            if entries.is_nullable() || fields[0].is_nullable() {
+                return Err(Refusal::Unsupported(
+                    "a map whose keys or entries may be null, which the format forbids; write it anew"
+                        .to_owned(),
+                ));
+            }
+            Ok(())
+        }
+        other => Err(Refusal::Corrupt(format!("a map of {other} instead of keys and values"))),
+    }
+}
+
+fn check_run_ends(ends: &Field) -> std::result::Result<(), Refusal> {
+    match ends.data_type() {
+        DataType::Int16 | DataType::Int32 | DataType::Int64 if !ends.is_nullable() => Ok(()),
+        other => Err(Refusal::Corrupt(format!("run ends of type {other}, or that may be null"))),
+    }
+}
