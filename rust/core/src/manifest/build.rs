@@ -9,11 +9,12 @@ use arrow_schema::SchemaRef;
 
 use super::codec::{self, Index};
 use super::contents::{Manifest, OpenReport, path_from_bytes};
-use super::identity::{self, Identity};
+use super::identity;
 use super::parallel;
 use super::record::{Record, WalkedShard, schema_key};
 use super::store::{self, Loaded, Store, StoreLock};
-use super::walk::Walk;
+use super::walk::{Shards, Walk};
+use crate::source::FileIdentity;
 use crate::{Error, Result};
 
 /// What to do with a shard that cannot be read.
@@ -54,6 +55,20 @@ impl Default for ManifestOptions {
 }
 
 impl Manifest {
+    /// Opens files in the order given: what a stored index knows is taken from it, the rest is walked and stored.
+    ///
+    /// ```no_run
+    /// use rowmill_core::manifest::{Manifest, ManifestOptions, resolve};
+    ///
+    /// let shards = resolve(&["data/*.arrow"])?;
+    /// let manifest = Manifest::open(&shards.files, &ManifestOptions::default())?;
+    /// println!("{} rows in {} shards", manifest.num_rows(), manifest.num_shards());
+    /// # Ok::<(), rowmill_core::Error>(())
+    /// ```
+    pub fn open(files: &[PathBuf], options: &ManifestOptions) -> Result<Self> {
+        Self::open_with(files, options, &Shards)
+    }
+
     /// Opens files whose formats `walk` knows, in the order given.
     pub fn open_with(files: &[PathBuf], options: &ManifestOptions, walk: &dyn Walk) -> Result<Self> {
         let mut opening = Opening::new(files, options, walk)?;
@@ -72,7 +87,7 @@ impl Manifest {
 /// A file that is there.
 struct Present {
     path: PathBuf,
-    identity: Identity,
+    identity: FileIdentity,
 }
 
 /// Decoded schemas by key; `None` for what does not decode to its own key.

@@ -14,8 +14,8 @@ use bytemuck::{NoUninit, Pod};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::columns::{Blocks, Dictionaries};
-use super::identity::Identity;
 use super::record::Record;
+use crate::source::FileIdentity;
 
 const MAGIC: [u8; 8] = *b"RWMLIDX\n";
 /// Another number means another layout: older and newer files are rebuilt, not converted.
@@ -91,7 +91,7 @@ fn intern<'a>(records: &[Record<'a>]) -> (Vec<Record<'a>>, Vec<u32>) {
 struct Writer(Vec<u8>);
 
 impl Writer {
-    fn column<T: NoUninit>(&mut self, records: &[Record<'_>], field: impl Fn(&Record<'_>) -> T) {
+    fn column<T: NoUninit>(&mut self, records: &[Record<'_>], field: impl FnMut(&Record<'_>) -> T) {
         let values: Vec<T> = records.iter().map(field).collect();
         self.section(&values);
     }
@@ -220,7 +220,7 @@ impl<'a> Index<'a> {
         let message = self.message_of[shard] as usize;
         Record {
             path: self.path(shard),
-            identity: Identity {
+            identity: FileIdentity {
                 size: self.size[shard],
                 mtime_ns: self.mtime_ns[shard],
                 inode: self.inode[shard],
@@ -316,7 +316,7 @@ pub(crate) mod tests {
     fn record(path: &'static [u8]) -> Record<'static> {
         Record {
             path,
-            identity: Identity { size: 1000, mtime_ns: -5, inode: 7 },
+            identity: FileIdentity { size: 1000, mtime_ns: -5, inode: 7 },
             walked_ns: 9,
             format: 2,
             digest: 1 << 100 | 3,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::walk::{BlockMeta, DictionaryMeta};
+use crate::shard::{BlockMeta, DictionaryMeta};
 
 /// Borrowed block columns, all of one length.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,20 +1,21 @@
 //! The manifest itself: what is known of a dataset without reading a row.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_schema::SchemaRef;
 
 use super::codec::{self, Index};
 use super::columns::{BlockColumns, DictionaryColumns};
 use super::fingerprint;
-use super::identity::Identity;
 use super::record::Record;
 use super::schema;
-use super::walk::{BlockMeta, DictionaryMeta, Walk};
+use super::walk::{Walk, format_of};
+use crate::shard::{BlockMeta, DictionaryMeta, Format, ShardIndex, parse_schema};
+use crate::source::FileIdentity;
 use crate::{Error, Result};
 
 /// Shards, blocks, row counts, schema and fingerprint of a dataset; a clone is a pointer.
@@ -25,9 +26,7 @@ pub struct Manifest(Arc<Contents>);
 struct Contents {
     shards: Vec<Shard>,
     /// Each different schema message once.
-    messages: Vec<Vec<u8>>,
-    /// One decoded schema for all messages that differ in metadata only.
-    schemas: Vec<SchemaRef>,
+    messages: Vec<Message>,
     shard_first_block: Vec<u32>,
     shard_first_dictionary: Vec<usize>,
     blocks: BlockColumns,
@@ -40,15 +39,21 @@ struct Contents {
 }
 
 #[derive(Debug)]
+struct Message {
+    bytes: Vec<u8>,
+    /// Decoded when first asked for; unlike the merged schema it carries the file's own dictionary ids.
+    schema: OnceLock<SchemaRef>,
+}
+
+#[derive(Debug)]
 struct Shard {
     path: PathBuf,
-    identity: Identity,
+    identity: FileIdentity,
     walked_ns: i64,
     format: u32,
     digest: u128,
     header_hash: u64,
     message: u32,
-    schema: u32,
     schema_key: u128,
     extra: Box<[u8]>,
 }
@@ -74,8 +79,8 @@ pub struct ShardView<'a> {
     /// Absolute path.
     pub path: &'a Path,
     /// Size, modification time and inode when it was opened.
-    pub identity: Identity,
-    /// The format's number, as [`Walk`] gave it.
+    pub identity: FileIdentity,
+    /// The format's number, as [`Walk`] gave it; [`ShardView::known_format`] names those of [`crate::shard`].
     pub format: u32,
     /// Its blocks, as indices of the whole dataset.
     pub blocks: Range<usize>,
@@ -83,12 +88,17 @@ pub struct ShardView<'a> {
     pub dictionaries: Vec<DictionaryMeta>,
     /// The schema as it stands in the file.
     pub schema_message: &'a [u8],
-    /// The same decoded: its structure is the shard's own, its metadata may be a sister shard's.
-    pub schema: &'a SchemaRef,
     /// The walk's hash over all headers.
     pub header_hash: u64,
     /// What only its format needs.
     pub extra: &'a [u8],
+}
+
+impl ShardView<'_> {
+    /// The format, where it is one of [`crate::shard`].
+    pub fn known_format(&self) -> Option<Format> {
+        format_of(self.format)
+    }
 }
 
 impl Manifest {
@@ -151,11 +161,39 @@ impl Manifest {
             format: shard.format,
             blocks: self.block_range(index),
             dictionaries: (0..dictionaries.len()).map(|at| dictionaries.get(at)).collect(),
-            schema_message: &self.0.messages[shard.message as usize],
-            schema: &self.0.schemas[shard.schema as usize],
+            schema_message: &self.0.messages[shard.message as usize].bytes,
             header_hash: shard.header_hash,
             extra: &shard.extra,
         }
+    }
+
+    /// A shard's own schema, with the metadata and dictionary ids of its file; panics past `num_shards`.
+    pub fn shard_schema(&self, index: usize) -> Result<SchemaRef> {
+        let shard = &self.0.shards[index];
+        let message = &self.0.messages[shard.message as usize];
+        if let Some(schema) = message.schema.get() {
+            return Ok(Arc::clone(schema));
+        }
+        let schema = parse_schema(&shard.path, &message.bytes)?;
+        Ok(Arc::clone(message.schema.get_or_init(|| schema)))
+    }
+
+    /// What a walk over this shard found, put together again for its reader; panics past `num_shards`.
+    pub fn shard_index(&self, index: usize) -> Result<ShardIndex> {
+        let shard = self.shard(index);
+        let format = shard.known_format().ok_or_else(|| Error::Unsupported {
+            path: shard.path.to_owned(),
+            message: format!("format {} is not one that this version reads", shard.format),
+        })?;
+        let blocks = self.0.blocks.view().slice(shard.blocks.clone());
+        Ok(ShardIndex {
+            format,
+            schema_message: shard.schema_message.to_vec(),
+            schema: self.shard_schema(index)?,
+            blocks: (0..blocks.len()).map(|at| blocks.get(at)).collect(),
+            dictionaries: shard.dictionaries,
+            header_hash: shard.header_hash,
+        })
     }
 
     /// A shard's path, without what else [`Manifest::shard`] gathers.
@@ -232,7 +270,7 @@ impl Manifest {
             format: shard.format,
             digest: shard.digest,
             header_hash: shard.header_hash,
-            schema_message: &self.0.messages[shard.message as usize],
+            schema_message: &self.0.messages[shard.message as usize].bytes,
             schema_key: shard.schema_key,
             blocks: self.0.blocks.view().slice(self.block_range(index)),
             dictionaries: self.0.dictionaries.view().slice(self.dictionary_range(index)),
@@ -258,9 +296,9 @@ struct Parts<'a> {
     contents: Contents,
     message_numbers: HashMap<&'a [u8], u32>,
     last_message: Option<(&'a [u8], u32)>,
-    schema_numbers: HashMap<u128, u32>,
-    /// The first shard of each schema, for error texts.
-    schema_shards: Vec<usize>,
+    schema_keys: HashSet<u128>,
+    /// One schema for all messages that differ in metadata only, and its first shard.
+    schemas: Vec<(SchemaRef, usize)>,
 }
 
 impl<'a> Parts<'a> {
@@ -269,7 +307,6 @@ impl<'a> Parts<'a> {
         let contents = Contents {
             shards: Vec::with_capacity(shards.len()),
             messages: Vec::new(),
-            schemas: Vec::new(),
             shard_first_block: Vec::with_capacity(shards.len()),
             shard_first_dictionary: Vec::with_capacity(shards.len()),
             blocks: BlockColumns::with_capacity(num_blocks),
@@ -284,8 +321,8 @@ impl<'a> Parts<'a> {
             contents,
             message_numbers: HashMap::new(),
             last_message: None,
-            schema_numbers: HashMap::new(),
-            schema_shards: Vec::new(),
+            schema_keys: HashSet::new(),
+            schemas: Vec::new(),
         }
     }
 
@@ -295,7 +332,9 @@ impl<'a> Parts<'a> {
         record: &Record<'a>,
         schema_of: &impl Fn(&Path, &Record<'_>) -> Result<SchemaRef>,
     ) -> Result<()> {
-        let schema = self.schema_number(&path, record, schema_of)?;
+        if self.schema_keys.insert(record.schema_key) {
+            self.schemas.push((schema_of(&path, record)?, self.contents.shards.len()));
+        }
         let message = self.message_number(record.schema_message);
         let contents = &mut self.contents;
         let rows = record.blocks.rows.iter().try_fold(contents.num_rows, |sum, &rows| sum.checked_add(rows));
@@ -314,27 +353,10 @@ impl<'a> Parts<'a> {
             digest: record.digest,
             header_hash: record.header_hash,
             message,
-            schema,
             schema_key: record.schema_key,
             extra: record.extra.into(),
         });
         Ok(())
-    }
-
-    fn schema_number(
-        &mut self,
-        path: &Path,
-        record: &Record<'a>,
-        schema_of: &impl Fn(&Path, &Record<'_>) -> Result<SchemaRef>,
-    ) -> Result<u32> {
-        if let Some(&number) = self.schema_numbers.get(&record.schema_key) {
-            return Ok(number);
-        }
-        let number = self.contents.schemas.len() as u32;
-        self.contents.schemas.push(schema_of(path, record)?);
-        self.schema_numbers.insert(record.schema_key, number);
-        self.schema_shards.push(self.contents.shards.len());
-        Ok(number)
     }
 
     fn message_number(&mut self, message: &'a [u8]) -> u32 {
@@ -346,7 +368,7 @@ impl<'a> Parts<'a> {
         }
         let messages = &mut self.contents.messages;
         let number = *self.message_numbers.entry(message).or_insert_with(|| {
-            messages.push(message.to_vec());
+            messages.push(Message { bytes: message.to_vec(), schema: OnceLock::new() });
             messages.len() as u32 - 1
         });
         self.last_message = Some((message, number));
@@ -355,7 +377,7 @@ impl<'a> Parts<'a> {
 
     fn finish(self, report: OpenReport) -> Result<Manifest> {
         let mut contents = self.contents;
-        let Some((first, others)) = contents.schemas.split_first() else {
+        let Some(((first, _), others)) = self.schemas.split_first() else {
             return Err(Error::InvalidArgument("no shards to open; name at least one file".to_owned()));
         };
         if u32::try_from(contents.blocks.view().len()).is_err() {
@@ -363,8 +385,9 @@ impl<'a> Parts<'a> {
         }
         let first_path = &contents.shards[0].path;
         let mut merged = Cow::Borrowed(first.as_ref());
-        for (other, &shard) in others.iter().zip(&self.schema_shards[1..]) {
-            merged = Cow::Owned(schema::merge((first_path, &merged), (&contents.shards[shard].path, other))?);
+        for (other, shard) in others {
+            merged =
+                Cow::Owned(schema::merge((first_path, &merged), (&contents.shards[*shard].path, other))?);
         }
         contents.schema = match merged {
             Cow::Borrowed(_) => Arc::clone(first),

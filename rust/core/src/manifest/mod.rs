@@ -23,6 +23,5 @@ mod walk;
 
 pub use build::{ManifestOptions, OnError};
 pub use contents::{Manifest, OpenReport, ShardView};
-pub use identity::Identity;
 pub use listing::{Listing, resolve};
-pub use walk::{BlockMeta, DictionaryMeta, Walk, Walked};
+pub use walk::{Shards, Walk, Walked};

@@ -7,9 +7,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::columns::{BlockColumns, Blocks, Dictionaries, DictionaryColumns};
 use super::fingerprint;
-use super::identity::Identity;
+use super::identity::is_racy;
 use super::schema::canonical;
 use super::walk::Walked;
+use crate::source::FileIdentity;
 use crate::{Error, Result};
 
 /// What is stored and handed on of one shard.
@@ -17,7 +18,7 @@ use crate::{Error, Result};
 pub(crate) struct Record<'a> {
     /// The absolute path as the system spells it.
     pub(crate) path: &'a [u8],
-    pub(crate) identity: Identity,
+    pub(crate) identity: FileIdentity,
     /// When the walk began.
     pub(crate) walked_ns: i64,
     pub(crate) format: u32,
@@ -34,8 +35,8 @@ pub(crate) struct Record<'a> {
 
 impl Record<'_> {
     /// Whether the file, as it is now, is what was walked; `since_ns` is when the caller's own open began.
-    pub(crate) fn is_current(&self, identity: Identity, since_ns: i64) -> bool {
-        self.identity == identity && (self.walked_ns >= since_ns || !identity.is_racy(self.walked_ns))
+    pub(crate) fn is_current(&self, identity: FileIdentity, since_ns: i64) -> bool {
+        self.identity == identity && (self.walked_ns >= since_ns || !is_racy(identity, self.walked_ns))
     }
 
     /// Checks what no reader may rely on unchecked: places inside the file, references inside the record.
@@ -72,7 +73,7 @@ impl Record<'_> {
 #[derive(Debug)]
 pub(crate) struct WalkedShard {
     path: PathBuf,
-    identity: Identity,
+    identity: FileIdentity,
     walked_ns: i64,
     walked: Walked,
     blocks: BlockColumns,
@@ -85,7 +86,7 @@ impl WalkedShard {
     /// Arranges what a walk found in columns, and hashes it; a walk that contradicts the file is refused.
     pub(crate) fn try_new(
         path: &Path,
-        identity: Identity,
+        identity: FileIdentity,
         walked_ns: i64,
         mut walked: Walked,
     ) -> Result<Self> {

@@ -4,25 +4,8 @@ use std::path::Path;
 
 use arrow_schema::SchemaRef;
 
-use crate::Result;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockMeta {
-    pub offset: u64,
-    pub metadata_len: u32,
-    pub body_len: u64,
-    pub num_rows: u64,
-    pub dictionaries: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DictionaryMeta {
-    pub offset: u64,
-    pub metadata_len: u32,
-    pub body_len: u64,
-    pub id: i64,
-    pub is_delta: bool,
-}
+use crate::shard::{self, BlockMeta, DictionaryMeta, Format, ShardIndex};
+use crate::{Error, Result};
 
 /// Everything that one walk over a file's headers found out.
 #[derive(Clone, Debug)]
@@ -50,4 +33,39 @@ pub trait Walk: Sync {
 
     /// Decodes a schema message that an earlier walk returned for a file of this format.
     fn decode_schema(&self, path: &Path, format: u32, message: &[u8]) -> Result<SchemaRef>;
+}
+
+/// The formats of [`crate::shard`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shards;
+
+impl Walk for Shards {
+    fn walk(&self, path: &Path) -> Result<Walked> {
+        let ShardIndex { format, schema_message, schema, blocks, dictionaries, header_hash } =
+            shard::index(path)?;
+        let format = number_of(format);
+        Ok(Walked { format, schema_message, schema, blocks, dictionaries, header_hash, extra: Vec::new() })
+    }
+
+    fn decode_schema(&self, path: &Path, format: u32, message: &[u8]) -> Result<SchemaRef> {
+        if format_of(format).is_none() {
+            return Err(Error::Unsupported {
+                path: path.to_owned(),
+                message: format!("its index names format {format}, which this version does not know"),
+            });
+        }
+        shard::parse_schema(path, message)
+    }
+}
+
+/// Stands in stored indexes and fingerprints: a number once given keeps its meaning.
+fn number_of(format: Format) -> u32 {
+    match format {
+        Format::ArrowStream => 1,
+        Format::ArrowFile => 2,
+    }
+}
+
+pub(crate) fn format_of(number: u32) -> Option<Format> {
+    [Format::ArrowStream, Format::ArrowFile].into_iter().find(|&format| number_of(format) == number)
 }
