@@ -12,11 +12,13 @@ use ipc_cases::{Case, Options, cases, read_all, save, tokens, write};
 use rowmill_core::shard::{Format, ShardReader, index, parse_schema};
 use rowmill_core::source::{IoMode, open};
 
-fn expected(bytes: &[u8], format: Format) -> Vec<RecordBatch> {
+fn expected(bytes: &[u8], format: Format, what: &str) -> Vec<RecordBatch> {
     let bytes = Cursor::new(bytes.to_vec());
     match format {
-        Format::ArrowStream => StreamReader::try_new(bytes, None).unwrap().map(Result::unwrap).collect(),
-        Format::ArrowFile => FileReader::try_new(bytes, None).unwrap().map(Result::unwrap).collect(),
+        Format::ArrowStream => {
+            StreamReader::try_new(bytes, None).unwrap().collect::<Result<_, _>>().expect(what)
+        }
+        Format::ArrowFile => FileReader::try_new(bytes, None).unwrap().collect::<Result<_, _>>().expect(what),
     }
 }
 
@@ -35,9 +37,13 @@ fn every_type_reads_as_arrow_reads_it() {
     let folder = tempfile::tempdir().unwrap();
     for case in cases() {
         for (name, options) in Options::all() {
+            // Run-end encoding is younger than metadata V4; arrow-ipc cannot read back what it writes there.
+            if options.legacy && case.name == "run_end_encoded" {
+                continue;
+            }
             let bytes = write(&case, &options);
             let path = save(folder.path(), "x.arrow", &bytes);
-            let expected = expected(&bytes, options.format);
+            let expected = expected(&bytes, options.format, &format!("{} as {name}", case.name));
             for mode in [IoMode::Mmap, IoMode::Read, IoMode::Direct] {
                 let what = format!("{} as {name} in {mode}", case.name);
                 let found = read_all(&path, mode).unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -1,1 +1,27 @@
-//! (being written)
+//! What is known of a dataset without reading its rows.
+//!
+//! - `listing`: what the user named -> files in order (`natural` order, HF folders by `json`)
+//! - `build`: files -> [`Manifest`]: stored records where they hold, walks (`walk`, `parallel`) for the rest
+//! - `contents`: the [`Manifest`] and its views
+//! - `identity`, `schema`, `fingerprint`: when a file, a column, a dataset is still the same
+//! - `record`, `columns`: one shard, all blocks; `codec`: these as bytes; `store`: the bytes as a locked, mapped file
+
+mod build;
+mod codec;
+mod columns;
+mod contents;
+mod fingerprint;
+mod identity;
+mod json;
+mod listing;
+mod natural;
+mod parallel;
+mod record;
+mod schema;
+mod store;
+mod walk;
+
+pub use build::{ManifestOptions, OnError};
+pub use contents::{Manifest, OpenReport, ShardView};
+pub use listing::{Listing, resolve};
+pub use walk::{Shards, Walk, Walked};

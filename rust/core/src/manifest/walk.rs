@@ -1,0 +1,71 @@
+//! The door through which a shard's format tells the manifest what a file holds.
+
+use std::path::Path;
+
+use arrow_schema::SchemaRef;
+
+use crate::shard::{self, BlockMeta, DictionaryMeta, Format, ShardIndex};
+use crate::{Error, Result};
+
+/// Everything that one walk over a file's headers found out.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    /// The format's number, as [`Walk`] gives and takes it.
+    pub format: u32,
+    /// The schema as it stands in the file.
+    pub schema_message: Vec<u8>,
+    /// The same, decoded.
+    pub schema: SchemaRef,
+    /// Blocks in storage order.
+    pub blocks: Vec<BlockMeta>,
+    /// Dictionary messages in storage order.
+    pub dictionaries: Vec<DictionaryMeta>,
+    /// A hash over all headers: it changes when the file is another one of the same shape.
+    pub header_hash: u64,
+    /// What only this format needs to read its blocks again.
+    pub extra: Vec<u8>,
+}
+
+/// How files are walked; tests count calls through it, formats come in through it.
+pub trait Walk: Sync {
+    /// Reads the headers of a file, not its rows.
+    fn walk(&self, path: &Path) -> Result<Walked>;
+
+    /// Decodes a schema message that an earlier walk returned for a file of this format.
+    fn decode_schema(&self, path: &Path, format: u32, message: &[u8]) -> Result<SchemaRef>;
+}
+
+/// The formats of [`crate::shard`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shards;
+
+impl Walk for Shards {
+    fn walk(&self, path: &Path) -> Result<Walked> {
+        let ShardIndex { format, schema_message, schema, blocks, dictionaries, header_hash } =
+            shard::index(path)?;
+        let format = number_of(format);
+        Ok(Walked { format, schema_message, schema, blocks, dictionaries, header_hash, extra: Vec::new() })
+    }
+
+    fn decode_schema(&self, path: &Path, format: u32, message: &[u8]) -> Result<SchemaRef> {
+        if format_of(format).is_none() {
+            return Err(Error::Unsupported {
+                path: path.to_owned(),
+                message: format!("its index names format {format}, which this version does not know"),
+            });
+        }
+        shard::parse_schema(path, message)
+    }
+}
+
+/// Stands in stored indexes and fingerprints: a number once given keeps its meaning.
+fn number_of(format: Format) -> u32 {
+    match format {
+        Format::ArrowStream => 1,
+        Format::ArrowFile => 2,
+    }
+}
+
+pub(crate) fn format_of(number: u32) -> Option<Format> {
+    [Format::ArrowStream, Format::ArrowFile].into_iter().find(|&format| number_of(format) == number)
+}
