@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::{ConvertError, RowConverter};
-use crate::arrow_export::import_record_batch;
+use crate::arrow_export::{PyRecordBatch, import_record_batch, import_schema, pyarrow_schema};
 use crate::dlpack::{self, DType, OwnedBytes};
 
 /// All rows of a record batch; with `storage`, its strings are first turned into bytes.
@@ -128,8 +128,21 @@ pub fn live_buffers() -> usize {
     LIVE_BUFFERS.load(Ordering::Relaxed)
 }
 
+/// The batch, taken in and handed out again over the C interface.
+#[pyfunction]
+pub fn roundtrip(batch: &Bound<'_, PyAny>) -> PyResult<PyRecordBatch> {
+    Ok(PyRecordBatch::new(import_record_batch(batch)?))
+}
+
+/// The schema, taken in and handed out again as a `pyarrow.Schema`.
+#[pyfunction]
+pub fn roundtrip_schema<'py>(schema: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pyarrow_schema(schema.py(), import_schema(schema)?.into())
+}
+
 /// A counted buffer of zeros as `kind`: "capsule", "tensor" or "ndarray".
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "a list from Python can only be taken owned")]
 pub fn export_zeros<'py>(
     py: Python<'py>,
     kind: &str,
