@@ -274,7 +274,11 @@ def test_an_unknown_time_zone_fails_at_its_first_value_and_not_before() -> None:
 
 WITHOUT_PANDAS = """
 import sys
-sys.modules["pandas"] = None
+class NoPandas:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NoPandas())
 import pyarrow as pa
 from rowmill import _rust
 for kind in (pa.timestamp("ns"), pa.timestamp("ns", "Europe/Berlin"), pa.duration("ns"), pa.time64("ns")):
