@@ -12,7 +12,9 @@ def sample() -> pa.RecordBatch:
     numbers = pa.field("numbers", pa.list_(pa.int32()), metadata={"unit": "tokens"})
     schema = pa.schema([numbers, pa.field("id", ids.type), pa.field("text", pa.string(), nullable=False)])
     schema = schema.with_metadata({"huggingface": '{"info": {}}', "other": "é"})
-    return pa.record_batch([pa.array([[1, 2], None], pa.list_(pa.int32())), ids, pa.array(["a", "é"])], schema=schema)
+    return pa.record_batch(
+        [pa.array([[1, 2], None], pa.list_(pa.int32())), ids, pa.array(["a", "é"])], schema=schema
+    )
 
 
 def test_pyarrow_gets_the_same_batch_in_place() -> None:
@@ -38,7 +40,13 @@ def test_polars_takes_it() -> None:
     batch = sample().drop_columns(["id"])
     frame = pl.DataFrame(_rust.roundtrip(batch))
     assert frame.to_dicts() == batch.to_pylist()
-    assert pl.from_arrow(_rust.roundtrip(batch)).equals(frame)
+    assert pl.from_arrow(_rust.roundtrip(batch)).struct.unnest().equals(frame)
+
+
+def test_it_is_a_stream_of_one_batch_too() -> None:
+    reader = pa.RecordBatchReader.from_stream(_rust.roundtrip(sample()))
+    assert reader.schema.equals(sample().schema, check_metadata=True)
+    assert [batch.to_pylist() for batch in reader] == [sample().to_pylist()]
 
 
 def test_a_batch_that_nobody_takes_is_released() -> None:
@@ -65,3 +73,8 @@ def test_a_batch_describes_itself() -> None:
     assert batch.schema.names == ["numbers", "id", "text"]
     assert pa.schema(batch.schema).equals(sample().schema, check_metadata=True)
     assert pa.schema(batch).equals(sample().schema, check_metadata=True)
+
+
+def test_a_schema_crosses_with_its_metadata() -> None:
+    schema = sample().schema
+    assert _rust.roundtrip_schema(schema).equals(schema, check_metadata=True)

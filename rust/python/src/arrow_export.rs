@@ -5,7 +5,8 @@
 use std::ffi::CStr;
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type};
-use arrow_array::{Array, RecordBatch, RecordBatchOptions, StructArray};
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+use arrow_array::{Array, RecordBatch, RecordBatchIterator, RecordBatchOptions, StructArray};
 use arrow_schema::{ArrowError, DataType, Schema, SchemaRef};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -14,6 +15,7 @@ use pyo3::types::{PyCapsule, PyTuple};
 
 const SCHEMA: &CStr = c"arrow_schema";
 const ARRAY: &CStr = c"arrow_array";
+const STREAM: &CStr = c"arrow_array_stream";
 
 /// Rows as Arrow holds them; `pyarrow.record_batch(x)` and `polars.DataFrame(x)` read them in place.
 #[pyclass(frozen, module = "rowmill", name = "RecordBatch")]
@@ -39,6 +41,18 @@ impl PyRecordBatch {
         let data = StructArray::from(self.0.clone()).into_data();
         let array = PyCapsule::new_with_value(py, FFI_ArrowArray::new(&data), ARRAY)?;
         Ok((schema_capsule(py, self.0.schema_ref())?, array))
+    }
+
+    /// The batch as a stream of one, the form that `DuckDB` asks for.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        drop(requested_schema);
+        let reader = RecordBatchIterator::new([Ok(self.0.clone())], self.0.schema());
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(reader)), STREAM)
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {

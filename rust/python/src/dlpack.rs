@@ -1,6 +1,6 @@
-//! Owned batch buffers as torch tensors and NumPy arrays, without a copy.
+//! Owned batch buffers as torch tensors and `NumPy` arrays, without a copy.
 //!
-//! A tensor takes the buffer in a DLPack capsule, an array takes it through the buffer protocol.
+//! A tensor takes the buffer in a `DLPack` capsule, an array takes it through the buffer protocol.
 //! Both drop it when they die, on whatever thread that happens, and so hand it back to its pool.
 
 use std::ffi::{CStr, c_int, c_void};
@@ -60,7 +60,7 @@ pub enum DType {
 }
 
 impl DType {
-    /// The type of this name, which is the same in torch and NumPy.
+    /// The type of this name, which is the same in torch and `NumPy`.
     pub fn from_name(name: &str) -> Option<Self> {
         const ALL: [DType; 13] = [
             DType::Bool,
@@ -80,7 +80,7 @@ impl DType {
         ALL.into_iter().find(|dtype| dtype.name() == name)
     }
 
-    /// The name that torch and NumPy give it.
+    /// The name that torch and `NumPy` give it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bool => "bool",
@@ -230,7 +230,7 @@ unsafe extern "C" fn drop_untaken(capsule: *mut ffi::PyObject) {
     }
 }
 
-/// The buffer as a DLPack capsule: CPU, C-contiguous, writable.
+/// The buffer as a `DLPack` capsule: CPU, C-contiguous, writable.
 pub fn capsule<'py>(
     py: Python<'py>,
     buffer: Box<dyn OwnedBytes>,
@@ -260,7 +260,7 @@ pub fn tensor<'py>(
     torch_from_dlpack.call1((capsule(py, buffer, dtype, shape)?,))
 }
 
-/// The buffer as a writable NumPy array; `numpy_ndarray` is `numpy.ndarray`.
+/// The buffer as a writable `NumPy` array; `numpy_ndarray` is `numpy.ndarray`.
 pub fn ndarray<'py>(
     py: Python<'py>,
     numpy_ndarray: &Bound<'py, PyAny>,
@@ -312,6 +312,7 @@ impl Buffer {
         format!("Buffer({} bytes)", self.len)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let this = slf.get();
         // SAFETY: the interpreter passes a view to fill; the bytes live as long as `slf`, to

@@ -60,7 +60,8 @@ fn fixed(array: &dyn Array, row: usize) -> Result<(&dyn Array, usize, usize)> {
     let array = downcast::<FixedSizeListArray>(array)?;
     // Not `value_offset`: it counts in i32, which a block of long lists overflows.
     let size = array.value_length() as usize;
-    Ok((&**array.values(), row * size, (row + 1) * size))
+    let start = row.saturating_mul(size);
+    Ok((&**array.values(), start, start.saturating_add(size)))
 }
 
 fn map(py: Python<'_>, entries: &Field) -> PyResult<Converter> {

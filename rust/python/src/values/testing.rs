@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_array::{Array, ArrayRef, make_array};
 use arrow_data::ArrayData;
-use arrow_schema::{DataType, Field, FieldRef, UnionFields};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rowmill_core::shard::storage::storage_type;
 
 use super::{ConvertError, RowConverter};
-use crate::arrow_export::import_record_batch;
+use crate::arrow_export::{PyRecordBatch, import_record_batch, import_schema, pyarrow_schema};
 use crate::dlpack::{self, DType, OwnedBytes};
 
 /// All rows of a record batch; with `storage`, its strings are first turned into bytes.
@@ -48,33 +48,6 @@ fn storage_data(data: &ArrayData) -> ArrayData {
     let builder = builder.data_type(storage_type(data.data_type())).child_data(children);
     // SAFETY: the layouts of a string type and its binary twin are the same.
     unsafe { builder.build_unchecked() }
-}
-
-fn storage_type(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Utf8 => DataType::Binary,
-        DataType::LargeUtf8 => DataType::LargeBinary,
-        DataType::Utf8View => DataType::BinaryView,
-        DataType::List(item) => DataType::List(storage_field(item)),
-        DataType::LargeList(item) => DataType::LargeList(storage_field(item)),
-        DataType::ListView(item) => DataType::ListView(storage_field(item)),
-        DataType::LargeListView(item) => DataType::LargeListView(storage_field(item)),
-        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(storage_field(item), *size),
-        DataType::Map(entries, sorted) => DataType::Map(storage_field(entries), *sorted),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(storage_field).collect()),
-        DataType::Dictionary(key, value) => DataType::Dictionary(key.clone(), Box::new(storage_type(value))),
-        DataType::RunEndEncoded(ends, values) => DataType::RunEndEncoded(ends.clone(), storage_field(values)),
-        DataType::Union(fields, mode) => {
-            let fields = fields.iter().map(|(code, field)| (code, storage_field(field)));
-            DataType::Union(fields.collect::<UnionFields>(), *mode)
-        }
-        other => other.clone(),
-    }
-}
-
-fn storage_field(field: &FieldRef) -> FieldRef {
-    let field: &Field = field;
-    field.clone().with_data_type(storage_type(field.data_type())).into()
 }
 
 static LIVE_BUFFERS: AtomicUsize = AtomicUsize::new(0);
@@ -128,8 +101,21 @@ pub fn live_buffers() -> usize {
     LIVE_BUFFERS.load(Ordering::Relaxed)
 }
 
+/// The batch, taken in and handed out again over the C interface.
+#[pyfunction]
+pub fn roundtrip(batch: &Bound<'_, PyAny>) -> PyResult<PyRecordBatch> {
+    Ok(PyRecordBatch::new(import_record_batch(batch)?))
+}
+
+/// The schema, taken in and handed out again as a `pyarrow.Schema`.
+#[pyfunction]
+pub fn roundtrip_schema<'py>(schema: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pyarrow_schema(schema.py(), import_schema(schema)?.into())
+}
+
 /// A counted buffer of zeros as `kind`: "capsule", "tensor" or "ndarray".
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "a list from Python can only be taken owned")]
 pub fn export_zeros<'py>(
     py: Python<'py>,
     kind: &str,
