@@ -74,10 +74,8 @@ def open(
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
-    resolved, is_list = as_paths(paths)
     options = OpenOptions(
-        paths=resolved,
-        is_list=is_list,
+        paths=as_paths(paths),
         format=format,
         index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
         num_threads=num_threads,

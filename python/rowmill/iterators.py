@@ -55,7 +55,7 @@ class PositionIterator(_rust.Stream):
             prefetch_batches=options.prefetch_batches,
             prefetch_bytes=options.prefetch_bytes,
             wrap=consumer_type(output),
-            pin=_torch.pin_function() if options.pin_memory else None,
+            pin=_torch.pin_functions() if options.pin_memory else None,
         )
         self._plan, self._progress, self._worker = plan, progress, find_worker()
         cursor, epoch = progress.begin(self._worker)

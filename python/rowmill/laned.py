@@ -121,7 +121,7 @@ class LanedIterator(Iterator[Any]):
             num_threads=options.num_threads,
             prefetch_bytes=options.prefetch_bytes,
             wrap=consumer_type(name if plan.batch_size is not None else plan.full_format.row_name),
-            pin=_torch.pin_function() if options.pin_memory else None,
+            pin=_torch.pin_functions() if options.pin_memory else None,
         )
         cursor, epoch = progress.begin(self._worker)
         self._begin(cursor, epoch)

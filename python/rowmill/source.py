@@ -24,23 +24,16 @@ class OpenOptions:
     """How a dataset is opened; the arguments of :func:`rowmill.open`."""
 
     paths: tuple[str, ...]
-    is_list: bool
     format: str | None = None
     index_dir: str | None = None
     num_threads: int | None = None
     on_error: str = "raise"
 
 
-def as_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, ...], bool]:
-    """Absolute paths and whether they were given as a list."""
-    if isinstance(paths, str | os.PathLike):
-        return (_absolute(paths),), False
-    return tuple(_absolute(path) for path in paths), True
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
-    # Absolute, so that a worker started in another folder opens the same files.
-    return os.path.join(Path.cwd(), os.path.expanduser(os.fspath(path)))
+def as_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Absolute paths: a worker that is started in another folder opens the same files."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return tuple(os.path.join(Path.cwd(), os.path.expanduser(os.fspath(path))) for path in given)
 
 
 class OpenedSource:
@@ -61,7 +54,6 @@ class OpenedSource:
         options = self.options
         opened = _rust.Source.open(
             list(options.paths),
-            is_list=options.is_list,
             format=options.format,
             index_dir=options.index_dir,
             force_reindex=force_reindex,

@@ -34,8 +34,8 @@ def tensor_import() -> Any:
     return from_dlpack
 
 
-def pin_function() -> Any:
-    """A function that page-locks memory at (address, bytes) for CUDA, or None, with a warning, where there is none."""
+def pin_functions() -> Any:
+    """Functions that page-lock memory for CUDA, (address, bytes), and release it, (address); None without CUDA."""
     reason = None
     if not has_torch():
         reason = "torch is not installed"
@@ -47,7 +47,7 @@ def pin_function() -> Any:
     if reason is not None:
         warnings.warn(f"pin_memory=True has no effect: {reason}; batches stay in pageable memory", stacklevel=2)
         return None
-    return _register_with_cuda
+    return _register_with_cuda, _unregister_with_cuda
 
 
 def _register_with_cuda(address: int, num_bytes: int) -> None:
@@ -57,6 +57,12 @@ def _register_with_cuda(address: int, num_bytes: int) -> None:
     code = torch.cuda.cudart().cudaHostRegister(address, num_bytes, 0)
     if int(code) != 0:
         raise RuntimeError(f"CUDA could not pin {num_bytes} bytes of the loader's memory (error {int(code)})")
+
+
+def _unregister_with_cuda(address: int) -> None:
+    import torch
+
+    torch.cuda.cudart().cudaHostUnregister(address)
 
 
 def tensor_from(values: Any, dtype: str | None) -> Any:

@@ -46,7 +46,7 @@ impl PyLanes {
         num_threads: Option<usize>,
         prefetch_bytes: Option<usize>,
         wrap: Option<Py<PyAny>>,
-        pin: Option<Py<PyAny>>,
+        pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let num_lanes = order.0.settings().num_lanes as usize;
         Ok(Self {

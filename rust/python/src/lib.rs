@@ -4,6 +4,7 @@
 //! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
+//! - [`pinning`]: page-locked memory for CUDA
 //! - [`interpreter`]: the one way out of the interpreter; [`error`]: the one table of errors
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -14,6 +15,7 @@ pub mod interpreter;
 pub mod lanes;
 pub mod make;
 pub mod order;
+pub mod pinning;
 pub mod source;
 pub mod stream;
 pub mod table;
@@ -37,5 +39,5 @@ mod _rust {
     #[pymodule_export]
     use crate::table::PyTable;
     #[pymodule_export]
-    use crate::values::testing::{export_zeros, live_buffers, rows_from_arrow};
+    use crate::values::testing::{export_zeros, live_buffers, roundtrip, roundtrip_schema, rows_from_arrow};
 }

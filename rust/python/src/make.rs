@@ -13,8 +13,12 @@ use rowmill_core::loader::{Output, Step, Table};
 use crate::arrow_export::PyRecordBatch;
 use crate::dlpack::{DType, OwnedBytes, ndarray, tensor};
 use crate::error::{raise, raise_conversion};
+use crate::pinning::Pinning;
 use crate::table::{PyTable, dict, dicts};
 use crate::values::RowConverter;
+
+/// Idle batch buffers kept for reuse.
+const POOL_BYTES: usize = 64 << 20;
 
 /// The type of what is handed out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,8 +42,7 @@ pub struct Maker {
     pool: Pool,
     /// torch's from_dlpack, pyarrow's record_batch, or numpy's ndarray.
     wrap: Option<Py<PyAny>>,
-    /// Called once with the address and length of each buffer of the pool.
-    pin: Option<Py<PyAny>>,
+    pinning: Option<Pinning>,
 }
 
 impl Maker {
@@ -51,7 +54,7 @@ impl Maker {
         dtypes: Vec<(String, String)>,
         fills: Vec<(String, f64)>,
         wrap: Option<Py<PyAny>>,
-        pin: Option<Py<PyAny>>,
+        pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let kind = kind_of(output);
         let request = request(kind, dtypes, fills).map_err(|error| raise(py, error))?;
@@ -72,9 +75,9 @@ impl Maker {
             keys: schema.fields().iter().map(|field| PyString::intern(py, field.name()).unbind()).collect(),
             plans: plans.into(),
             names: schema.fields().iter().map(|field| field.name().clone()).collect(),
-            pool: Pool::default(),
+            pool: Pool::new(POOL_BYTES),
             wrap,
-            pin,
+            pinning: pin.map(Pinning::new),
         })
     }
 
@@ -186,12 +189,8 @@ impl Maker {
         dtype: Dtype,
         shape: &[usize],
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(pin) = &self.pin
-            && buffer.capacity() > 0
-            && !buffer.is_pinned()
-        {
-            pin.call1(py, (buffer.as_mut_slice().as_mut_ptr().addr(), buffer.capacity()))?;
-            buffer.set_pinned();
+        if let Some(pinning) = &self.pinning {
+            pinning.pin(py, &mut buffer)?;
         }
         let dtype = DType::from_name(dtype.name()).unwrap_or(DType::U8);
         let Some(wrap) = &self.wrap else {

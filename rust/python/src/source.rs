@@ -43,12 +43,11 @@ pub struct PySource {
 impl PySource {
     /// Opens files, folders and globs; walks what the stored index does not know.
     #[staticmethod]
-    #[pyo3(signature = (paths, *, is_list, format, index_dir, force_reindex, num_threads, on_error))]
+    #[pyo3(signature = (paths, *, format, index_dir, force_reindex, num_threads, on_error))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of rowmill.open, one each")]
     fn open(
         py: Python<'_>,
         paths: Vec<PathBuf>,
-        is_list: bool,
         format: Option<String>,
         index_dir: Option<PathBuf>,
         force_reindex: bool,
@@ -63,7 +62,7 @@ impl PySource {
             num_threads,
             on_error: if skips { manifest::OnError::Skip } else { manifest::OnError::Raise },
         };
-        let (manifest, layout) = detached(py, || open(&paths, is_list, format.as_deref(), &options))?;
+        let (manifest, layout) = detached(py, || open(&paths, format.as_deref(), &options))?;
         let on_error = if skips { OnError::Skip } else { OnError::Raise };
         Ok(Self { manifest, layout: Arc::new(layout), on_error, tables: Mutex::default() })
     }
@@ -212,15 +211,14 @@ impl PySource {
 
 fn open(
     paths: &[PathBuf],
-    is_list: bool,
     format: Option<&str>,
     options: &ManifestOptions,
 ) -> rowmill_core::Result<(Manifest, Layout)> {
     if let Some(other) = format.filter(|name| *name != "arrow") {
         return Err(Error::InvalidArgument(format!("format {other:?} is not read by this version; it reads \"arrow\"")));
     }
-    let files = manifest::list_files(paths, is_list)?;
-    let manifest = Manifest::open(&files, options)?;
+    let listing = manifest::resolve(paths)?;
+    let manifest = Manifest::open(&listing.files, options)?;
     let layout = Layout::try_new(
         manifest.block_rows().to_vec(),
         manifest.block_bytes().to_vec(),

@@ -111,7 +111,7 @@ impl PyStream {
         prefetch_batches: Option<u64>,
         prefetch_bytes: Option<usize>,
         wrap: Option<Py<PyAny>>,
-        pin: Option<Py<PyAny>>,
+        pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         Ok(Self {
             table: Arc::clone(&table.table),

@@ -110,7 +110,7 @@ fn one_tensor(
     pool: &Pool,
 ) -> Result<Column> {
     let row_bytes = row_shape.num_elements() * plan.target.size();
-    let mut buffer = pool.get(row_bytes * leaves.len());
+    let mut buffer = pool.try_get(row_bytes * leaves.len())?;
     if row_bytes > 0 {
         let places = buffer.as_mut_slice().chunks_exact_mut(row_bytes);
         for (leaf, place) in leaves.iter().zip(places) {
@@ -126,7 +126,7 @@ fn ragged(leaves: &[Option<Leaf<'_>>], plan: &NumericPlan, name: &str, pool: &Po
     for leaf in leaves {
         // A null list among lists of different lengths has no length to fill: it is an empty one.
         let shape = leaf.as_ref().map_or_else(|| vec![0], |leaf| leaf.shape.dims().to_vec());
-        let mut buffer = pool.get(shape.iter().product::<usize>() * plan.target.size());
+        let mut buffer = pool.try_get(shape.iter().product::<usize>() * plan.target.size())?;
         if leaf.is_some() {
             write_row(leaf.as_ref(), plan, name, buffer.as_mut_slice())?;
         }

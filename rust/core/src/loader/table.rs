@@ -173,7 +173,7 @@ impl Table {
     pub fn will_need(&self, block: usize) -> Result<()> {
         let (shard, meta) = self.manifest.block(block);
         let source = self.reader(shard)?.source();
-        source.will_need(meta.offset, usize::from_block(meta.metadata_len, meta.body_len));
+        source.will_need(meta.offset, (meta.end() - meta.offset) as usize);
         Ok(())
     }
 
@@ -181,7 +181,7 @@ impl Table {
     pub fn drop_behind(&self, block: usize) {
         let (shard, meta) = self.manifest.block(block);
         if let Some(reader) = self.shards[shard].get() {
-            reader.source().drop_behind(meta.offset, usize::from_block(meta.metadata_len, meta.body_len));
+            reader.source().drop_behind(meta.offset, (meta.end() - meta.offset) as usize);
         }
     }
 
@@ -195,19 +195,13 @@ impl Table {
 
     fn open_shard(&self, index: usize) -> Result<ShardReader> {
         let shard = self.manifest.shard(index);
-        let mode = if self.io == IoMode::Auto { source::resolve_auto(&shard.path) } else { self.io };
-        let source = source::open(&shard.path, mode, Some(shard.identity))?;
-        ShardReader::try_new(source, shard.format, shard.schema(), shard.dictionaries(), Some(self.projection.indices.clone()))
-    }
-}
-
-/// Length of a whole message.
-trait FromBlock {
-    fn from_block(metadata_len: u32, body_len: u64) -> usize;
-}
-
-impl FromBlock for usize {
-    fn from_block(metadata_len: u32, body_len: u64) -> usize {
-        metadata_len as usize + body_len as usize
+        let format = shard.known_format().ok_or_else(|| Error::Unsupported {
+            path: shard.path.to_owned(),
+            message: format!("its index names format {}, which this version does not know", shard.format),
+        })?;
+        let schema = self.manifest.shard_schema(index)?;
+        let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };
+        let source = source::open(shard.path, mode, Some(shard.identity))?;
+        ShardReader::try_new(source, format, &schema, shard.dictionaries, Some(self.projection.indices.clone()))
     }
 }
