@@ -50,9 +50,9 @@ impl Layout {
         check_lengths(&block_rows, &block_bytes)?;
         check_shards(&shard_first_block, block_rows.len())?;
         let mut blocks = Vec::with_capacity(block_rows.len());
-        for (index, (&rows, &bytes)) in block_rows.iter().zip(&block_bytes).enumerate() {
+        for (index, (rows, bytes)) in block_rows.into_iter().zip(block_bytes).enumerate() {
             let rows = u32::try_from(rows).map_err(|_| {
-                invalid(format!("block {index} has {rows} rows; a block holds fewer than 2^32"))
+                invalid(&format!("block {index} has {rows} rows; a block holds fewer than 2^32"))
             })?;
             blocks.push(BlockSize { bytes, rows });
         }
@@ -214,31 +214,31 @@ impl Guide {
 fn check_lengths(block_rows: &[u64], block_bytes: &[u64]) -> Result<()> {
     if block_rows.len() != block_bytes.len() {
         let (rows, bytes) = (block_rows.len(), block_bytes.len());
-        return Err(invalid(format!("{rows} blocks have rows but {bytes} have bytes")));
+        return Err(invalid(&format!("{rows} blocks have rows but {bytes} have bytes")));
     }
     if u32::try_from(block_rows.len()).is_err() {
-        return Err(invalid(format!("{} blocks are more than 2^32 - 1", block_rows.len())));
+        return Err(invalid(&format!("{} blocks are more than 2^32 - 1", block_rows.len())));
     }
     let total = block_rows.iter().try_fold(0_u64, |sum, &rows| sum.checked_add(rows));
     if total.is_none_or(|total| total >= 1 << 63) {
-        return Err(invalid("the blocks hold 2^63 rows or more".to_owned()));
+        return Err(invalid("the blocks hold 2^63 rows or more"));
     }
     Ok(())
 }
 
 fn check_shards(shard_first_block: &[u32], num_blocks: usize) -> Result<()> {
     if num_blocks > 0 && shard_first_block.first() != Some(&0) {
-        return Err(invalid("the first shard must begin at block 0".to_owned()));
+        return Err(invalid("the first shard must begin at block 0"));
     }
     if !shard_first_block.is_sorted()
         || shard_first_block.last().is_some_and(|&last| last as usize > num_blocks)
     {
-        return Err(invalid(format!("shards must begin in ascending order within {num_blocks} blocks")));
+        return Err(invalid(&format!("shards must begin in ascending order within {num_blocks} blocks")));
     }
     Ok(())
 }
 
-fn invalid(message: String) -> Error {
+fn invalid(message: &str) -> Error {
     Error::InvalidArgument(format!("layout: {message}"))
 }
 
