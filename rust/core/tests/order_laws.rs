@@ -16,7 +16,9 @@ fn layouts() -> impl Strategy<Value = Layout> {
         |(blocks, mut shards)| {
             let (rows, bytes): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
             shards.push(0);
-            shards.iter_mut().for_each(|first| *first = (*first).min(rows.len() as u32));
+            for first in &mut shards {
+                *first = (*first).min(rows.len() as u32);
+            }
             shards.sort_unstable();
             Layout::try_new(rows, bytes, shards).expect("a sound layout")
         },

@@ -129,7 +129,7 @@ proptest! {
         let after = Partition {
             num_shards: ranks_after, num_workers: workers_after, batch_size: Some(batch_after), start: position, ..job.clone()
         };
-        let fits = position % (ranks_after * batch_after) == 0 || position == job.num_positions;
+        let fits = position.is_multiple_of(ranks_after * batch_after) || position == job.num_positions;
         let after = after.validated();
         prop_assert_eq!(after.is_ok(), fits);
         if let Ok(after) = after {

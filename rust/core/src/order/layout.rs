@@ -37,11 +37,13 @@ pub struct Layout {
     guide: Guide,
 }
 
-/// Side by side, because an epoch reads both at random places.
+/// Eight bytes, because an epoch reads all of them at random places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct BlockSize {
-    bytes: u64,
-    rows: u32,
+pub(super) struct BlockSize {
+    /// Of the whole block, even where it is clipped: it is still read whole. The largest number stands
+    /// for all that are larger.
+    pub(super) bytes: u32,
+    pub(super) rows: u32,
 }
 
 impl Layout {
@@ -54,7 +56,7 @@ impl Layout {
             let rows = u32::try_from(rows).map_err(|_| {
                 invalid(&format!("block {index} has {rows} rows; a block holds fewer than 2^32"))
             })?;
-            blocks.push(BlockSize { bytes, rows });
+            blocks.push(BlockSize { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), rows });
         }
         Ok(Self::assemble(blocks, 0, shard_first_block, 0, 0))
     }
@@ -138,16 +140,16 @@ impl Layout {
         self.shard_first_block.partition_point(|&first| first <= block).saturating_sub(1) as u32
     }
 
+    /// Rows and bytes of the `index`-th block here.
+    #[inline]
+    pub(super) fn size_at(&self, index: u32) -> BlockSize {
+        self.blocks[index as usize]
+    }
+
     /// The rows of the `index`-th block here.
     #[inline]
     pub(super) fn rows_at(&self, index: u32) -> u32 {
         self.blocks[index as usize].rows
-    }
-
-    /// The bytes of the `index`-th block here: a clipped block is still read whole.
-    #[inline]
-    pub(super) fn bytes_at(&self, index: u32) -> u64 {
-        self.blocks[index as usize].bytes
     }
 
     /// The place of a row of the `index`-th block here.

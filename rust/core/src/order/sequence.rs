@@ -6,6 +6,9 @@ use super::key::{Key, Level};
 use super::layout::Layout;
 use super::settings::{Mode, OrderSettings};
 
+/// Sizes fetched at once: a loop that does nothing else waits for many cache misses together.
+const GATHERED: usize = 1_024;
+
 /// Part of a window: a block of the dataset, and its rows that belong there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowBlock {
@@ -55,18 +58,27 @@ impl BlockSequence {
 
     /// Fills windows up to a budget; a block larger than that stands alone.
     fn group(layout: &Layout, blocks: Vec<u32>, budget: u64) -> Self {
-        let (mut first_slot, mut start) = (Vec::new(), Vec::new());
-        let (mut sequence, mut bytes) = (0, 0_u64);
-        for (slot, &block) in blocks.iter().enumerate() {
-            bytes = bytes.saturating_add(layout.bytes_at(block));
-            if slot == 0 || budget == 0 || bytes > budget {
-                first_slot.push(slot as u32);
-                start.push(sequence);
-                bytes = layout.bytes_at(block);
+        // Below the largest size there is, so that a block whose size is not known stands alone.
+        let budget = budget.min(u64::from(u32::MAX) - 1);
+        let mut first_slot = Vec::with_capacity(blocks.len() + 1);
+        let mut start = Vec::with_capacity(blocks.len() + 1);
+        let (mut slot, mut sequence, mut bytes) = (0, 0, 0);
+        let mut sizes = Vec::with_capacity(GATHERED);
+        for some in blocks.chunks(GATHERED) {
+            sizes.clear();
+            sizes.extend(some.iter().map(|&block| layout.size_at(block)));
+            for size in &sizes {
+                bytes += u64::from(size.bytes);
+                if slot == 0 || budget == 0 || bytes > budget {
+                    first_slot.push(slot);
+                    start.push(sequence);
+                    bytes = u64::from(size.bytes);
+                }
+                sequence += u64::from(size.rows);
+                slot += 1;
             }
-            sequence += u64::from(layout.rows_at(block));
         }
-        first_slot.push(blocks.len() as u32);
+        first_slot.push(slot);
         start.push(sequence);
         Self { blocks, first_slot, start }
     }
@@ -92,13 +104,15 @@ fn filled_blocks(layout: &Layout) -> Vec<u32> {
 }
 
 fn shuffled_shards(layout: &Layout, key: Key) -> Vec<u32> {
-    let mut shards: Vec<Vec<u32>> = layout
-        .shard_blocks()
-        .map(|blocks| blocks.filter(|&block| layout.rows_at(block) > 0).collect())
-        .filter(|blocks: &Vec<u32>| !blocks.is_empty())
-        .collect();
+    let is_filled = |&block: &u32| layout.rows_at(block) > 0;
+    let mut shards: Vec<Range<u32>> =
+        layout.shard_blocks().filter(|blocks| blocks.clone().any(|block| is_filled(&block))).collect();
     key.stream().shuffle(&mut shards);
-    shards.concat()
+    let mut blocks = Vec::with_capacity(layout.num_blocks());
+    for shard in shards {
+        blocks.extend(shard.filter(is_filled));
+    }
+    blocks
 }
 
 #[cfg(test)]
@@ -117,7 +131,7 @@ mod tests {
         assert_eq!(windows(&[4, 4, 4, 4], 11), [2, 2]);
         assert_eq!(windows(&[9, 1, 9, 1, 1], 8), [1, 1, 1, 2]);
         assert_eq!(windows(&[1, 9, 1], 0), [1, 1, 1]);
-        assert_eq!(windows(&[u64::MAX, u64::MAX], u64::MAX), [2]);
+        assert_eq!(windows(&[u64::MAX, 1, 1, 1 << 33], u64::MAX), [1, 2, 1]);
         assert_eq!(windows(&[0, 0, 0], 1), [3]);
         assert_eq!(windows(&[], 8), [0_usize; 0]);
     }
