@@ -197,7 +197,13 @@ impl Table {
         let shard = self.manifest.shard(index);
         let mode = if self.io == IoMode::Auto { source::resolve_auto(&shard.path) } else { self.io };
         let source = source::open(&shard.path, mode, Some(shard.identity))?;
-        ShardReader::try_new(source, shard.format, shard.schema(), shard.dictionaries(), Some(self.projection.indices.clone()))
+        ShardReader::try_new(
+            source,
+            shard.format,
+            shard.schema(),
+            shard.dictionaries(),
+            Some(self.projection.indices.clone()),
+        )
     }
 }
 
