@@ -65,9 +65,10 @@ fn ours(
         .and_then(|module| module.getattr(class))
         .and_then(|class| Ok(class.cast_into::<PyType>()?));
     match made {
-        Ok(class) => {
-            PyErr::from_type(class, (text.to_owned(), path.map(|path| path.display().to_string()), block, offset))
-        }
+        Ok(class) => PyErr::from_type(
+            class,
+            (text.to_owned(), path.map(|path| path.display().to_string()), block, offset),
+        ),
         Err(error) => error,
     }
 }

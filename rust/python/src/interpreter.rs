@@ -11,14 +11,20 @@ use crate::error::raise;
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Runs `work` without the GIL.
-pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> rowmill_core::Result<T> + Send) -> PyResult<T> {
+pub fn detached<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> rowmill_core::Result<T> + Send,
+) -> PyResult<T> {
     py.detach(work).map_err(|error| raise(py, error))
 }
 
 /// Polls until there is something, without the GIL while waiting; `None` at the end.
 ///
 /// The first poll keeps the GIL and waits for nothing: what is ready costs no hand-over.
-pub fn wait<T: Send>(py: Python<'_>, poll: &mut (impl FnMut(Duration) -> Polled<T> + Send)) -> PyResult<Option<T>> {
+pub fn wait<T: Send>(
+    py: Python<'_>,
+    poll: &mut (impl FnMut(Duration) -> Polled<T> + Send),
+) -> PyResult<Option<T>> {
     let mut polled = poll(Duration::ZERO);
     loop {
         match polled {

@@ -102,7 +102,9 @@ impl Maker {
     /// Makes one item; also its number of rows and of bytes.
     pub fn make(&self, py: Python<'_>, step: Step) -> PyResult<(Py<PyAny>, usize, usize)> {
         match step {
-            Step::Row(rows, index) => Ok((dict(py, &self.converter, &rows, index)?.into_any().unbind(), 1, 0)),
+            Step::Row(rows, index) => {
+                Ok((dict(py, &self.converter, &rows, index)?.into_any().unbind(), 1, 0))
+            }
             Step::Batch(batch) => {
                 let (num_rows, num_bytes) = (batch.num_rows, batch.num_bytes());
                 Ok((self.columns(py, batch)?.into_any().unbind(), num_rows, num_bytes))
@@ -124,7 +126,8 @@ impl Maker {
 
     /// These rows of these columns as an Arrow record batch.
     pub fn arrow(&self, py: Python<'_>, rows: &RowSet, columns: &[usize]) -> PyResult<PyRecordBatch> {
-        crate::interpreter::detached(py, || record_batch(rows, self.table.schema(), columns)).map(PyRecordBatch::new)
+        crate::interpreter::detached(py, || record_batch(rows, self.table.schema(), columns))
+            .map(PyRecordBatch::new)
     }
 
     /// Indices of the columns with these names.

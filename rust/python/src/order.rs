@@ -23,7 +23,8 @@ impl PyOrder {
         window_bytes: u64,
         reshuffle_each_epoch: bool,
     ) -> rowmill_core::Result<Self> {
-        let settings = OrderSettings { mode: mode.parse()?, seed, num_lanes, window_bytes, reshuffle_each_epoch };
+        let settings =
+            OrderSettings { mode: mode.parse()?, seed, num_lanes, window_bytes, reshuffle_each_epoch };
         settings.validate()?;
         Ok(Self(Arc::new(Epochs::new(layout, settings))))
     }
@@ -41,7 +42,9 @@ impl PyOrder {
     fn row_ids(&self, py: Python<'_>, epoch: u64, start: u64, stop: u64) -> PyResult<Vec<u64>> {
         detached(py, || {
             let mut reader = self.0.order(epoch).reader();
-            Ok((start..stop.min(self.0.layout().num_rows())).map(|position| reader.row_id(position)).collect())
+            Ok((start..stop.min(self.0.layout().num_rows()))
+                .map(|position| reader.row_id(position))
+                .collect())
         })
     }
 

@@ -113,7 +113,8 @@ impl PySource {
     #[getter]
     fn warnings(&self) -> Vec<String> {
         let report = self.manifest.report();
-        let skipped = report.skipped.iter().map(|(path, text)| format!("{} is left out: {text}", path.display()));
+        let skipped =
+            report.skipped.iter().map(|(path, text)| format!("{} is left out: {text}", path.display()));
         report.warnings.iter().cloned().chain(skipped).collect()
     }
 
@@ -153,8 +154,11 @@ impl PySource {
         row_stop: u64,
     ) -> PyResult<PyOrder> {
         let is_whole = (row_start, row_stop) == (0, self.manifest.num_rows());
-        let layout =
-            if is_whole { Arc::clone(&self.layout) } else { Arc::new(self.layout.clipped(row_start..row_stop)) };
+        let layout = if is_whole {
+            Arc::clone(&self.layout)
+        } else {
+            Arc::new(self.layout.clipped(row_start..row_stop))
+        };
         PyOrder::try_new(layout, mode, seed, num_lanes, window_bytes, reshuffle_each_epoch)
             .map_err(|error| raise(py, error))
     }
@@ -188,7 +192,8 @@ impl PySource {
         let generation = fork_generation();
         let mut tables = self.tables.lock();
         // What a parent's threads may hold locks in is leaked in a child, never touched.
-        let (ours, inherited) = std::mem::take(&mut *tables).into_iter().partition(|kept| kept.generation == generation);
+        let (ours, inherited) =
+            std::mem::take(&mut *tables).into_iter().partition(|kept| kept.generation == generation);
         *tables = ours;
         std::mem::forget::<Vec<Kept>>(inherited);
         if let Some(kept) = tables.iter().find(|kept| kept.projection == projection && kept.io == io) {
@@ -215,7 +220,9 @@ fn open(
     options: &ManifestOptions,
 ) -> rowmill_core::Result<(Manifest, Layout)> {
     if let Some(other) = format.filter(|name| *name != "arrow") {
-        return Err(Error::InvalidArgument(format!("format {other:?} is not read by this version; it reads \"arrow\"")));
+        return Err(Error::InvalidArgument(format!(
+            "format {other:?} is not read by this version; it reads \"arrow\""
+        )));
     }
     let listing = manifest::resolve(paths)?;
     let manifest = Manifest::open(&listing.files, options)?;

@@ -149,7 +149,15 @@ impl PyStream {
         holes: Vec<[u64; 4]>,
     ) -> PyResult<()> {
         let partition = partition(
-            num_positions, num_shards, index, num_workers, worker, batch_size, remainder, start, &holes,
+            num_positions,
+            num_shards,
+            index,
+            num_workers,
+            worker,
+            batch_size,
+            remainder,
+            start,
+            &holes,
         )
         .map_err(|error| raise(py, error))?;
         let counter = Py::new(py, PyCounter { skipped_before: skipped, ..PyCounter::default() })?;

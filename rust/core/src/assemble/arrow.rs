@@ -15,23 +15,33 @@ pub fn record_batch(rows: &RowSet, schema: &SchemaRef, columns: &[usize]) -> Res
     let fields: Vec<_> = columns.iter().map(|column| Arc::clone(&schema.fields()[*column])).collect();
     let mut arrays = Vec::with_capacity(columns.len());
     for (column, field) in columns.iter().zip(&fields) {
-        let gathered = gather(rows, *column, field.data_type()).map_err(|error| unsound(rows, field.name(), &error))?;
+        let gathered =
+            gather(rows, *column, field.data_type()).map_err(|error| unsound(rows, field.name(), &error))?;
         arrays.push(
-            logical_array(&gathered, field.data_type()).map_err(|error| unsound(rows, field.name(), &error))?,
+            logical_array(&gathered, field.data_type())
+                .map_err(|error| unsound(rows, field.name(), &error))?,
         );
     }
     let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    RecordBatch::try_new_with_options(schema, arrays, &options).map_err(|error| unsound(rows, "batch", &error))
+    RecordBatch::try_new_with_options(schema, arrays, &options)
+        .map_err(|error| unsound(rows, "batch", &error))
 }
 
-fn gather(rows: &RowSet, column: usize, logical: &arrow_schema::DataType) -> std::result::Result<ArrayRef, ArrowError> {
+fn gather(
+    rows: &RowSet,
+    column: usize,
+    logical: &arrow_schema::DataType,
+) -> std::result::Result<ArrayRef, ArrowError> {
     let Some(first) = rows.rows.first() else {
         return Ok(arrow_array::new_empty_array(&crate::shard::storage_type(logical)));
     };
     let start = first.row as usize;
-    let is_run =
-        rows.rows.iter().enumerate().all(|(at, place)| place.slot == first.slot && place.row as usize == start + at);
+    let is_run = rows
+        .rows
+        .iter()
+        .enumerate()
+        .all(|(at, place)| place.slot == first.slot && place.row as usize == start + at);
     if is_run {
         return Ok(rows.blocks[first.slot as usize].columns[column].slice(start, rows.len()));
     }

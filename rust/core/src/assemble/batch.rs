@@ -82,7 +82,13 @@ fn ensure_column(rows: &RowSet, column: usize) -> Result<()> {
     })
 }
 
-fn numeric_column(rows: &RowSet, index: usize, plan: &NumericPlan, name: &str, pool: &Pool) -> Result<Column> {
+fn numeric_column(
+    rows: &RowSet,
+    index: usize,
+    plan: &NumericPlan,
+    name: &str,
+    pool: &Pool,
+) -> Result<Column> {
     ensure_column(rows, index)?;
     let mut leaves = Vec::with_capacity(rows.len());
     for at in 0..rows.len() {

@@ -222,7 +222,10 @@ mod tests {
     #[test]
     fn floats_round_to_bfloat16() {
         let out = run(Float32Array::from(vec![1.0, -2.5]), Dtype::BFloat16).unwrap();
-        assert_eq!(bytemuck::pod_collect_to_vec::<u8, bf16>(&out), [bf16::from_f32(1.0), bf16::from_f32(-2.5)]);
+        assert_eq!(
+            bytemuck::pod_collect_to_vec::<u8, bf16>(&out),
+            [bf16::from_f32(1.0), bf16::from_f32(-2.5)]
+        );
     }
 
     #[test]

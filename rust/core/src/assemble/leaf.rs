@@ -60,7 +60,8 @@ pub enum NotARun {
 pub fn descend<'a>(array: &'a ArrayRef, hops: &[Hop], row: usize) -> Result<Leaf<'a>, NotARun> {
     let mut leaf = Leaf { array, start: row, len: 1, shape: Shape::default() };
     for (depth, hop) in hops.iter().enumerate() {
-        if leaf.array.null_count() > 0 && (leaf.start..leaf.start + leaf.len).any(|at| leaf.array.is_null(at)) {
+        if leaf.array.null_count() > 0 && (leaf.start..leaf.start + leaf.len).any(|at| leaf.array.is_null(at))
+        {
             return Err(NotARun::Null);
         }
         // The row itself is no dimension of its own shape; lists inside lists are.
@@ -102,7 +103,9 @@ fn key_hop(leaf: Leaf<'_>) -> Result<Leaf<'_>, NotARun> {
         let start = dictionary.key(leaf.start).ok_or(NotARun::Null)?;
         Ok(Leaf { array: dictionary.values(), start, ..leaf })
     }
-    let DataType::Dictionary(key, _) = leaf.array.data_type() else { unreachable!("the plan saw a dictionary") };
+    let DataType::Dictionary(key, _) = leaf.array.data_type() else {
+        unreachable!("the plan saw a dictionary")
+    };
     match key.as_ref() {
         DataType::Int8 => through::<Int8Type>(leaf),
         DataType::Int16 => through::<Int16Type>(leaf),

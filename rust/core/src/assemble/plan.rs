@@ -66,7 +66,8 @@ const TOKEN_NAMES: [&str; 5] = ["input_ids", "labels", "attention_mask", "token_
 /// `SchemaMismatch` where a dtype or fill value names a column that is not there or is not numeric, or
 /// asks for a conversion that loses information by design (float to integer).
 pub fn plan_columns(schema: &Schema, request: &BatchRequest) -> Result<Vec<ColumnPlan>> {
-    for name in request.dtypes.iter().map(|(name, _)| name).chain(request.fills.iter().map(|(name, _)| name)) {
+    for name in request.dtypes.iter().map(|(name, _)| name).chain(request.fills.iter().map(|(name, _)| name))
+    {
         check_numeric(schema, name)?;
     }
     schema.fields().iter().map(|field| plan_column(field, request)).collect()
@@ -187,8 +188,10 @@ mod tests {
 
     #[test]
     fn an_impossible_request_names_the_column() {
-        let ask =
-            |name: &str, dtype| BatchRequest { dtypes: vec![(name.into(), dtype)], ..BatchRequest::default() };
+        let ask = |name: &str, dtype| BatchRequest {
+            dtypes: vec![(name.into(), dtype)],
+            ..BatchRequest::default()
+        };
         let missing = plan(DataType::Int32, &ask("y", Dtype::Int64)).unwrap_err().to_string();
         assert!(missing.contains("no column \"y\"") && missing.contains("the columns are x"), "{missing}");
         let text = plan(DataType::Utf8, &ask("x", Dtype::Int64)).unwrap_err().to_string();

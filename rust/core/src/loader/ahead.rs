@@ -74,7 +74,9 @@ impl ReadAhead {
         let (lane, element) = ((position % self.num_lanes) as usize, position / self.num_lanes);
         let state = &self.lanes[lane];
         // The usual case is one load: the window after this one is announced already.
-        if state.epoch.load(Ordering::Relaxed) == epoch + 1 && element < state.next_element.load(Ordering::Relaxed) {
+        if state.epoch.load(Ordering::Relaxed) == epoch + 1
+            && element < state.next_element.load(Ordering::Relaxed)
+        {
             return;
         }
         if state.is_busy.swap(true, Ordering::Acquire) {
@@ -93,7 +95,8 @@ impl ReadAhead {
             self.need(&span);
         } else if self.drops_behind
             && element > 0
-            && let Some(before) = span.elements.start.checked_sub(1).and_then(|last| order.window_at(lane, last))
+            && let Some(before) =
+                span.elements.start.checked_sub(1).and_then(|last| order.window_at(lane, last))
         {
             before.blocks.iter().for_each(|block| self.send(Advice::Done(block.block as usize)));
         }
@@ -139,7 +142,9 @@ fn memory_bytes() -> f64 {
     {
         let pages = rustix::param::page_size();
         let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+        let kib = text
+            .lines()
+            .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
         let total: f64 = kib.map_or(f64::MAX, |kib: f64| kib * 1024.0);
         let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
             .iter()

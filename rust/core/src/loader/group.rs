@@ -37,9 +37,12 @@ impl Weigh for Group {
     fn weight(&self) -> usize {
         match self {
             Self::Rows { rows, .. } => rows.len() * ROW_BYTES,
-            Self::Batches(batches) => {
-                batches.iter().flatten().flatten().map(|batch| batch.num_bytes() + batch.rows.len() * ROW_BYTES).sum()
-            }
+            Self::Batches(batches) => batches
+                .iter()
+                .flatten()
+                .flatten()
+                .map(|batch| batch.num_bytes() + batch.rows.len() * ROW_BYTES)
+                .sum(),
             Self::RowSets(sets) => sets.iter().flatten().map(|rows| rows.len() * ROW_BYTES).sum(),
         }
     }
@@ -81,7 +84,9 @@ impl Unpacker {
                 self.next_row += 1;
                 (row < rows.len()).then(|| Ok(Some(Step::Row(Arc::clone(rows), row))))
             }
-            Group::Batches(batches) => batches.pop_front().map(|batch| batch.map(|batch| batch.map(Step::Batch))),
+            Group::Batches(batches) => {
+                batches.pop_front().map(|batch| batch.map(|batch| batch.map(Step::Batch)))
+            }
             Group::RowSets(sets) => sets
                 .pop_front()
                 .map(|rows| rows.map(|rows| if rows.is_empty() { None } else { Some(Step::Rows(rows)) })),

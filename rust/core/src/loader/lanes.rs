@@ -47,7 +47,8 @@ impl Lanes {
         let make_job = move || {
             let (table, epochs) = (Arc::clone(&table), Arc::clone(&epochs));
             let mut readers = EpochReaders::default();
-            Box::new(move |chunk: Chunk| read_chunk(&table, &epochs, &mut readers, chunk)) as Job<Chunk, ChunkRows>
+            Box::new(move |chunk: Chunk| read_chunk(&table, &epochs, &mut readers, chunk))
+                as Job<Chunk, ChunkRows>
         };
         Self { requests: Requests::start(limits, &(Arc::new(make_job) as _)) }
     }

@@ -141,8 +141,11 @@ impl Stream {
                 }
             }
             self.current = None;
-            let polled =
-                if timeout.is_zero() { self.producer.try_next() } else { self.producer.next_timeout(timeout) };
+            let polled = if timeout.is_zero() {
+                self.producer.try_next()
+            } else {
+                self.producer.next_timeout(timeout)
+            };
             match polled {
                 Polled::Ready(Ok(group)) => self.current = Some(Unpacker::new(group)),
                 Polled::Ready(Err(error)) => return Polled::Ready(Err(error)),
@@ -169,7 +172,9 @@ fn reserve_windows(spec: &StreamSpec) {
     let largest = manifest.block_bytes().iter().copied().max().unwrap_or(0);
     let window = spec.epochs.settings().window_bytes.max(largest).saturating_add(largest);
     // Twice, since compressed blocks are larger once decoded.
-    spec.table.cache.reserve(spec.lanes_read().saturating_mul(window).min(manifest.total_bytes()).saturating_mul(2));
+    spec.table
+        .cache
+        .reserve(spec.lanes_read().saturating_mul(window).min(manifest.total_bytes()).saturating_mul(2));
 }
 
 /// One thread's part: readers of the orders, and what it is working on.

@@ -7,7 +7,7 @@ use super::lanes::Lanes;
 use super::layout::{Layout, Place};
 use super::permutation::Permutation;
 use super::reader::OrderReader;
-use super::sequence::{BlockSequence, WindowBlock, WindowSpan};
+use super::sequence::{BlockSequence, Found, WindowBlock, WindowSpan};
 use super::settings::{Mode, OrderSettings};
 
 /// The order of one epoch.
@@ -107,12 +107,11 @@ impl EpochOrder {
             return None;
         }
         let lane_start = self.lanes.start(lane);
-        let window = blocks.window_of(lane_start + index);
-        let sequence = blocks.span(window);
-        let first = sequence.start.saturating_sub(lane_start);
-        let last = (sequence.end - lane_start).min(self.lane_len(lane));
-        let blocks = blocks.blocks_of(window).iter().map(|&index| self.window_block(index)).collect();
-        Some(WindowSpan { window: window as u64, sequence, elements: first..last, blocks })
+        let Found { window, span, blocks } = blocks.window_of(&self.layout, lane_start + index);
+        let first = span.start.saturating_sub(lane_start);
+        let last = (span.end - lane_start).min(self.lane_len(lane));
+        let blocks = blocks.iter().map(|&index| self.window_block(index)).collect();
+        Some(WindowSpan { window, sequence: span, elements: first..last, blocks })
     }
 
     /// The window that a lane meets after `span`, one of its own; `None` at its end.
@@ -145,12 +144,11 @@ impl EpochOrder {
             Sequence::Windows(blocks) => (blocks, true),
             Sequence::Rows(_) => return,
         };
-        let index = blocks.window_of(sequence);
-        let span = blocks.span(index);
-        window.set_blocks(&self.layout, blocks.blocks_of(index));
+        let Found { window: index, span, blocks } = blocks.window_of(&self.layout, sequence);
+        window.set_blocks(&self.layout, blocks);
         window.is_permuted = is_permuted;
         if is_permuted {
-            let key = Key::new(self.seed, self.epoch, Level::Window, index as u64);
+            let key = Key::new(self.seed, self.epoch, Level::Window, index);
             window.permutation.rebuild(span.end - span.start, key);
         }
         (window.start, window.end) = (span.start, span.end);

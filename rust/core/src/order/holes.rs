@@ -35,15 +35,15 @@ impl Holes {
 
     pub(super) fn from_runs(runs: Vec<Run>, position: u64) -> Result<Self> {
         if runs.len() > MAX_RUNS {
-            return Err(mismatch(format!("{} runs are more than {MAX_RUNS}", runs.len())));
+            return Err(mismatch(&format!("{} runs are more than {MAX_RUNS}", runs.len())));
         }
         if let Some(run) = runs.iter().find(|run| !run.is_sound()) {
-            return Err(mismatch(format!("{run:?} is empty, overlaps itself or ends above 2^64")));
+            return Err(mismatch(&format!("{run:?} is empty, overlaps itself or ends above 2^64")));
         }
         let len = runs.iter().try_fold(0_u64, |sum, run| sum.checked_add(run.length.checked_mul(run.count)?));
         let top = len.and_then(|len| position.checked_add(len));
         let (Some(len), Some(top)) = (len, top) else {
-            return Err(mismatch("the runs cover more than 2^64 positions".to_owned()));
+            return Err(mismatch("the runs cover more than 2^64 positions"));
         };
         let holes = Self { runs, len };
         holes.check_below(top, position)?;
@@ -54,7 +54,7 @@ impl Holes {
     fn check_below(&self, top: u64, position: u64) -> Result<()> {
         let Some(run) = self.runs.iter().find(|run| run.end() > top) else { return Ok(()) };
         let (end, len) = (run.end(), self.len);
-        Err(mismatch(format!("{run:?} reaches {end}, but position {position} and {len} holes end at {top}")))
+        Err(mismatch(&format!("{run:?} reaches {end}, but position {position} and {len} holes end at {top}")))
     }
 
     fn check_apart(&self) -> Result<()> {
@@ -63,8 +63,8 @@ impl Holes {
             for other in &self.runs[index + 1..] {
                 match run.overlaps(other, &mut budget) {
                     Some(false) => {}
-                    Some(true) => return Err(mismatch(format!("{run:?} and {other:?} overlap"))),
-                    None => return Err(mismatch("the runs are too tangled to be checked".to_owned())),
+                    Some(true) => return Err(mismatch(&format!("{run:?} and {other:?} overlap"))),
+                    None => return Err(mismatch("the runs are too tangled to be checked")),
                 }
             }
         }
@@ -125,7 +125,7 @@ impl Holes {
     }
 }
 
-fn mismatch(problem: String) -> Error {
+fn mismatch(problem: &str) -> Error {
     Error::StateMismatch(format!("the cursor's holes are not sound: {problem}; use a cursor as it was saved"))
 }
 

@@ -3,7 +3,7 @@
 /// `[0, num_rows)` cut into pieces whose lengths differ by at most one, the longer ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lanes {
-    num_lanes: u64,
+    count: u64,
     /// Rows in each of the shorter lanes.
     base: u64,
     /// How many lanes have one row more.
@@ -14,12 +14,12 @@ impl Lanes {
     /// Cuts `num_rows` into `num_lanes` lanes (at least one).
     pub fn new(num_rows: u64, num_lanes: u32) -> Self {
         let num_lanes = u64::from(num_lanes.max(1));
-        Self { num_lanes, base: num_rows / num_lanes, longer: num_rows % num_lanes }
+        Self { count: num_lanes, base: num_rows / num_lanes, longer: num_rows % num_lanes }
     }
 
     /// How many lanes there are.
     pub fn num_lanes(&self) -> u32 {
-        self.num_lanes as u32
+        self.count as u32
     }
 
     /// Where in the sequence a lane starts.
@@ -32,7 +32,7 @@ impl Lanes {
     #[inline]
     pub fn len(&self, lane: u32) -> u64 {
         let lane = u64::from(lane);
-        if lane < self.num_lanes { self.base + u64::from(lane < self.longer) } else { 0 }
+        if lane < self.count { self.base + u64::from(lane < self.longer) } else { 0 }
     }
 
     /// The lane of a position, and the element of that lane.
@@ -40,11 +40,11 @@ impl Lanes {
     /// A last round that is not full falls on the longer lanes alone, since these come first.
     #[inline]
     pub fn of_position(&self, position: u64) -> (u32, u64) {
-        if self.num_lanes.is_power_of_two() {
-            let lane = position & (self.num_lanes - 1);
-            return (lane as u32, position >> self.num_lanes.trailing_zeros());
+        if self.count.is_power_of_two() {
+            let lane = position & (self.count - 1);
+            return (lane as u32, position >> self.count.trailing_zeros());
         }
-        ((position % self.num_lanes) as u32, position / self.num_lanes)
+        ((position % self.count) as u32, position / self.count)
     }
 }
 

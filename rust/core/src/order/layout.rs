@@ -37,11 +37,13 @@ pub struct Layout {
     guide: Guide,
 }
 
-/// Side by side, because an epoch reads both at random places.
+/// Eight bytes, because an epoch reads all of them at random places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct BlockSize {
-    bytes: u64,
-    rows: u32,
+pub(super) struct BlockSize {
+    /// Of the whole block, even where it is clipped: it is still read whole. The largest number stands
+    /// for all that are larger.
+    pub(super) bytes: u32,
+    pub(super) rows: u32,
 }
 
 impl Layout {
@@ -50,11 +52,11 @@ impl Layout {
         check_lengths(&block_rows, &block_bytes)?;
         check_shards(&shard_first_block, block_rows.len())?;
         let mut blocks = Vec::with_capacity(block_rows.len());
-        for (index, (&rows, &bytes)) in block_rows.iter().zip(&block_bytes).enumerate() {
+        for (index, (rows, bytes)) in block_rows.into_iter().zip(block_bytes).enumerate() {
             let rows = u32::try_from(rows).map_err(|_| {
-                invalid(format!("block {index} has {rows} rows; a block holds fewer than 2^32"))
+                invalid(&format!("block {index} has {rows} rows; a block holds fewer than 2^32"))
             })?;
-            blocks.push(BlockSize { bytes, rows });
+            blocks.push(BlockSize { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), rows });
         }
         Ok(Self::assemble(blocks, 0, shard_first_block, 0, 0))
     }
@@ -138,16 +140,16 @@ impl Layout {
         self.shard_first_block.partition_point(|&first| first <= block).saturating_sub(1) as u32
     }
 
+    /// Rows and bytes of the `index`-th block here.
+    #[inline]
+    pub(super) fn size_at(&self, index: u32) -> BlockSize {
+        self.blocks[index as usize]
+    }
+
     /// The rows of the `index`-th block here.
     #[inline]
     pub(super) fn rows_at(&self, index: u32) -> u32 {
         self.blocks[index as usize].rows
-    }
-
-    /// The bytes of the `index`-th block here: a clipped block is still read whole.
-    #[inline]
-    pub(super) fn bytes_at(&self, index: u32) -> u64 {
-        self.blocks[index as usize].bytes
     }
 
     /// The place of a row of the `index`-th block here.
@@ -214,31 +216,31 @@ impl Guide {
 fn check_lengths(block_rows: &[u64], block_bytes: &[u64]) -> Result<()> {
     if block_rows.len() != block_bytes.len() {
         let (rows, bytes) = (block_rows.len(), block_bytes.len());
-        return Err(invalid(format!("{rows} blocks have rows but {bytes} have bytes")));
+        return Err(invalid(&format!("{rows} blocks have rows but {bytes} have bytes")));
     }
     if u32::try_from(block_rows.len()).is_err() {
-        return Err(invalid(format!("{} blocks are more than 2^32 - 1", block_rows.len())));
+        return Err(invalid(&format!("{} blocks are more than 2^32 - 1", block_rows.len())));
     }
     let total = block_rows.iter().try_fold(0_u64, |sum, &rows| sum.checked_add(rows));
     if total.is_none_or(|total| total >= 1 << 63) {
-        return Err(invalid("the blocks hold 2^63 rows or more".to_owned()));
+        return Err(invalid("the blocks hold 2^63 rows or more"));
     }
     Ok(())
 }
 
 fn check_shards(shard_first_block: &[u32], num_blocks: usize) -> Result<()> {
     if num_blocks > 0 && shard_first_block.first() != Some(&0) {
-        return Err(invalid("the first shard must begin at block 0".to_owned()));
+        return Err(invalid("the first shard must begin at block 0"));
     }
     if !shard_first_block.is_sorted()
         || shard_first_block.last().is_some_and(|&last| last as usize > num_blocks)
     {
-        return Err(invalid(format!("shards must begin in ascending order within {num_blocks} blocks")));
+        return Err(invalid(&format!("shards must begin in ascending order within {num_blocks} blocks")));
     }
     Ok(())
 }
 
-fn invalid(message: String) -> Error {
+fn invalid(message: &str) -> Error {
     Error::InvalidArgument(format!("layout: {message}"))
 }
 

@@ -6,6 +6,9 @@ use super::key::{Key, Level};
 use super::layout::Layout;
 use super::settings::{Mode, OrderSettings};
 
+/// Sizes fetched at once: a loop that does nothing else waits for many cache misses together.
+const GATHERED: usize = 1_024;
+
 /// Part of a window: a block of the dataset, and its rows that belong there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowBlock {
@@ -33,10 +36,29 @@ pub struct WindowSpan {
 pub(super) struct BlockSequence {
     /// Indices into the layout; empty blocks are left out, so that they change no order.
     blocks: Vec<u32>,
-    /// First of `blocks` of each window, and their number at the end.
-    first_slot: Vec<u32>,
-    /// First element of the sequence of each window, and their number at the end.
-    start: Vec<u64>,
+    budget: Budget,
+    marks: Vec<Mark>,
+}
+
+/// A window that is known without counting from the first. New memory is what a new epoch costs most,
+/// so only some are kept and the few between them are counted again.
+#[derive(Debug)]
+struct Mark {
+    start: u64,
+    window: u32,
+    slot: u32,
+}
+
+/// At least so many blocks lie between two marks.
+const MARKED: u32 = 64;
+
+/// One of the windows.
+pub(super) struct Found<'a> {
+    pub(super) window: u64,
+    /// Its elements of the sequence.
+    pub(super) span: Range<u64>,
+    /// Its blocks, as indices into the layout.
+    pub(super) blocks: &'a [u32],
 }
 
 impl BlockSequence {
@@ -54,51 +76,98 @@ impl BlockSequence {
     }
 
     /// Fills windows up to a budget; a block larger than that stands alone.
-    fn group(layout: &Layout, blocks: Vec<u32>, budget: u64) -> Self {
-        let (mut first_slot, mut start) = (Vec::new(), Vec::new());
-        let (mut sequence, mut bytes) = (0, 0_u64);
-        for (slot, &block) in blocks.iter().enumerate() {
-            bytes = bytes.saturating_add(layout.bytes_at(block));
-            if slot == 0 || budget == 0 || bytes > budget {
-                first_slot.push(slot as u32);
-                start.push(sequence);
-                bytes = layout.bytes_at(block);
+    fn group(layout: &Layout, blocks: Vec<u32>, window_bytes: u64) -> Self {
+        let budget = Budget::new(window_bytes);
+        let mut filling = budget;
+        let mut marks = Vec::new();
+        let (mut slot, mut sequence, mut window, mut next_mark) = (0, 0, 0, 0);
+        let mut sizes = Vec::with_capacity(GATHERED);
+        for some in blocks.chunks(GATHERED) {
+            sizes.clear();
+            sizes.extend(some.iter().map(|&block| layout.size_at(block)));
+            for size in &sizes {
+                if filling.begins_window(size.bytes) {
+                    if slot >= next_mark {
+                        marks.push(Mark { start: sequence, window, slot });
+                        next_mark = slot + MARKED;
+                    }
+                    window += 1;
+                }
+                sequence += u64::from(size.rows);
+                slot += 1;
             }
-            sequence += u64::from(layout.rows_at(block));
         }
-        first_slot.push(blocks.len() as u32);
-        start.push(sequence);
-        Self { blocks, first_slot, start }
+        Self { blocks, budget, marks }
     }
 
-    /// The window that holds an element of the sequence.
-    pub(super) fn window_of(&self, sequence: u64) -> usize {
-        self.start.partition_point(|&start| start <= sequence) - 1
+    /// The window that holds an element of the sequence, which there must be.
+    pub(super) fn window_of(&self, layout: &Layout, sequence: u64) -> Found<'_> {
+        let mark = &self.marks[self.marks.partition_point(|mark| mark.start <= sequence) - 1];
+        let marked = mark.slot as usize;
+        let (mut window, mut first) = (u64::from(mark.window), marked);
+        let (mut start, mut end) = (mark.start, mark.start);
+        let mut filling = self.budget;
+        for slot in marked..self.blocks.len() {
+            let size = layout.size_at(self.blocks[slot]);
+            if filling.begins_window(size.bytes) && slot > marked {
+                if end > sequence {
+                    return Found { window, span: start..end, blocks: &self.blocks[first..slot] };
+                }
+                (window, first, start) = (window + 1, slot, end);
+            }
+            end += u64::from(size.rows);
+        }
+        Found { window, span: start..end, blocks: &self.blocks[first..] }
+    }
+}
+
+/// How full the window is that is being filled.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    limit: u64,
+    /// Bytes in the window; none before the first block.
+    used: Option<u64>,
+}
+
+impl Budget {
+    fn new(window_bytes: u64) -> Self {
+        // Below the largest size there is, so that a block whose size is not known stands alone.
+        Self { limit: window_bytes.min(u64::from(u32::MAX) - 1), used: None }
     }
 
-    /// The elements of a window.
-    pub(super) fn span(&self, window: usize) -> Range<u64> {
-        self.start[window]..self.start[window + 1]
-    }
-
-    /// The blocks of a window, as indices into the layout.
-    pub(super) fn blocks_of(&self, window: usize) -> &[u32] {
-        &self.blocks[self.first_slot[window] as usize..self.first_slot[window + 1] as usize]
+    /// Takes the next block, and says whether a new window begins with it.
+    #[inline]
+    fn begins_window(&mut self, bytes: u32) -> bool {
+        let bytes = u64::from(bytes);
+        match self.used {
+            Some(used) if self.limit > 0 && used + bytes <= self.limit => {
+                self.used = Some(used + bytes);
+                false
+            }
+            _ => {
+                self.used = Some(bytes);
+                true
+            }
+        }
     }
 }
 
 fn filled_blocks(layout: &Layout) -> Vec<u32> {
-    (0..layout.num_blocks() as u32).filter(|&block| layout.rows_at(block) > 0).collect()
+    let mut blocks = Vec::with_capacity(layout.num_blocks());
+    blocks.extend((0..layout.num_blocks() as u32).filter(|&block| layout.rows_at(block) > 0));
+    blocks
 }
 
 fn shuffled_shards(layout: &Layout, key: Key) -> Vec<u32> {
-    let mut shards: Vec<Vec<u32>> = layout
-        .shard_blocks()
-        .map(|blocks| blocks.filter(|&block| layout.rows_at(block) > 0).collect())
-        .filter(|blocks: &Vec<u32>| !blocks.is_empty())
-        .collect();
+    let is_filled = |&block: &u32| layout.rows_at(block) > 0;
+    let mut shards: Vec<Range<u32>> =
+        layout.shard_blocks().filter(|blocks| blocks.clone().any(|block| is_filled(&block))).collect();
     key.stream().shuffle(&mut shards);
-    shards.concat()
+    let mut blocks = Vec::with_capacity(layout.num_blocks());
+    for shard in shards {
+        blocks.extend(shard.filter(is_filled));
+    }
+    blocks
 }
 
 #[cfg(test)]
@@ -108,7 +177,17 @@ mod tests {
     fn windows(bytes: &[u64], budget: u64) -> Vec<usize> {
         let layout = Layout::try_new(vec![1; bytes.len()], bytes.to_vec(), vec![0]).unwrap();
         let sequence = BlockSequence::group(&layout, filled_blocks(&layout), budget);
-        (0..sequence.start.len() - 1).map(|window| sequence.blocks_of(window).len()).collect()
+        let mut sizes = vec![0; bytes.len()];
+        for element in 0..bytes.len() as u64 {
+            let found = sequence.window_of(&layout, element);
+            assert!(
+                found.span.contains(&element)
+                    && found.span.end - found.span.start == found.blocks.len() as u64
+            );
+            sizes[found.window as usize] = found.blocks.len();
+        }
+        sizes.retain(|&size| size > 0);
+        sizes
     }
 
     #[test]
@@ -117,8 +196,11 @@ mod tests {
         assert_eq!(windows(&[4, 4, 4, 4], 11), [2, 2]);
         assert_eq!(windows(&[9, 1, 9, 1, 1], 8), [1, 1, 1, 2]);
         assert_eq!(windows(&[1, 9, 1], 0), [1, 1, 1]);
-        assert_eq!(windows(&[u64::MAX, u64::MAX], u64::MAX), [2]);
+        assert_eq!(windows(&[u64::MAX, 1, 1, 1 << 33], u64::MAX), [1, 2, 1]);
         assert_eq!(windows(&[0, 0, 0], 1), [3]);
         assert_eq!(windows(&[], 8), [0_usize; 0]);
+        assert_eq!(windows(&[4; 500], 12), [vec![3; 166], vec![2]].concat(), "windows between marks");
+        assert_eq!(windows(&[4; 500], 0), [1; 500]);
+        assert_eq!(windows(&[1; 500], 200), [200, 200, 100], "windows longer than the marks are apart");
     }
 }

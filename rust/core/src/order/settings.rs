@@ -57,7 +57,7 @@ pub struct OrderSettings {
     pub seed: u64,
     /// Into how many lanes the sequence is cut.
     pub num_lanes: u32,
-    /// Bytes of blocks that one window holds, in `window` mode.
+    /// Bytes of blocks that one window holds, in `window` mode; more than 4 GiB counts as 4 GiB.
     pub window_bytes: u64,
     /// Whether each epoch has an order of its own; if not, all have that of epoch 0.
     pub reshuffle_each_epoch: bool,
