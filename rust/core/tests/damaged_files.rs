@@ -11,7 +11,7 @@ use rowmill_core::Error;
 use rowmill_core::shard::index;
 use rowmill_core::source::IoMode;
 
-/// Steele and Vigna's SplitMix64: seeded, so that a failure comes back.
+/// Steele and Vigna's `SplitMix64`: seeded, so that a failure comes back.
 struct Random(u64);
 
 impl Random {

@@ -1,5 +1,9 @@
 //! Batches of every Arrow type, and files made of them.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(
+    clippy::from_iter_instead_of_collect,
+    reason = "the type stands where a reader of the table looks for it"
+)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
