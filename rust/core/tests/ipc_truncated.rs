@@ -1,13 +1,18 @@
 //! A file that changes under its reader: an error with the file's name, and the process lives.
 #![cfg(unix)]
+#![cfg_attr(not(target_os = "linux"), allow(unused_imports, reason = "some of these tests need Linux"))]
 
 mod ipc_cases;
 
 use std::fs::OpenOptions;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::*;
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field, UnionFields};
 use ipc_cases::{Case, Options, save, tokens, write};
 use rowmill_core::Error;
 use rowmill_core::shard::{Format, ShardReader, index};
@@ -113,6 +118,70 @@ fn pages_that_are_gone_are_an_error_when_they_are_ensured() {
     assert!(source.ensure(0, 1 << 20).is_ok());
     assert_truncated(&block.ensure_all().unwrap_err());
     assert_truncated(&block.check_intact().unwrap_err());
+}
+
+/// 600 rows of 16 KiB each, nested in every way that offsets lead through.
+#[cfg(target_os = "linux")]
+fn wide_columns() -> Vec<(&'static str, ArrayRef)> {
+    let text = || StringArray::from_iter_values((0..600).map(|row| format!("{row:016384}")));
+    let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
+    let ones = || std::iter::repeat_n(1, 600);
+    let list = ListArray::new(Arc::clone(&item), OffsetBuffer::from_lengths(ones()), Arc::new(text()), None);
+    let large =
+        LargeListArray::new(Arc::clone(&item), OffsetBuffer::from_lengths(ones()), Arc::new(text()), None);
+    let places = (0..600).collect::<ScalarBuffer<i32>>();
+    let view = ListViewArray::new(
+        Arc::clone(&item),
+        places.clone(),
+        ones().map(|one| one as i32).collect(),
+        Arc::new(text()),
+        None,
+    );
+    let fixed = FixedSizeListArray::new(Arc::clone(&item), 1, Arc::new(text()), None);
+    let structs = StructArray::from(vec![(
+        Arc::new(Field::new("list", list.data_type().clone(), true)),
+        Arc::new(list.clone()) as ArrayRef,
+    )]);
+    let fields: UnionFields = [(4, Arc::new(Field::new("text", DataType::Utf8, true)))].into_iter().collect();
+    let ids = vec![4_i8; 600];
+    let sparse =
+        UnionArray::try_new(fields.clone(), ids.clone().into(), None, vec![Arc::new(text())]).unwrap();
+    let dense = UnionArray::try_new(fields, ids.into(), Some(places), vec![Arc::new(text())]).unwrap();
+    let ints = FixedSizeListArray::from_iter_primitive::<Int64Type, _, _>(
+        (0..600).map(|row| Some(vec![Some(row); 2048])),
+        2048,
+    );
+    let bytes = FixedSizeBinaryArray::try_from_iter((0..600).map(|row| vec![row as u8; 16384])).unwrap();
+    vec![
+        ("text", Arc::new(text())),
+        ("list", Arc::new(list)),
+        ("large", Arc::new(large)),
+        ("view", Arc::new(view)),
+        ("fixed", Arc::new(fixed)),
+        ("struct", Arc::new(structs)),
+        ("sparse", Arc::new(sparse)),
+        ("dense", Arc::new(dense)),
+        ("ints", Arc::new(ints)),
+        ("bytes", Arc::new(bytes)),
+    ]
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn rows_are_ensured_through_every_kind_of_nesting() {
+    for (name, column) in wide_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let case = Case { name, batches: vec![RecordBatch::try_from_iter([(name, column)]).unwrap()] };
+        let path = save(folder.path(), "x.arrow", &write(&case, &Options::new(Format::ArrowStream)));
+        let (reader, meta) = reader(&path, IoMode::Mmap);
+        let block = reader.decode(0, &meta).unwrap();
+        block.ensure_rows(0, 0..600).unwrap();
+        // Half of the values are cut off and the pages forgotten: only rows of the second half may fail.
+        truncate(&path, 5 << 20);
+        reader.source().drop_behind(0, reader.source().len() as usize);
+        block.ensure_rows(0, 0..200).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_truncated(&block.ensure_rows(0, 500..501).expect_err(name));
+    }
 }
 
 #[test]
