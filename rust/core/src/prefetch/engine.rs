@@ -176,7 +176,8 @@ impl<S: Supply> Inner<S> {
         let start = Instant::now();
         let (item, weight) = runner.run(S::key(&claim));
         drop(runner);
-        self.helper_meter.add(1, start.elapsed());
+        self.helper_meter.add_busy(start.elapsed());
+        self.helper_meter.count_job();
         self.supply.fill(claim, item, weight);
         true
     }

@@ -79,7 +79,7 @@ fn two_workers_hand_over_in_order() {
         assert_eq!([(); 4].map(|()| next(&*ring, &())), [Some(0), Some(1), Some(2), None]);
         // A worker may sleep for room that nobody needs any more.
         ring.close();
-        workers.map(|worker| worker.join().unwrap());
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
 }
 
