@@ -32,7 +32,7 @@ fn producer(num_threads: usize) -> Producer<Item> {
     Producer::start(limits, None, Arc::new(|| Box::new(|_| Ok(Item)) as Job<u64, Item>))
 }
 
-fn is_closed(polled: Polled<Item>) -> bool {
+fn is_closed(polled: &Polled<Item>) -> bool {
     matches!(polled, Polled::Ready(Err(Error::Closed)))
 }
 
@@ -43,7 +43,7 @@ fn a_forked_child_finds_all_closed_and_leaves_at_once() {
     let pool = Pool::new(1 << 20);
     for round in 0..20 {
         let threaded = producer(2);
-        let requests = Requests::start(LIMITS, &make);
+        let requests = Requests::start(LIMITS, Arc::clone(&make));
         requests.submit(7).expect("open");
         let parent = fork_generation();
         let mut pinned = pool.get(4096);
@@ -59,12 +59,12 @@ fn a_forked_child_finds_all_closed_and_leaves_at_once() {
         let status = fork(|| {
             let (threaded, requests, ..) = &*owned;
             for producer in [threaded, &inline] {
-                assert!(is_closed(producer.try_next()) && producer.is_closed());
-                assert!(is_closed(producer.next_timeout(LONG)));
+                assert!(is_closed(&producer.try_next()) && producer.is_closed());
+                assert!(is_closed(&producer.next_timeout(LONG)));
                 producer.close();
                 assert_eq!(producer.stats(), ProducerStats::default());
             }
-            assert!(is_closed(requests.take(&7, LONG)) && requests.submit(8).is_err());
+            assert!(is_closed(&requests.take(&7, LONG)) && requests.submit(8).is_err());
             assert_eq!((pool.stats(), pool.get(100).len()), (PoolStats::default(), 100));
             // SAFETY: in the child `owned` is not touched again, `_exit` runs no destructor.
             unsafe { ManuallyDrop::drop(&mut owned) };

@@ -52,6 +52,7 @@ fn start(
     Producer::start(limits, num_jobs, Arc::new(make))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a job")]
 fn light(seq: u64) -> Result<Item> {
     Ok(Item { seq, weight: 1 })
 }
@@ -217,7 +218,7 @@ fn close_ends_a_waiting_consumer_and_all_threads_within_a_second() {
         light(seq)
     }));
     let waiting = Arc::clone(&producer);
-    let consumer = thread::spawn(move || waiting.next_timeout(Duration::from_secs(60)));
+    let consumer = thread::spawn(move || waiting.next_timeout(Duration::from_secs(30)));
     thread::sleep(Duration::from_millis(30));
     let start = Instant::now();
     producer.close();

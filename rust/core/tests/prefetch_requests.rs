@@ -29,10 +29,11 @@ fn start(limits: Limits, job: impl Fn(u32) -> Result<Text> + Send + Sync + 'stat
         let job = Arc::clone(&job);
         Box::new(move |key| job(key)) as Job<u32, Text>
     });
-    Requests::start(limits, &make)
+    Requests::start(limits, make)
 }
 
 // Always one hundred bytes.
+#[expect(clippy::unnecessary_wraps, reason = "a job")]
 fn text(key: u32) -> Result<Text> {
     Ok(Text(format!("{key:0100}")))
 }
@@ -156,7 +157,7 @@ fn close_ends_waiting_and_refuses_more() {
     }));
     requests.submit(1).expect("open");
     let waiting = Arc::clone(&requests);
-    let consumer = thread::spawn(move || waiting.take(&1, Duration::from_secs(60)));
+    let consumer = thread::spawn(move || waiting.take(&1, Duration::from_secs(30)));
     thread::sleep(Duration::from_millis(30));
     let start = Instant::now();
     requests.close();
