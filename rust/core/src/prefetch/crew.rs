@@ -92,8 +92,12 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn add(&self, jobs: u64, busy: Duration) {
-        self.jobs.fetch_add(jobs, Ordering::Relaxed);
+    /// Counts a job, before its result is handed over: nobody takes more than was counted.
+    pub(super) fn count_job(&self) {
+        self.jobs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_busy(&self, busy: Duration) {
         self.busy_ns.fetch_add(busy.as_nanos() as u64, Ordering::Relaxed);
     }
 
@@ -118,9 +122,10 @@ fn work<S: Supply>(supply: &S, make: MakeJob<S::Key, S::Item>, meter: &Meter) {
         match supply.try_claim() {
             Claimed::Job(claim) => {
                 let (item, weight) = runner.run(S::key(&claim));
+                meter.count_job();
                 supply.fill(claim, item, weight);
                 let job_end = Instant::now();
-                meter.add(1, job_end - job_start);
+                meter.add_busy(job_end - job_start);
                 job_start = job_end;
                 if job_end - cpu_read > CPU_CLOCK_EVERY {
                     meter.read_cpu_clock();

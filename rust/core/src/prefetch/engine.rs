@@ -84,11 +84,11 @@ struct Inner<S: Supply> {
 }
 
 impl<S: Supply> Engine<S> {
-    pub(super) fn start(supply: S, limits: &Limits, make: &MakeJob<S::Key, S::Item>) -> Self {
+    pub(super) fn start(supply: S, limits: &Limits, make: MakeJob<S::Key, S::Item>) -> Self {
         process::watch_forks();
         let fork_generation = process::fork_generation();
         let supply = Arc::new(supply);
-        let crew = Crew::start(limits.num_threads, &supply, make);
+        let crew = Crew::start(limits.num_threads, &supply, &make);
         let num_threads = crew.num_threads();
         let inner = Inner {
             supply,
@@ -96,7 +96,7 @@ impl<S: Supply> Engine<S> {
             may_help: limits.help || num_threads == 0,
             spin: Spin::new(num_threads),
             crew,
-            helper: Mutex::new(Runner::new(Arc::clone(make))),
+            helper: Mutex::new(Runner::new(make)),
             helper_meter: Meter::default(),
             waited_ns: AtomicU64::new(0),
         };
@@ -176,7 +176,8 @@ impl<S: Supply> Inner<S> {
         let start = Instant::now();
         let (item, weight) = runner.run(S::key(&claim));
         drop(runner);
-        self.helper_meter.add(1, start.elapsed());
+        self.helper_meter.add_busy(start.elapsed());
+        self.helper_meter.count_job();
         self.supply.fill(claim, item, weight);
         true
     }

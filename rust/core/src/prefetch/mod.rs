@@ -11,7 +11,7 @@
 //! `ring` and `gate` are model-checked: every interleaving of small cases is run by
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test -p rowmill-core --release --lib prefetch::model
+//! RUSTFLAGS="--cfg loom" cargo test -p rowmill-core --release --lib prefetch::model
 //! ```
 //!
 //! (use a target folder of its own: the flag rebuilds every dependency).

@@ -55,15 +55,17 @@ fn spawn(ring: &Arc<Ring<u64>>) -> thread::JoinHandle<()> {
     thread::spawn(move || work(&*ring, |seq| seq))
 }
 
-fn model(run: impl Fn() + Sync + Send + 'static) {
+// Every interleaving with so many preemptions at most: three find what two threads can do wrong, and
+// two keep three threads within seconds. LOOM_MAX_PREEMPTIONS sets another bound for all.
+fn model(max_preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(3);
+    builder.preemption_bound.get_or_insert(max_preemptions);
     builder.check(run);
 }
 
 #[test]
 fn one_worker_hands_over_in_order_and_nobody_sleeps_forever() {
-    model(|| {
+    model(3, || {
         let ring = ring(1, usize::MAX, 3);
         let worker = spawn(&ring);
         assert_eq!([(); 4].map(|()| next(&*ring, &())), [Some(0), Some(1), Some(2), None]);
@@ -73,19 +75,19 @@ fn one_worker_hands_over_in_order_and_nobody_sleeps_forever() {
 
 #[test]
 fn two_workers_hand_over_in_order() {
-    model(|| {
+    model(2, || {
         let ring = ring(2, usize::MAX, 3);
         let workers = [spawn(&ring), spawn(&ring)];
         assert_eq!([(); 4].map(|()| next(&*ring, &())), [Some(0), Some(1), Some(2), None]);
         // A worker may sleep for room that nobody needs any more.
         ring.close();
-        workers.map(|worker| worker.join().unwrap());
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
 }
 
 #[test]
 fn bytes_that_allow_nothing_still_allow_the_next_item() {
-    model(|| {
+    model(3, || {
         let ring = ring(2, 1, 3);
         let worker = spawn(&ring);
         assert_eq!([(); 4].map(|()| next(&*ring, &())), [Some(0), Some(1), Some(2), None]);
@@ -96,7 +98,7 @@ fn bytes_that_allow_nothing_still_allow_the_next_item() {
 
 #[test]
 fn a_helping_consumer_and_a_worker_never_do_the_same_job() {
-    model(|| {
+    model(3, || {
         let ring = ring(1, usize::MAX, 2);
         let worker = spawn(&ring);
         for seq in 0..2 {
@@ -113,7 +115,7 @@ fn a_helping_consumer_and_a_worker_never_do_the_same_job() {
 
 #[test]
 fn two_consumers_share_the_items() {
-    model(|| {
+    model(2, || {
         let ring = ring(2, usize::MAX, 2);
         let worker = spawn(&ring);
         let other = {
@@ -130,7 +132,7 @@ fn two_consumers_share_the_items() {
 
 #[test]
 fn closing_wakes_a_sleeping_worker_and_a_sleeping_consumer() {
-    model(|| {
+    model(2, || {
         let ring = ring(1, usize::MAX, u64::MAX);
         let worker = spawn(&ring);
         let consumer = {
@@ -146,7 +148,7 @@ fn closing_wakes_a_sleeping_worker_and_a_sleeping_consumer() {
 
 #[test]
 fn requests_are_taken_in_any_order() {
-    model(|| {
+    model(3, || {
         // One slot: taking the second first must not wait for the first to be taken.
         let board = Arc::new(Board::<u8, u64>::new(&Limits { slots: 1, ..LIMITS }));
         let worker = {

@@ -1,8 +1,8 @@
 //! Items numbered 0, 1, 2, ...: made by any thread, handed over in order.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{Job, Limits, Polled, Weigh, engine::Engine, ring::Ring};
+use super::{Limits, MakeJob, Polled, Weigh, engine::Engine, ring::Ring};
 
 /// Threads that make the items of a numbered sequence ahead of their consumer.
 ///
@@ -10,7 +10,7 @@ use super::{Job, Limits, Polled, Weigh, engine::Engine, ring::Ring};
 /// go on. After a fork every call in the child answers [`crate::Error::Closed`], and dropping leaks.
 ///
 /// ```
-/// use std::{sync::Arc, time::Duration};
+/// use std::time::Duration;
 /// use rowmill_core::prefetch::{Job, Limits, Polled, Producer, Weigh};
 ///
 /// struct Square(u64);
@@ -64,16 +64,12 @@ pub struct ProducerStats {
 impl<T: Weigh + Send + 'static> Producer<T> {
     /// Starts the threads. `make_job` is called once in each, so that caches can be a thread's own
     /// (and again after a panic); `num_jobs` None is endless.
-    pub fn start(
-        limits: Limits,
-        num_jobs: Option<u64>,
-        make_job: Arc<dyn Fn() -> Job<u64, T> + Send + Sync>,
-    ) -> Self {
+    pub fn start(limits: Limits, num_jobs: Option<u64>, make_job: MakeJob<u64, T>) -> Self {
         // More threads than jobs would only sleep.
         let num_threads =
             limits.num_threads.min(num_jobs.map_or(usize::MAX, |jobs| jobs.try_into().unwrap_or(usize::MAX)));
         let limits = Limits { num_threads, ..limits };
-        Self { engine: Engine::start(Ring::new(&limits, num_jobs), &limits, &make_job) }
+        Self { engine: Engine::start(Ring::new(&limits, num_jobs), &limits, make_job) }
     }
 
     /// The next item if it lies ready; never waits and never runs a job, so that without threads it

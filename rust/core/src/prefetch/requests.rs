@@ -32,7 +32,7 @@ impl<K: Clone + Debug + Eq + Hash + Send + 'static> Key for K {}
 
 impl<K: Key, T: Weigh + Send + 'static> Requests<K, T> {
     /// Starts the threads; `make_job` is called once in each (and again after a panic).
-    pub fn start(limits: Limits, make_job: &MakeJob<K, T>) -> Self {
+    pub fn start(limits: Limits, make_job: MakeJob<K, T>) -> Self {
         Self { engine: Engine::start(Board::new(&limits), &limits, make_job) }
     }
 
