@@ -175,15 +175,11 @@ fn a_file_named_twice_gives_its_rows_twice_and_is_walked_once() {
 fn nullability_and_metadata_may_differ() {
     let data = Dataset::new(0);
     let strict = Field::new("x", DataType::Int32, false);
-    let loose =
-        Field::new("x", DataType::Int32, true).with_metadata([("k".to_owned(), "v".to_owned())].into());
+    let loose = Field::new("x", DataType::Int32, true).with_metadata([("k".to_owned(), "v".to_owned())]);
     let a = data.path("a.arrow");
     let b = data.path("b.arrow");
     write_schema(&a, &Schema::new(vec![strict]));
-    write_schema(
-        &b,
-        &Schema::new_with_metadata(vec![loose], [("huggingface".to_owned(), "{}".to_owned())].into()),
-    );
+    write_schema(&b, &Schema::new_with_metadata(vec![loose], [("huggingface".to_owned(), "{}".to_owned())]));
     for _ in 0..2 {
         let manifest = Manifest::open(&[a.clone(), b.clone()], &data.options).unwrap();
         assert_eq!(**manifest.schema(), Schema::new(vec![Field::new("x", DataType::Int32, true)]));
