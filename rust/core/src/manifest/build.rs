@@ -109,6 +109,8 @@ struct Opening<'a> {
     /// Kept as errors: when nothing is left, the first of them is the answer.
     skipped: Vec<(PathBuf, Error)>,
     warnings: Vec<String>,
+    /// Whether the index folder has been complained about: once is enough.
+    is_index_out_of_reach: bool,
 }
 
 impl<'a> Opening<'a> {
@@ -122,6 +124,7 @@ impl<'a> Opening<'a> {
             present: Vec::with_capacity(files.len()),
             skipped: Vec::new(),
             warnings: Vec::new(),
+            is_index_out_of_reach: false,
         };
         let files = files.iter().map(|file| {
             std::path::absolute(file).map_err(|source| Error::Io {
@@ -170,7 +173,7 @@ impl<'a> Opening<'a> {
         match store.load() {
             Ok(loaded) => loaded,
             Err(error) => {
-                self.warnings.push(format!("cannot read the index {}: {error}", store.path().display()));
+                self.warn_out_of_reach(store, &error);
                 None
             }
         }
@@ -244,14 +247,20 @@ impl<'a> Opening<'a> {
             _ => Ok(()),
         };
         let mut manifest = manifest?;
-        if let (Err(error), Some(store)) = (saved, store) {
+        if let (Err(error), Some(store), false) = (saved, store, self.is_index_out_of_reach) {
             manifest.add_warning(no_index(store, &error));
         }
         Ok(manifest)
     }
 
     fn lock(&mut self, store: &Store) -> Option<StoreLock> {
-        store.lock().map_err(|error| self.warnings.push(no_index(store, &error))).ok()
+        store.lock().map_err(|error| self.warn_out_of_reach(store, &error)).ok()
+    }
+
+    fn warn_out_of_reach(&mut self, store: &Store, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.is_index_out_of_reach, true) {
+            self.warnings.push(no_index(store, error));
+        }
     }
 
     /// Walks each file once that no record holds for, by its path.
@@ -358,7 +367,7 @@ impl<'a> Opening<'a> {
 fn no_index(store: &Store, error: &std::io::Error) -> String {
     let path = store.path();
     format!(
-        "cannot keep the index {}: {error}; every open reads all headers again until it can",
+        "cannot use the index {}: {error}; until it can, every open reads all headers again",
         path.display()
     )
 }

@@ -22,12 +22,12 @@ pub(crate) fn of_shard(record: &Record<'_>) -> u128 {
         dictionaries.len() as u64,
         record.extra.len() as u64,
     ];
-    update(&mut hasher, &counts, |number| number.to_le_bytes());
-    update(&mut hasher, blocks.rows, |number| number.to_le_bytes());
-    update(&mut hasher, blocks.body, |number| number.to_le_bytes());
-    update(&mut hasher, blocks.metadata, |number| number.to_le_bytes());
-    update(&mut hasher, dictionaries.body, |number| number.to_le_bytes());
-    update(&mut hasher, dictionaries.id, |number| number.to_le_bytes());
+    update(&mut hasher, &counts, u64::to_le_bytes);
+    update(&mut hasher, blocks.rows, u64::to_le_bytes);
+    update(&mut hasher, blocks.body, u64::to_le_bytes);
+    update(&mut hasher, blocks.metadata, u32::to_le_bytes);
+    update(&mut hasher, dictionaries.body, u64::to_le_bytes);
+    update(&mut hasher, dictionaries.id, i64::to_le_bytes);
     hasher.update(record.extra);
     hasher.digest128()
 }
@@ -49,6 +49,8 @@ fn update<T: NoUninit, const N: usize>(hasher: &mut Xxh3, numbers: &[T], to_byte
     if cfg!(target_endian = "little") {
         hasher.update(bytemuck::cast_slice(numbers));
     } else {
-        numbers.iter().for_each(|&number| hasher.update(&to_bytes(number)));
+        for &number in numbers {
+            hasher.update(&to_bytes(number));
+        }
     }
 }

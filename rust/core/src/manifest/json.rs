@@ -135,11 +135,11 @@ impl Parser<'_> {
         }
         self.at += 2;
         let low = self.hex()?;
-        let joined = 0x10000 + ((high - 0xD800) << 10) + low.wrapping_sub(0xDC00);
-        match char::from_u32(joined) {
-            Some(found) if (0xDC00..0xE000).contains(&low) => Ok(found),
-            _ => Err(self.problem("the second half of a surrogate pair")),
+        if !(0xDC00..0xE000).contains(&low) {
+            return Err(self.problem("the second half of a surrogate pair"));
         }
+        char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+            .ok_or_else(|| self.problem("a character"))
     }
 
     fn hex(&mut self) -> Result<u32, String> {

@@ -226,7 +226,10 @@ fn add_glob(pattern: &Path, listing: &mut Listing) -> Result<()> {
         .map_err(|error| Error::InvalidArgument(format!("{text:?} is no glob: {}", error.msg)))?;
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     for path in matches {
-        let path = path.map_err(|error| Error::io("list", &error.path().to_owned(), error.into()))?;
+        let path = path.map_err(|error| {
+            let folder = error.path().to_owned();
+            Error::io("list", &folder, error.into())
+        })?;
         let kind = path.file_name().map_or(Kind::Unknown, Kind::of);
         if path.is_dir() {
             folders.push(path);
@@ -268,11 +271,8 @@ fn add_matches(pattern: &Path, files: Vec<(Kind, PathBuf)>, listing: &mut Listin
 /// A glob without matches names what lies nearest to it.
 fn no_match(pattern: &Path) -> Error {
     let parents = pattern.ancestors().skip(1);
-    let mut there =
-        parents.filter(|parent| !is_glob(parent)).map(|parent| match parent.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => parent,
-        });
+    let here = |parent| if parent == Path::new("") { Path::new(".") } else { parent };
+    let mut there = parents.filter(|parent| !is_glob(parent)).map(here);
     let problem = match there.find(|parent| parent.is_dir()) {
         Some(folder) => format!("no file matches this pattern; {}", describe(folder)),
         None => "no file matches this pattern".to_owned(),

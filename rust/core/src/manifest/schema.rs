@@ -77,17 +77,19 @@ fn widen_field(a: &FieldRef, b: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(Field::clone(a).with_data_type(data_type).with_nullable(nullable)))
 }
 
-fn widen_type(a: &DataType, b: &DataType) -> Option<DataType> {
+fn widen_type(left: &DataType, right: &DataType) -> Option<DataType> {
     use DataType::{
         Dictionary, FixedSizeList, LargeList, LargeListView, List, ListView, Map, RunEndEncoded, Struct,
         Union,
     };
-    Some(match (a, b) {
+    Some(match (left, right) {
         (List(x), List(y)) => List(widen_field(x, y)?),
         (LargeList(x), LargeList(y)) => LargeList(widen_field(x, y)?),
         (ListView(x), ListView(y)) => ListView(widen_field(x, y)?),
         (LargeListView(x), LargeListView(y)) => LargeListView(widen_field(x, y)?),
-        (FixedSizeList(x, n), FixedSizeList(y, m)) if n == m => FixedSizeList(widen_field(x, y)?, *n),
+        (FixedSizeList(x, size), FixedSizeList(y, other)) if size == other => {
+            FixedSizeList(widen_field(x, y)?, *size)
+        }
         (Map(x, sorted), Map(y, also)) if sorted == also => Map(widen_field(x, y)?, *sorted),
         (Struct(x), Struct(y)) if x.len() == y.len() => {
             Struct(x.iter().zip(y).map(|(x, y)| widen_field(x, y)).collect::<Option<Fields>>()?)
@@ -104,7 +106,7 @@ fn widen_type(a: &DataType, b: &DataType) -> Option<DataType> {
         (Dictionary(key, x), Dictionary(other, y)) if key == other => {
             Dictionary(key.clone(), Box::new(widen_type(x, y)?))
         }
-        (a, b) if a == b => a.clone(),
+        (left, right) if left == right => left.clone(),
         _ => return None,
     })
 }

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn the_folder_follows_the_environment() {
-        let cases: &[(&[(&str, &str)], Option<&str>)] = &[
+        type Case = (&'static [(&'static str, &'static str)], Option<&'static str>);
+        let cases: &[Case] = &[
             (&[("ROWMILL_CACHE", "/r"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/r/index")),
             (&[("ROWMILL_CACHE", ""), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/x/rowmill/index")),
             (&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")], Some("/h/.cache/rowmill/index")),

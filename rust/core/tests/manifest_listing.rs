@@ -1,0 +1,198 @@
+//! What a user may name, and which files that means.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rowmill_core::Error;
+use rowmill_core::manifest::resolve;
+use tempfile::TempDir;
+
+fn folder(names: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in names {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+    folder
+}
+
+/// What was found, relative to the folder.
+fn names(folder: &TempDir, inputs: &[&str]) -> Vec<String> {
+    let inputs: Vec<PathBuf> = inputs.iter().map(|input| folder.path().join(input)).collect();
+    let listing = resolve(&inputs).unwrap_or_else(|error| panic!("{error}"));
+    let relative =
+        |file: &PathBuf| file.strip_prefix(folder.path()).unwrap().to_str().unwrap().replace('\\', "/");
+    listing.files.iter().map(relative).collect()
+}
+
+fn error(folder: &TempDir, input: &str) -> Error {
+    resolve(&[folder.path().join(input)]).unwrap_err()
+}
+
+#[test]
+fn a_folder_gives_its_shards_in_natural_order() {
+    let data = folder(&[
+        "s-10.arrow",
+        "s-2.arrow",
+        "s-1.ipc",
+        ".hidden.arrow",
+        "README.md",
+        "a.lock",
+        "x.json",
+        "n.txt",
+        "LICENSE",
+        "sub/s-0.arrow",
+    ]);
+    assert_eq!(names(&data, &[""]), ["s-1.ipc", "s-2.arrow", "s-10.arrow"]);
+}
+
+#[test]
+fn a_glob_is_in_natural_order_and_a_list_in_its_own() {
+    let data = folder(&["s-10.arrow", "s-2.arrow", "s-1.arrow"]);
+    assert_eq!(names(&data, &["*.arrow"]), ["s-1.arrow", "s-2.arrow", "s-10.arrow"]);
+    assert_eq!(
+        names(&data, &["s-10.arrow", "s-2.arrow", "s-10.arrow"]),
+        ["s-10.arrow", "s-2.arrow", "s-10.arrow"]
+    );
+    assert_eq!(names(&data, &["s-10.arrow", "s-[12].arrow"]), ["s-10.arrow", "s-1.arrow", "s-2.arrow"]);
+}
+
+#[test]
+fn a_glob_leaves_notes_out_and_takes_folders_when_there_is_nothing_else() {
+    let data = folder(&["a/s.arrow", "a/n.json", "a/.x", "b/s.arrow"]);
+    assert_eq!(names(&data, &["a/*"]), ["a/s.arrow"]);
+    assert_eq!(names(&data, &["*"]), ["a/s.arrow", "b/s.arrow"]);
+    assert_eq!(names(&data, &["**/*.arrow"]), ["a/s.arrow", "b/s.arrow"]);
+}
+
+#[test]
+fn a_name_with_brackets_is_a_name_where_it_exists() {
+    let data = folder(&["s[1].arrow", "s1.arrow"]);
+    assert_eq!(names(&data, &["s[1].arrow"]), ["s[1].arrow"]);
+    assert_eq!(names(&data, &["s[0-9].arrow"]), ["s1.arrow"]);
+}
+
+#[test]
+fn a_cache_folder_of_datasets_gives_only_its_shards() {
+    let data = folder(&[
+        "dataset_info.json",
+        "d-train-00001-of-00002.arrow",
+        "d-train-00000-of-00002.arrow",
+        "cache-1f.arrow",
+        "tmp3x.arrow",
+        "x.parquet",
+        "d_builder.lock",
+    ]);
+    assert_eq!(names(&data, &[""]), ["d-train-00000-of-00002.arrow", "d-train-00001-of-00002.arrow"]);
+}
+
+#[test]
+fn a_glob_over_cached_results_warns() {
+    let data = folder(&["d.arrow", "cache-1f.arrow"]);
+    let listing = resolve(&[data.path().join("*.arrow")]).unwrap();
+    assert_eq!(listing.files.len(), 2);
+    assert!(listing.warnings[0].contains("cache-1f.arrow"));
+}
+
+#[test]
+fn a_saved_folder_follows_its_state() {
+    let data = folder(&["b.arrow", "a.arrow", "stray.arrow", "dataset_info.json"]);
+    let state = |text: &str| fs::write(data.path().join("state.json"), text).unwrap();
+    state(
+        r#"{"_data_files": [{"filename": "b.arrow"}, {"filename": "a.arrow"}], "_indices_data_files": null}"#,
+    );
+    assert_eq!(names(&data, &[""]), ["b.arrow", "a.arrow"]);
+
+    state(
+        r#"{"_data_files": [{"filename": "a.arrow"}], "_indices_data_files": [{"filename": "indices.arrow"}]}"#,
+    );
+    assert!(
+        matches!(error(&data, ""), Error::Unsupported { message, .. } if message.contains("flatten_indices()"))
+    );
+
+    state(r#"{"_data_files": [{"filename": "gone.arrow"}]}"#);
+    assert!(matches!(error(&data, ""), Error::MissingShard { path, .. } if path.ends_with("gone.arrow")));
+
+    for text in [
+        "",
+        "{",
+        "[]",
+        r#"{"_data_files": 1}"#,
+        r#"{"_data_files": [1]}"#,
+        r#"{"_data_files": [{"filename": "../a.arrow"}]}"#,
+        r#"{"_data_files": [{"filename": "/etc/passwd"}]}"#,
+        r#"{"_data_files": [{"filename": ""}]}"#,
+    ] {
+        state(text);
+        assert!(
+            matches!(error(&data, ""), Error::CorruptShard { path, .. } if path.ends_with("state.json")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn mixed_formats_are_refused_by_name() {
+    for (one, other) in
+        [("a.arrow", "b.parquet"), ("a.arrow", "b.jsonl"), ("a.parquet", "b.csv"), ("a.feather", "b.tar")]
+    {
+        let data = folder(&[one, other, "note.txt"]);
+        for input in ["", "*"] {
+            let error = error(&data, input);
+            let text = error.to_string();
+            assert!(matches!(error, Error::SchemaMismatch { .. }), "{text}");
+            for part in ["a directory with mixed formats", one, other] {
+                assert!(text.contains(part), "{text} lacks {part}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named_with_what_is() {
+    let data = folder(&[
+        "d/a.arrow",
+        "d/b.arrow",
+        "d/c.arrow",
+        "d/e.arrow",
+        "splits/dataset_dict.json",
+        "empty/README.md",
+        "text/a.jsonl",
+    ]);
+    let cases = [
+        ("d/x.arrow", "holds a.arrow, b.arrow, c.arrow and 1 more"),
+        ("d/*.parquet", "holds a.arrow"),
+        ("none/*/x.arrow", "holds d, empty, splits and 1 more"),
+        ("", "4 folders"),
+        ("splits", "a dataset for each split"),
+        ("empty", "no Arrow files"),
+    ];
+    for (input, part) in cases {
+        let error = error(&data, input);
+        let text = error.to_string();
+        assert!(matches!(error, Error::MissingShard { .. }) && text.contains(part), "{text} lacks {part}");
+    }
+    assert!(matches!(error(&data, "text"), Error::Unsupported { .. }));
+    assert!(matches!(error(&data, "a[.arrow"), Error::InvalidArgument(_)));
+    assert!(matches!(resolve::<&Path>(&[]), Err(Error::InvalidArgument(_))));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_need_not_be_utf8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let data = folder(&[]);
+    let odd = data.path().join(OsStr::from_bytes(b"s\xff.arrow"));
+    fs::write(&odd, "").unwrap();
+    assert_eq!(resolve(&[data.path()]).unwrap().files, std::slice::from_ref(&odd));
+    assert_eq!(resolve(std::slice::from_ref(&odd)).unwrap().files, [odd]);
+}
+
+#[test]
+fn the_home_folder_is_expanded() {
+    let error = resolve(&["~/surely-there-is-no-such-shard.arrow"]).unwrap_err();
+    let home = std::env::home_dir().expect("a home");
+    assert!(matches!(error, Error::MissingShard { path, .. } if path.starts_with(home)));
+}
