@@ -1,0 +1,93 @@
+"""What a table is: cases, each run in fresh processes, and the targets that rowmill is held to."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of a table: what to call, on which corpus, in which environment of peers.txt."""
+
+    name: str
+    target: str
+    data: str
+    environment: str = "main"
+    keywords: dict[str, Any] = field(default_factory=dict)
+    # rowmill must be this many times as fast; None where nothing is promised.
+    target_ratio: float | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        return self.target.startswith("peers.rowmill")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How large, how long, how often."""
+
+    scale: float = 1.0
+    seconds: float = 6.0
+    runs: int = 3
+
+
+def interpreters() -> dict[str, dict[str, str | None]]:
+    """Each environment's interpreter, and why it cannot be used where it cannot."""
+    notes = Path(sys.prefix) / "peers.json"
+    if notes.exists():
+        return json.loads(notes.read_text(encoding="utf-8"))
+    return {"main": {"python": sys.executable, "problem": None}}
+
+
+def run_once(case: Case, options: Options) -> dict[str, Any]:
+    """One fresh process; its last line of output is the result."""
+    environment = interpreters().get(case.environment, {"python": sys.executable, "problem": None})
+    if environment["problem"]:
+        return {"problem": f"not installed: {environment['problem'].splitlines()[-1]}"}
+    command = [
+        str(environment["python"]),
+        str(HERE / "measure.py"),
+        case.target,
+        case.data,
+        str(options.scale),
+        str(options.seconds),
+        json.dumps(case.keywords),
+    ]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=600 + options.seconds,
+            check=False,
+            env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+        )
+    except subprocess.TimeoutExpired:
+        return {"problem": "did not finish"}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        return {"problem": (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:200]}
+    return json.loads(lines[-1])
+
+
+def run(case: Case, options: Options) -> dict[str, Any]:
+    """The median of several runs, number by number; the first problem ends it."""
+    results = []
+    for _ in range(options.runs):
+        result = run_once(case, options)
+        if "problem" in result:
+            return result
+        results.append(result)
+    merged = dict(results[-1])
+    for key, value in merged.items():
+        numbers = [result[key] for result in results if isinstance(result.get(key), int | float)]
+        if isinstance(value, int | float) and not isinstance(value, bool) and numbers:
+            merged[key] = statistics.median(numbers)
+    return {**merged, "rates": [result["rate"] for result in results if "rate" in result]}
