@@ -5,7 +5,7 @@ from typing import Any
 
 import report
 from options import parse
-from tables import Case, Options, run
+from tables import Case, Options, run_all
 
 RATIO_TARGET = 0.8
 
@@ -30,7 +30,7 @@ def main(options: Options) -> dict[str, Any]:
     if not sys.platform.startswith("linux"):
         report.console.print("cold reads: left out, dropping a file's pages needs Linux")
         return {}
-    results = {case.name: run(case, options) for case in CASES}
+    results = run_all(CASES, options)
     best = max(
         (result.get("bytes_a_second", 0.0) for result in map(results.get, [case.name for case in DISK])),
         default=0,

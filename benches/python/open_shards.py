@@ -4,7 +4,7 @@ from typing import Any
 
 import report
 from options import parse
-from tables import Case, Options, run
+from tables import Case, Options, run_all
 
 FIRST_TARGET = 3.0
 LATER_TARGET = 0.1
@@ -19,7 +19,7 @@ CASES = [
 
 def main(options: Options) -> dict[str, Any]:
     """Measures and prints."""
-    results = {case.name: run(case, options) for case in CASES}
+    results = run_all(CASES, options)
     ours = results["rowmill"]
     rows = [line(case, results[case.name], ours) for case in CASES]
     title = f"opening {int(10_000 * options.scale):,} shards"

@@ -4,7 +4,7 @@ from typing import Any
 
 import report
 from options import parse
-from tables import Case, Options, run
+from tables import Case, Options, run_all
 
 ITERATOR_TARGET = 0.010
 STATE_TARGET = 20e-6
@@ -26,7 +26,7 @@ CASES = [
 
 def main(options: Options) -> dict[str, Any]:
     """Measures and prints."""
-    results = {case.name: run(case, options) for case in CASES}
+    results = run_all(CASES, options)
     columns = [
         "loader",
         "rows",

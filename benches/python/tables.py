@@ -77,17 +77,26 @@ def run_once(case: Case, options: Options) -> dict[str, Any]:
     return json.loads(lines[-1])
 
 
-def run(case: Case, options: Options) -> dict[str, Any]:
-    """The median of several runs, number by number; the first problem ends it."""
-    results = []
-    for _ in range(options.runs):
-        result = run_once(case, options)
-        if "problem" in result:
-            return result
-        results.append(result)
-    merged = dict(results[-1])
-    for key, value in merged.items():
-        numbers = [result[key] for result in results if isinstance(result.get(key), int | float)]
-        if isinstance(value, int | float) and not isinstance(value, bool) and numbers:
-            merged[key] = statistics.median(numbers)
-    return {**merged, "rates": [result["rate"] for result in results if "rate" in result]}
+def run_all(cases: list[Case], options: Options) -> dict[str, dict[str, Any]]:
+    """Each case's median over the runs; the cases take turns, so that a machine that slows down slows all."""
+    results: dict[str, list[dict[str, Any]]] = {case.name: [] for case in cases}
+    for turn in range(options.runs):
+        for case in cases:
+            # What failed once is not tried again.
+            if turn == 0 or "problem" not in results[case.name][-1]:
+                results[case.name].append(run_once(case, options))
+    return {name: merged(each) for name, each in results.items()}
+
+
+def merged(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The median of several runs, number by number."""
+    last = results[-1]
+    if "problem" in last:
+        return last
+    numbers = {key: value for key, value in last.items() if isinstance(value, int | float)}
+    medians = {
+        key: statistics.median(result[key] for result in results if isinstance(result.get(key), int | float))
+        for key, value in numbers.items()
+        if not isinstance(value, bool)
+    }
+    return {**last, **medians, "rates": [result["rate"] for result in results if "rate" in result]}

@@ -3,7 +3,7 @@
 from typing import Any
 
 import report
-from tables import Case, Options, run
+from tables import Case, Options, run_all
 
 
 def ratio_text(case: Case, ours: float | None, theirs: float) -> tuple[str, str]:
@@ -21,10 +21,8 @@ def table(
     name: str, title: str, unit: str, per_item: float, cases: list[Case], options: Options
 ) -> dict[str, Any]:
     """Runs all cases, ours first, prints, draws and saves."""
-    results: dict[str, dict[str, Any]] = {}
-    for case in cases:
-        with report.console.status(f"{title}: {case.name}"):
-            results[case.name] = run(case, options)
+    with report.console.status(f"{title}: {len(cases)} loaders, {options.runs} runs each"):
+        results = run_all(cases, options)
     ours = next((results[case.name] for case in cases if case.is_ours), {})
     rows = [line(case, results[case.name], ours.get("rate"), per_item) for case in cases]
     report.show(

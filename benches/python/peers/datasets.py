@@ -36,9 +36,16 @@ def int64_batches(batches: Iterable[Any]) -> Iterator[torch.Tensor]:
 
 
 def tokens_streaming(corpus: Corpus) -> Iterable[Any]:
-    """Streaming with a shuffle buffer of 1000 rows, torch format."""
+    """Streaming with a shuffle buffer of 1000 rows, torch format, batched by `iter`: its fastest way."""
     dataset = streamed(corpus.tokens_arrow).shuffle(seed=42, buffer_size=1000).with_format("torch")
     return Again(lambda: int64_batches(dataset.iter(batch_size=BATCH_SIZE)))
+
+
+def tokens_streaming_loader(corpus: Corpus) -> Iterable[Any]:
+    """The same through torch's DataLoader, as its documentation has it."""
+    dataset = streamed(corpus.tokens_arrow).shuffle(seed=42, buffer_size=1000).with_format("torch")
+    loader = torch.utils.data.DataLoader(dataset, batch_size=BATCH_SIZE)
+    return Again(lambda: int64_batches(loader))
 
 
 def tokens_streaming_numpy(corpus: Corpus) -> Iterable[Any]:
