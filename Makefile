@@ -117,7 +117,8 @@ wheel: $(VENV)/.installed ## A release wheel in dist/
 
 $(BENCH_VENV)/.installed: benches/peers.txt pyproject.toml build/constraints.txt
 	test -x $(BENCH_BIN)/python || $(PYTHON) -m venv $(BENCH_VENV)
-	$(PYTHON) benches/python/install_peers.py $(BENCH_BIN)/python benches/peers.txt
+	env -u PIP_CONSTRAINT $(BENCH_BIN)/python -m pip install -q 'pip>=25.1'
+	$(BENCH_BIN)/python benches/python/install_peers.py $(BENCH_BIN)/python benches/peers.txt
 	@touch $@
 
 # The wheel is installed, not developed in place: a release build must not replace the tests' one.
@@ -125,7 +126,6 @@ $(BENCH_VENV)/.built: $(BENCH_VENV)/.installed $(VENV)/.installed $(RUST_SOURCES
 	rm -rf build/bench-wheel
 	$(BIN)/maturin build --quiet --release --locked --out build/bench-wheel
 	$(BENCH_BIN)/python -m pip install -q --force-reinstall --no-deps build/bench-wheel/*.whl
-	$(BENCH_BIN)/python -m pip install -q 'numpy' 'pyarrow' 'rich' 'typer'
 	@touch $@
 
 bench: $(BENCH_VENV)/.built ## rowmill beside its peers (BENCH_ARGS="--scale 0.1" for a quick run)
