@@ -372,25 +372,22 @@ class Dataset(IterableDatasetBase):
             StateMismatchError: DataLoader workers are reading, whose place this process cannot see.
         """
         state = self._progress.state()
-        if state is not None:
-            return state
-        if self._plan.pipeline.is_laned:
-            return self._first_laned_cursor()
-        num_shards, index = find_rank(self._plan.rank)
-        return make_run(self._plan, Placement(num_shards, index), None, self.epoch).cursor(0)
+        return self._first_cursor(self.epoch) if state is None else state
 
-    def _first_laned_cursor(self) -> Cursor:
+    def _first_cursor(self, epoch: int) -> Cursor:
+        """The cursor at the beginning of ``epoch``."""
+        num_shards, index = find_rank(self._plan.rank)
+        if not self._plan.pipeline.is_laned:
+            return make_run(self._plan, Placement(num_shards, index), None, epoch).cursor(0)
         num_lanes = self._plan.order.num_lanes
-        num_shards, _ = find_rank(self._plan.rank)
-        lanes = {"of": 1, "index": 0, "rows": [0] * num_lanes, "samples": [0] * num_lanes}
         return {
             **self._plan.identity.as_cursor(),
             "num_shards": num_shards,
             "batch_size": self._plan.batch_size,
-            "first_epoch": self.epoch,
-            "epoch": self.epoch,
+            "first_epoch": epoch,
+            "epoch": epoch,
             "position": 0,
-            "lanes": lanes,
+            "lanes": {"of": 1, "index": 0, "rows": [0] * num_lanes, "samples": [0] * num_lanes},
         }
 
     def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
@@ -420,7 +417,7 @@ class Dataset(IterableDatasetBase):
 
     def _fresh_progress(self) -> Progress:
         progress = Progress()
-        progress.set_epoch(self.epoch)
+        progress.set_epoch(self._progress.board.base)
         return progress
 
     def _table(self) -> Any:

@@ -35,6 +35,11 @@ class EpochBoard:
         self._slots[_WORKERS_ACTIVE] = 0
 
     @property
+    def base(self) -> int:
+        """The epoch that was set last; passes do not move it."""
+        return int(self._slots[_BASE])
+
+    @property
     def workers_active(self) -> bool:
         """Whether the newest pass is one of DataLoader workers, of which this process sees nothing."""
         return bool(self._slots[_WORKERS_ACTIVE])

@@ -8,6 +8,7 @@ that group), so a resume re-reads one group a lane at most.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -67,38 +68,41 @@ class LaneReader:
         first, stop = lane_rows(lane.index, self._num_lanes, self._positions)
         while first + lane.row < stop:
             start = first + lane.row
-            rows = self._rust.take(lane.epoch, lane.index, start, min(self._chunk, stop - start))
+            size = min(self._chunk, stop - start)
+            rows = self._rust.take(lane.epoch, lane.index, start, size)
             ahead = start + self._chunk
             if ahead < stop:
                 self._rust.submit(lane.epoch, lane.index, ahead, min(self._chunk, stop - ahead))
-            yield from self._groups(lane, rows)
+            yield from self._groups(lane, rows, size)
 
-    def _groups(self, lane: Lane, rows: _rust.Rows) -> Iterator[Any]:
+    def _groups(self, lane: Lane, rows: _rust.Rows, size: int) -> Iterator[Any]:
         """Passes a chunk's rows through the stages; the lane's place moves along, row by row or group by group."""
+        first, offsets = lane.row, rows.offsets
         if self._group == 1:
-            yield from self._single_rows(lane, rows)
+            yield from self._single_rows(lane, rows, offsets)
+            lane.row = first + size
             return
-        for offset in range(0, len(rows), self._group):
-            size = min(self._group, len(rows) - offset)
-            samples = apply_stages(self._pipeline.row_stages, self._names, rows, range(offset, offset + size))
+        for start in range(0, size, self._group):
+            stop = min(start + self._group, size)
+            chosen = range(bisect_left(offsets, start), bisect_left(offsets, stop))
+            samples = apply_stages(self._pipeline.row_stages, self._names, rows, chosen)
             for sample in samples[lane.emitted :]:
                 # Counted before it is handed out: while the consumer holds the sample, the place is after it.
                 lane.emitted += 1
                 lane.num_samples += 1
                 yield sample
-            lane.row, lane.emitted = lane.row + size, 0
+            lane.row, lane.emitted = first + stop, 0
 
-    def _single_rows(self, lane: Lane, rows: _rust.Rows) -> Iterator[Any]:
+    def _single_rows(self, lane: Lane, rows: _rust.Rows, offsets: list[int]) -> Iterator[Any]:
         """Without batched functions every row is a group; expressions still run over the whole chunk at once."""
         first = lane.row
         stages, indices = leading_expressions(self._pipeline.row_stages, self._names, rows, range(len(rows)))
         for index in indices:
-            samples = [(rows, index)] if not stages else run_stages(stages, [rows.row(index)])
-            lane.row = first + index + 1
+            samples = run_stages(stages, [rows.row(index)]) if stages else [(rows, index)]
+            lane.row = first + offsets[index] + 1
             for sample in samples:
                 lane.num_samples += 1
                 yield sample
-        lane.row = first + len(rows)
 
 
 def lane_rows(lane: int, num_lanes: int, positions: tuple[int, int]) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Any
 from rowmill.cursor import Cursor
 from rowmill.epochs import EpochBoard
 from rowmill.exceptions import StateMismatchError
+from rowmill.placement import find_worker
 
 __all__ = ["Progress"]
 
@@ -65,7 +66,7 @@ class Progress:
         Raises:
             StateMismatchError: The newest pass is one of DataLoader workers, which this process cannot see.
         """
-        if self.board.workers_active:
+        if self.board.workers_active and find_worker() is None:
             raise StateMismatchError(
                 "this dataset is being read by DataLoader workers, whose place the main process cannot see: a state "
                 "taken here would silently be the beginning. Two ways out: read with ds.loader(), which needs no "

@@ -7,15 +7,31 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["IterableDatasetBase", "dtype_name", "has_torch", "tensor_from", "tensor_import"]
+__all__ = [
+    "IterableDatasetBase",
+    "TorchDataLoader",
+    "default_collate",
+    "default_convert",
+    "dtype_name",
+    "has_torch",
+    "is_tensor",
+    "pin_functions",
+    "stack",
+    "tensor_from",
+    "tensor_import",
+]
 
 if TYPE_CHECKING:
+    from torch.utils.data import DataLoader as TorchDataLoader
+    from torch.utils.data import default_collate, default_convert
 
     class IterableDatasetBase:
         """torch.utils.data.IterableDataset where torch is importable, else object."""
 
 elif importlib.util.find_spec("torch") is not None:
+    from torch.utils.data import DataLoader as TorchDataLoader
     from torch.utils.data import IterableDataset as IterableDatasetBase
+    from torch.utils.data import default_collate, default_convert
 else:
     IterableDatasetBase = object
 

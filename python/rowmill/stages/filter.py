@@ -27,11 +27,11 @@ class Filter:
         return bool(self.condition(row))
 
     def matches(self, rows: Any) -> list[int]:
-        """Indices of the rows of a pyarrow.RecordBatch that the expression keeps."""
+        """Indices of the rows of an Arrow record batch that the expression keeps."""
         # Imported here: opening and plain reading need no pyarrow.
         import pyarrow as pa
 
-        table = pa.Table.from_batches([rows])
+        table = pa.Table.from_batches([pa.record_batch(rows)])
         numbered = table.append_column(_INDEX, pa.array(range(table.num_rows), pa.int32()))
         kept: list[int] = numbered.filter(self.condition)[_INDEX].to_pylist()
         return kept

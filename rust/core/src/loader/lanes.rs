@@ -1,7 +1,10 @@
 //! Chunks of lanes on demand: what a pipeline needs whose next row only its filter knows.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::epochs::{EpochReaders, Epochs};
 use super::table::Table;
@@ -39,6 +42,8 @@ impl Weigh for ChunkRows {
 /// Reads chunks of lanes in the engine's threads, in the order in which they were asked for.
 pub struct Lanes {
     requests: Requests<Chunk, ChunkRows>,
+    /// Asked for and not yet taken; a resumed lane asks for chunks that nobody announced.
+    asked: Mutex<HashSet<Chunk>>,
 }
 
 impl Lanes {
@@ -50,17 +55,24 @@ impl Lanes {
             Box::new(move |chunk: Chunk| read_chunk(&table, &epochs, &mut readers, chunk))
                 as Job<Chunk, ChunkRows>
         };
-        Self { requests: Requests::start(limits, &(Arc::new(make_job) as _)) }
+        Self { requests: Requests::start(limits, Arc::new(make_job)), asked: Mutex::default() }
     }
 
     /// Asks for a chunk that will be taken soon.
     pub fn submit(&self, chunk: Chunk) -> Result<()> {
-        self.requests.submit(chunk)
+        if self.asked.lock().insert(chunk) { self.requests.submit(chunk) } else { Ok(()) }
     }
 
     /// The rows of a chunk, waiting at most `timeout`; one that was not asked for is asked for now.
     pub fn take(&self, chunk: Chunk, timeout: Duration) -> Polled<ChunkRows> {
-        self.requests.take(&chunk, timeout)
+        if let Err(error) = self.submit(chunk) {
+            return Polled::Ready(Err(error));
+        }
+        let taken = self.requests.take(&chunk, timeout);
+        if !matches!(taken, Polled::Pending) {
+            self.asked.lock().remove(&chunk);
+        }
+        taken
     }
 
     /// What the engine did so far.

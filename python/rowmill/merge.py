@@ -1,0 +1,223 @@
+"""merge_states: the states of several workers or ranks made into one cursor for any topology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rowmill.cursor import Cursor
+from rowmill.exceptions import StateMismatchError
+from rowmill.holes import compress, expand
+
+__all__ = ["merge_states"]
+
+# What must be equal in states that belong to one job.
+_SHARED = ("schema_version", "order_version", "fingerprint", "num_rows", "order", "pipeline", "first_epoch")
+
+# More undelivered positions than this between the slowest and the fastest worker is no job that runs.
+_MAX_APART = 1 << 20
+
+
+def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Cursor:
+    """Merges states into one cursor that any number of ranks and workers can resume from, exactly.
+
+    Positions that some workers have delivered and others have not are kept as holes of the cursor.
+
+    Args:
+        state: A ``StatefulDataLoader``'s state with any number of workers (of one rank: the other ranks are taken to
+            be at the same step), a cursor, or a list of these, one a rank.
+
+    Raises:
+        StateMismatchError: The states are not of one job, a worker's is missing, or there is no rowmill state.
+
+    Example:
+        >>> import rowmill, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = rowmill.demo.write_shards(folder, num_shards=1)
+        ...     ds = rowmill.open(files, index_dir=folder).batch(8)
+        ...     first = next(iter(ds))
+        >>> rowmill.merge_states([ds.state_dict(), ds.state_dict()])["position"]
+        8
+    """
+    cursors = [cursor for one in _as_list(state) for cursor in _cursors_of(one)]
+    if not cursors:
+        raise StateMismatchError("there is no state to merge")
+    for cursor in cursors[1:]:
+        for name in _SHARED:
+            if cursor.get(name) != cursors[0].get(name):
+                raise StateMismatchError(
+                    f"the states are not of one job: {name} is {cursors[0].get(name)!r} in one, {cursor.get(name)!r} in another"
+                )
+    merged = _merge_lanes(cursors) if "lanes" in cursors[0] else _merge_positions(cursors)
+    skipped = sum(cursor.get("skipped_rows", 0) for cursor in cursors)
+    return {**merged, "skipped_rows": skipped} if skipped else merged
+
+
+def _as_list(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    return [state] if isinstance(state, Mapping) else list(state)
+
+
+def _cursors_of(state: Mapping[str, Any]) -> list[Cursor]:
+    """The rowmill cursors inside of one state."""
+    if "schema_version" in state:
+        return [dict(state)]
+    snapshot = state.get("_snapshot")
+    if isinstance(snapshot, Mapping):
+        return _stateful_workers(snapshot, state.get("_steps_since_snapshot", 0))
+    found = _find(state)
+    if found is not None:
+        return [found]
+    raise StateMismatchError(
+        "this is neither a rowmill cursor nor a StatefulDataLoader's state: it has the keys " + ", ".join(map(str, state))
+    )
+
+
+def _stateful_workers(snapshot: Mapping[str, Any], steps_since: int) -> list[Cursor]:
+    """The workers' cursors in a StatefulDataLoader's snapshot, moved on by the steps it has not recorded."""
+    workers = snapshot.get("_worker_snapshots") or {}
+    cursors = []
+    for name, worker in workers.items():
+        cursor = _find(worker)
+        if cursor is None:
+            raise StateMismatchError(f"{name} of the StatefulDataLoader's state holds no rowmill state")
+        cursors.append(cursor)
+    if steps_since:
+        _add_steps(cursors, snapshot, steps_since)
+    return cursors
+
+
+def _add_steps(cursors: list[Cursor], snapshot: Mapping[str, Any], steps: int) -> None:
+    if any("lanes" in cursor or cursor.get("batch_size") is None for cursor in cursors):
+        raise StateMismatchError(
+            f"the StatefulDataLoader's state is {steps} steps older than what it has returned, and only a dataset that is "
+            "batched by .batch() says which rows those were; save with snapshot_every_n_steps=1"
+        )
+    by_worker = {_worker(cursor)["id"]: cursor for cursor in cursors}
+    last = snapshot.get("_last_yielded_worker_id", len(cursors) - 1)
+    for step in range(1, steps + 1):
+        cursor = by_worker[(last + step) % len(cursors)]
+        if "worker" in cursor:
+            cursor["worker"] = {**cursor["worker"], "items": cursor["worker"]["items"] + 1}
+        else:
+            cursor["position"] += cursor["num_shards"] * cursor["batch_size"]
+
+
+def _find(part: Any) -> Cursor | None:
+    """The cursor nested in a worker's part of a state, whatever torchdata calls its layers."""
+    if not isinstance(part, Mapping):
+        return None
+    if "schema_version" in part:
+        return dict(part)
+    # The iterator's state is the true one; the dataset's own copy in a worker never moves.
+    for name in ("fetcher_state", "dataset_iter_state", "dataset_state"):
+        found = _find(part.get(name))
+        if found is not None:
+            return found
+    return None
+
+
+def _worker(cursor: Cursor) -> dict[str, int]:
+    return cursor.get("worker") or {"id": 0, "num_workers": 1, "shard": 0, "items": 0}
+
+
+def _merge_positions(cursors: list[Cursor]) -> Cursor:
+    first = cursors[0]
+    if all("worker" not in cursor for cursor in cursors):
+        return _same_for_all_ranks(cursors)
+    num_workers = _worker(first)["num_workers"]
+    num_shards, batch_size = first["num_shards"], first["batch_size"] or 1
+    delivered: dict[tuple[int, int], int] = {}
+    for cursor in cursors:
+        worker = _worker(cursor)
+        if worker["num_workers"] != num_workers or (cursor["position"], cursor["epoch"]) != (first["position"], first["epoch"]):
+            raise StateMismatchError("the workers' states do not begin at the same place; they are not of one job")
+        delivered[worker["shard"], worker["id"]] = worker["items"]
+    shards = sorted({shard for shard, _ in delivered})
+    missing = [(shard, worker) for shard in shards for worker in range(num_workers) if (shard, worker) not in delivered]
+    if missing:
+        raise StateMismatchError(f"the state of worker {missing[0][1]} of rank {missing[0][0]} is missing")
+    if shards != list(range(num_shards)) and len(shards) > 1:
+        raise StateMismatchError(f"states of ranks {shards} of {num_shards} were given; give one rank's, or all")
+    # One rank's state stands for all: ranks take the same steps.
+    counts = [[delivered[shard if len(shards) > 1 else shards[0], worker] for worker in range(num_workers)] for shard in range(num_shards)]
+    return _with_holes(first, counts, num_workers, batch_size)
+
+
+def _same_for_all_ranks(cursors: list[Cursor]) -> Cursor:
+    first = cursors[0]
+    for cursor in cursors[1:]:
+        place = [(one["epoch"], one["position"], one.get("holes")) for one in (first, cursor)]
+        if place[0] != place[1]:
+            raise StateMismatchError(
+                f"the ranks' cursors are not of the same step: epoch {place[0][0]} position {place[0][1]} and "
+                f"epoch {place[1][0]} position {place[1][1]}; save all ranks at one step"
+            )
+    return dict(first)
+
+
+def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_size: int) -> Cursor:
+    """One cursor of what consumers (rank, worker) have delivered since the position of ``first``."""
+    num_shards = len(counts)
+    step = num_shards * batch_size
+    top = max((count - 1) * num_workers + worker + 1 if count else 0 for rank in counts for worker, count in enumerate(rank))
+    undelivered = [
+        item * step + shard + num_shards * row
+        for shard, rank in enumerate(counts)
+        for worker, count in enumerate(rank)
+        for item in range(worker + num_workers * count, top, num_workers)
+        for row in range(batch_size)
+    ]
+    if len(undelivered) > _MAX_APART:
+        raise StateMismatchError("the workers are more than a million rows apart; the states are not of one job")
+    before = expand(first.get("holes", ()))
+    start = first["position"]
+
+    def position(index: int) -> int:
+        """The position at an index of what was left when the workers began."""
+        return before[index] if index < len(before) else start + index
+
+    holes = [position(index) for index in sorted(undelivered)]
+    # Holes that nobody had reached yet stay holes where something after them was delivered.
+    holes += before[top * step :]
+    merged = {name: value for name, value in first.items() if name not in ("worker", "holes")}
+    merged["position"] = start + top * step - len(undelivered)
+    if holes:
+        merged["holes"] = [list(run) for run in compress(sorted(holes))]
+    return merged
+
+
+def _merge_lanes(cursors: list[Cursor]) -> Cursor:
+    """One cursor of all ranks; or one rank's, where only its workers' states are there."""
+    num_shards = cursors[0]["num_shards"]
+    ranks = [
+        _interleave([cursor for cursor in cursors if cursor["lanes"]["index"] % num_shards == rank], num_shards)
+        for rank in sorted({cursor["lanes"]["index"] % num_shards for cursor in cursors})
+    ]
+    return ranks[0] if len(ranks) == 1 else _interleave(ranks, 1)
+
+
+def _interleave(cursors: list[Cursor], into: int) -> Cursor:
+    """Puts the lanes of consumers back in turn, so that ``into`` consumers would own what these did."""
+    of = cursors[0]["lanes"]["of"]
+    if of == into:
+        return cursors[0]
+    by_place = {cursor["lanes"]["index"] // into: cursor for cursor in cursors if cursor["lanes"]["of"] == of}
+    number = of // into
+    missing = [place for place in range(number) if place not in by_place]
+    if missing:
+        what = "rank" if into == 1 else "worker"
+        raise StateMismatchError(
+            f"the state of {what} {missing[0]} of {number} is missing; a pipeline with a filter or batched map has one "
+            "state a rank and worker: give them all"
+        )
+    num_lanes = sum(len(cursor["lanes"]["rows"]) for cursor in by_place.values())
+    epoch = min(cursor["epoch"] for cursor in by_place.values())
+    columns: dict[str, list[int]] = {name: [0] * num_lanes for name in ("rows", "samples", "emitted", "epochs")}
+    for place, cursor in by_place.items():
+        lanes = cursor["lanes"]
+        for name, values in columns.items():
+            stored = lanes.get(name) or [0] * len(lanes["rows"])
+            values[place::number] = [one + cursor["epoch"] - epoch for one in stored] if name == "epochs" else stored
+    merged = {"of": into, "index": cursors[0]["lanes"]["index"] % into, "rows": columns["rows"], "samples": columns["samples"]}
+    merged.update({name: columns[name] for name in ("emitted", "epochs") if any(columns[name])})
+    return {**cursors[0], "epoch": epoch, "position": sum(columns["samples"]), "lanes": merged}
