@@ -13,9 +13,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use rowmill_core::shard::{ShardReader, index};
 use rowmill_core::source::{IoMode, open};
 
-/// Phrases of 16 tokens out of 4,096, so that codecs find about as much to do as in text.
+/// Phrases of 16 tokens out of 509, so that codecs find about as much to do as in text.
 fn tokens(rows: usize, width: usize) -> RecordBatch {
-    let token = |at: usize| ((at / 16 * 40_503 % 4096 * 12 + at % 16) % 50_257) as i32;
+    let token = |at: usize| ((at / 16 * 40_503 % 509 * 97 + at % 16) % 50_257) as i32;
     let mut lists = ListBuilder::new(Int32Builder::new());
     for row in 0..rows {
         let values: Vec<i32> = (row * width..(row + 1) * width).map(token).collect();

@@ -1,7 +1,7 @@
 //! What a shard is: the Arrow IPC framings, and how a block of one becomes arrays.
 //!
-//! - [`format`]: which format a file's first bytes announce
-//! - [`index`]: what is known of a shard without reading a body: blocks, rows, schema
+//! - [`mod@format`]: which format a file's first bytes announce
+//! - [`mod@index`]: what is known of a shard without reading a body: blocks, rows, schema
 //! - `header_reader`, `message`: small reads of message headers, verified before they are used
 //! - `ipc_stream`, `ipc_file`: the two framings
 //! - [`schema`]: the schema message, refused where arrow-rs would panic on it
