@@ -8,7 +8,7 @@ parent and its workers share instead.
 from __future__ import annotations
 
 import mmap
-from multiprocessing import context, sharedctypes
+from multiprocessing import context, heap
 from typing import Any
 
 __all__ = ["EpochBoard"]
@@ -88,8 +88,9 @@ class EpochBoard:
 
     def _share_by_descriptor(self) -> None:
         """Moves to memory that a spawned child can inherit: its descriptor travels, it has no name."""
-        shared = sharedctypes.RawArray("q", _NUM_SLOTS)
-        slots = memoryview(shared).cast("B").cast("q")
+        # An unlinked temporary file: multiprocessing's own memory for its shared values.
+        shared = heap.BufferWrapper(8 * _NUM_SLOTS)
+        slots = shared.create_memoryview().cast("q")
         slots[:] = self._slots
         self._memory, self._slots = shared, slots
 
@@ -98,7 +99,7 @@ class EpochBoard:
             self.__init__(state["base"])  # type: ignore[misc]
             return
         self._memory = state["shared"]
-        self._slots = memoryview(self._memory).cast("B").cast("q")
+        self._slots = self._memory.create_memoryview().cast("q")
 
 
 def _slot(worker: tuple[int, int] | None) -> int:
