@@ -1,1 +1,43 @@
-//! rowmill._rust
+//! `rowmill._rust`: the binding of rowmill-core to Python, one file a word.
+//!
+//! - [`source`]: an opened dataset; [`table`]: some of its columns; [`order`]: which rows come when
+//! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
+//! - [`make`]: what the engine hands over, as what the consumer asked for
+//! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
+//! - [`pinning`]: page-locked memory for CUDA
+//! - [`interpreter`]: the one way out of the interpreter; [`error`]: the one table of errors
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod arrow_export;
+pub mod dlpack;
+pub mod error;
+pub mod interpreter;
+pub mod lanes;
+pub mod make;
+pub mod order;
+pub mod pinning;
+pub mod source;
+pub mod stream;
+pub mod table;
+pub mod values;
+
+/// The module itself.
+#[pyo3::pymodule]
+mod _rust {
+    #[pymodule_export]
+    use crate::arrow_export::{PyRecordBatch, PySchema};
+    #[pymodule_export]
+    use crate::dlpack::Buffer;
+    #[pymodule_export]
+    use crate::lanes::{PyLanes, PyRows};
+    #[pymodule_export]
+    use crate::order::PyOrder;
+    #[pymodule_export]
+    use crate::source::PySource;
+    #[pymodule_export]
+    use crate::stream::{PyCounter, PyStream, count_items};
+    #[pymodule_export]
+    use crate::table::PyTable;
+    #[pymodule_export]
+    use crate::values::testing::{export_zeros, live_buffers, roundtrip, roundtrip_schema, rows_from_arrow};
+}

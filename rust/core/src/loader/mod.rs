@@ -1,1 +1,23 @@
-//! (being written)
+//! Plan, order, shards and threads put together; the only module that sees all others.
+//!
+//! - [`table`]: an opened dataset.
+//! - [`cache`]: its decoded blocks.
+//! - [`epochs`]: the orders of the epochs that are being read.
+//! - [`stream`]: one consumer's items, made ahead.
+//! - [`group`]: what is handed over at a time.
+//! - [`lanes`]: chunks of lanes on demand.
+//! - [`ahead`]: what the kernel is told of the blocks that come.
+
+pub mod ahead;
+pub mod cache;
+pub mod epochs;
+pub mod group;
+pub mod lanes;
+pub mod stream;
+pub mod table;
+
+pub use epochs::Epochs;
+pub use group::Step;
+pub use lanes::{Chunk, ChunkRows, Lanes};
+pub use stream::{Output, Stream, StreamSpec};
+pub use table::{OnError, Projection, Table};

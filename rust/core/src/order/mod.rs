@@ -1,1 +1,46 @@
-//! (being written)
+//! Which row comes when, and who takes it: pure arithmetic, no I/O and no Arrow.
+//!
+//! - `settings`: what a user chooses of an order
+//! - `key`: keyed randomness, one domain for each thing that is permuted
+//! - `permutation`: exact bijections of `[0, n)` for every `n`
+//! - `layout`: what the order knows of the data
+//! - `lanes`: equal cuts of the sequence, dealt round-robin
+//! - `sequence`: the permuted blocks of one epoch, grouped into windows
+//! - `epoch`: one epoch's order, shared by threads
+//! - `reader`: one thread's fast view of it
+//! - `partition`: which positions a rank and a worker take, in which step
+//! - `holes`, `runs`: positions not yet delivered below the cursor
+//! - `merge`: one position and its holes from what several workers have delivered
+//! - `quality`: how good a shuffle is
+
+mod epoch;
+mod holes;
+mod key;
+mod lanes;
+mod layout;
+mod merge;
+mod partition;
+mod permutation;
+pub mod quality;
+mod reader;
+mod runs;
+mod sequence;
+mod settings;
+
+pub use epoch::EpochOrder;
+pub use holes::Holes;
+pub use key::{Key, Level};
+pub use lanes::Lanes;
+pub use layout::{Layout, Place};
+pub use merge::merge_delivered;
+pub use partition::{Partition, Remainder};
+pub use permutation::Permutation;
+pub use reader::OrderReader;
+pub use runs::Run;
+pub use sequence::{WindowBlock, WindowSpan};
+pub use settings::{Mode, OrderSettings};
+
+/// The version of everything in this folder that decides which row comes when.
+///
+/// It stands in every cursor: change it whenever a golden order changes.
+pub const ALGORITHM_VERSION: u32 = 1;

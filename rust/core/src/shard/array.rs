@@ -76,9 +76,9 @@ impl ArrayReader<'_> {
     }
 
     fn boolean(&mut self, field: &Field) -> Result<ArrayData> {
-        let (builder, _) = self.start(field)?;
+        let (builder, node) = self.start(field)?;
         let range = self.layout.buffer(&mut self.at, self.body_len)?;
-        self.finish(field, builder.add_buffer(self.body.values(range, 1)?))
+        self.finish(field, builder.add_buffer(self.body.values(range, node.len.div_ceil(8), 1)?))
     }
 
     fn fixed_width(&mut self, field: &Field, width: usize, alignment: usize) -> Result<ArrayData> {
@@ -87,14 +87,17 @@ impl ArrayReader<'_> {
             self.check_unbacked(field, node)?;
         }
         let range = self.layout.buffer(&mut self.at, self.body_len)?;
-        self.finish(field, builder.add_buffer(self.body.values(range, alignment)?))
+        self.finish(
+            field,
+            builder.add_buffer(self.body.values(range, node.len.saturating_mul(width), alignment)?),
+        )
     }
 
     fn bytes(&mut self, field: &Field, offset_width: usize) -> Result<ArrayData> {
         let (builder, node) = self.start(field)?;
         let offsets = self.structure((node.len + 1).saturating_mul(offset_width), offset_width)?;
         let range = self.layout.buffer(&mut self.at, self.body_len)?;
-        self.finish(field, builder.add_buffer(offsets).add_buffer(self.body.values(range, 1)?))
+        self.finish(field, builder.add_buffer(offsets).add_buffer(self.body.bytes(range)?))
     }
 
     /// Views are checked against the bytes that they show the beginning of, so those are touched.
@@ -104,7 +107,7 @@ impl ArrayReader<'_> {
         let mut builder = builder.add_buffer(self.structure(node.len.saturating_mul(16), 16)?);
         for _ in 0..num_buffers {
             let range = self.layout.buffer(&mut self.at, self.body_len)?;
-            let bytes = self.body.values(range, 1)?;
+            let bytes = self.body.bytes(range)?;
             self.body.touch(&bytes)?;
             builder = builder.add_buffer(bytes);
         }

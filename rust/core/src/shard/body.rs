@@ -83,28 +83,37 @@ impl<'a> Body<'a> {
         self.is_owning.get()
     }
 
-    /// A buffer of plain values, for which any bit pattern is valid: a view of the map where it can be.
-    pub fn values(&self, range: Range, alignment: usize) -> Result<Buffer> {
+    /// A buffer of plain bytes, any of which are valid: a view of the map where it can be.
+    pub fn bytes(&self, range: Range) -> Result<Buffer> {
         let buffer = self.content(range)?;
-        if buffer.is_empty() {
-            // An empty slice may point anywhere; arrow-rs wants even that aligned.
-            return Ok(MutableBuffer::new(0).into());
-        }
-        if buffer.as_ptr().align_offset(alignment) != 0 {
-            self.misaligned.set(self.misaligned.get() + 1);
-            return self.copy(&buffer);
-        }
         if self.is_owning.get() && self.is_in_map(&buffer) { self.copy(&buffer) } else { Ok(buffer) }
     }
 
-    /// The first `need` bytes of a buffer that is validated once and relied on later (offsets,
-    /// views, keys, validity): never a view of the map, whose bytes another process could change
-    /// in between. A buffer that is shorter stays so, and fails the validation.
-    pub fn structure(&self, mut range: Range, need: usize, alignment: usize) -> Result<Buffer> {
+    /// The `need` bytes of a buffer of plain values: a view of the map where it can be.
+    pub fn values(&self, mut range: Range, need: usize, alignment: usize) -> Result<Buffer> {
         if self.codec.is_none() {
             range.len = range.len.min(need as u64);
         }
-        let buffer = self.values(range, alignment)?;
+        let buffer = self.bytes(range)?;
+        // Exactly as long: arrow-rs panics on a buffer that ends within a value.
+        let buffer = match buffer.len() {
+            0 => return Ok(MutableBuffer::new(0).into()),
+            len if len < need => {
+                return Err(self.site.corrupt(format!("a buffer of {len} bytes where {need} are needed")));
+            }
+            _ => buffer.slice_with_length(0, need),
+        };
+        if buffer.as_ptr().align_offset(alignment) == 0 {
+            return Ok(buffer);
+        }
+        self.misaligned.set(self.misaligned.get() + 1);
+        self.copy(&buffer)
+    }
+
+    /// The same for a buffer that is validated once and relied on later (offsets, views, keys,
+    /// validity): never a view of the map, whose bytes another process could change in between.
+    pub fn structure(&self, range: Range, need: usize, alignment: usize) -> Result<Buffer> {
+        let buffer = self.values(range, need, alignment)?;
         if self.is_in_map(&buffer) { self.copy(&buffer) } else { Ok(buffer) }
     }
 

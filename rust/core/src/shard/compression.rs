@@ -90,3 +90,45 @@ fn read_exactly(mut from: impl Read, stored: usize, claimed: usize) -> io::Resul
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::Path;
+
+    use super::*;
+
+    fn stored(codec: Codec, content: &[u8], claimed: i64) -> Buffer {
+        let mut bytes = claimed.to_le_bytes().to_vec();
+        match codec {
+            Codec::Zstd => bytes.extend(zstd::stream::encode_all(content, 3).unwrap()),
+            Codec::Lz4Frame => {
+                let mut encoder = lz4_flex::frame::FrameEncoder::new(&mut bytes);
+                encoder.write_all(content).unwrap();
+                encoder.finish().unwrap();
+            }
+        }
+        Buffer::from_vec(bytes)
+    }
+
+    #[test]
+    fn a_buffer_inflates_to_what_it_claims_or_not_at_all() {
+        let site = Site::new(Path::new("x.arrow"), 8);
+        let content: Vec<u8> = (0..5_000_000_u32).map(|at| (at % 251 / 7) as u8).collect();
+        let len = content.len() as i64;
+        for codec in [Codec::Lz4Frame, Codec::Zstd] {
+            let inflated = codec.inflate(&stored(codec, &content, len), &site).unwrap();
+            assert_eq!(inflated.as_slice(), content.as_slice());
+            // A petabyte is claimed: refused when the content ends, with no more than that in memory.
+            for claimed in [len - 1, len + 1, 1 << 50, i64::MAX, -2, i64::MIN] {
+                let error = codec.inflate(&stored(codec, &content, claimed), &site).unwrap_err().to_string();
+                assert!(error.contains("claimed"), "{claimed}: {error}");
+            }
+            assert!(codec.inflate(&stored(codec, &content, 0), &site).unwrap().is_empty());
+            assert!(codec.inflate(&Buffer::from_vec(vec![1_u8; 7]), &site).is_err());
+            assert!(codec.inflate(&Buffer::from_vec(Vec::<u8>::new()), &site).unwrap().is_empty());
+            let plain = [(-1_i64).to_le_bytes().as_slice(), b"plain"].concat();
+            assert_eq!(codec.inflate(&Buffer::from_vec(plain), &site).unwrap().as_slice(), b"plain");
+        }
+    }
+}

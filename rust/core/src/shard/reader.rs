@@ -1,5 +1,6 @@
 //! Decodes the blocks of one shard.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::make_array;
@@ -48,6 +49,10 @@ impl ShardReader {
         let projection = projection.unwrap_or_else(|| (0..fields.len()).collect());
         if let Some(beyond) = projection.iter().find(|index| **index >= fields.len()) {
             return Err(Error::InvalidArgument(format!("column {beyond} of {} is asked for", fields.len())));
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = projection.iter().find(|index| !seen.insert(**index)) {
+            return Err(Error::InvalidArgument(format!("column {twice} is asked for twice")));
         }
         let dictionaries = Dictionaries::try_new(source.as_ref(), dictionaries, format, &fields)?;
         Ok(Self { source, fields, projection, dictionaries })

@@ -122,3 +122,70 @@ fn check_run_ends(ends: &Field) -> std::result::Result<(), Refusal> {
         other => Err(Refusal::Corrupt(format!("run ends of type {other}, or that may be null"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_ipc::convert::IpcSchemaEncoder;
+    use arrow_ipc::writer::DictionaryTracker;
+    use arrow_ipc::{MessageBuilder, MessageHeader, MetadataVersion, SchemaBuilder};
+    use arrow_schema::{Fields, Schema};
+    use flatbuffers::FlatBufferBuilder;
+
+    use super::*;
+    use crate::error::Error;
+
+    fn refusal(data_type: DataType) -> Error {
+        let schema = Schema::new(vec![Field::new("x", data_type, true)]);
+        let mut tracker = DictionaryTracker::new(true);
+        let mut builder = FlatBufferBuilder::new();
+        let schema = IpcSchemaEncoder::new()
+            .with_dictionary_tracker(&mut tracker)
+            .schema_to_fb_offset(&mut builder, &schema);
+        message(builder, schema)
+    }
+
+    fn message(
+        mut builder: FlatBufferBuilder<'_>,
+        schema: flatbuffers::WIPOffset<arrow_ipc::Schema<'_>>,
+    ) -> Error {
+        let mut message = MessageBuilder::new(&mut builder);
+        message.add_version(MetadataVersion::V5);
+        message.add_header_type(MessageHeader::Schema);
+        message.add_header(schema.as_union_value());
+        let message = message.finish();
+        builder.finish(message, None);
+        parse_schema(Path::new("x.arrow"), builder.finished_data()).unwrap_err()
+    }
+
+    #[test]
+    fn types_that_arrays_cannot_hold_are_refused_by_column() {
+        let map = |nullable| {
+            let key = Field::new("key", DataType::Int32, nullable);
+            let entries = Fields::from(vec![key, Field::new("value", DataType::Int32, true)]);
+            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+        };
+        let item = Arc::new(Field::new_list_field(DataType::Decimal128(200, 1), true));
+        for (data_type, text) in [
+            (DataType::FixedSizeBinary(-1), "a width of -1 bytes"),
+            (DataType::FixedSizeList(Arc::clone(&item), -4), "lists of -4 values"),
+            (DataType::List(item), "a decimal of precision 200"),
+            (map(true), "keys or entries may be null"),
+        ] {
+            let error = refusal(data_type).to_string();
+            assert!(error.contains(text) && error.contains("column"), "{error}");
+        }
+    }
+
+    #[test]
+    fn big_endian_files_are_named_as_such() {
+        let mut builder = FlatBufferBuilder::new();
+        let fields = builder.create_vector::<flatbuffers::ForwardsUOffset<IpcField<'_>>>(&[]);
+        let mut schema = SchemaBuilder::new(&mut builder);
+        schema.add_endianness(Endianness::Big);
+        schema.add_fields(fields);
+        let schema = schema.finish();
+        let error = message(builder, schema);
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+        assert!(error.to_string().contains("big-endian"), "{error}");
+    }
+}

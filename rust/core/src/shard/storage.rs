@@ -50,7 +50,8 @@ pub fn storage_field(field: &FieldRef) -> FieldRef {
 
 /// A decoded column in its declared type; its strings are checked.
 ///
-/// No bytes are copied. The caller makes the pages present first: checking reads all of them.
+/// No bytes are copied. The caller makes the pages present first: checking reads all of them. Where
+/// the column views a map, another process that writes to the file can still undo the check.
 pub fn logical_array(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == data_type {
         return Ok(Arc::clone(array));
@@ -91,5 +92,34 @@ fn child_types(data_type: &DataType) -> Vec<&DataType> {
         DataType::Dictionary(_, values) => vec![values],
         DataType::RunEndEncoded(ends, values) => vec![ends.data_type(), values.data_type()],
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{BinaryArray, StringArray, StructArray};
+
+    use super::*;
+
+    #[test]
+    fn strings_are_binary_at_every_level_and_come_back() {
+        let text = || Arc::new(StringArray::from(vec![Some("straße"), None, Some("")])) as ArrayRef;
+        let inner = Arc::new(Field::new("text", DataType::Utf8, true));
+        let declared = Arc::new(StructArray::from(vec![(inner, text())])) as ArrayRef;
+        let stored_type = storage_type(declared.data_type());
+        assert_eq!(stored_type.to_string(), "Struct(\"text\": Binary)");
+        let stored = BinaryArray::from_opt_vec(vec![Some("straße".as_bytes()), None, Some(b"")]);
+        let inner = Arc::new(Field::new("text", DataType::Binary, true));
+        let stored = Arc::new(StructArray::from(vec![(inner, Arc::new(stored) as ArrayRef)])) as ArrayRef;
+        let back = logical_array(&stored, declared.data_type()).unwrap();
+        assert_eq!(back.as_ref(), declared.as_ref());
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_for_the_rows_asked_for() {
+        let stored = Arc::new(BinaryArray::from_vec(vec![b"fine", b"\xff\xfe", b"fine"])) as ArrayRef;
+        assert!(logical_array(&stored, &DataType::Utf8).unwrap_err().to_string().contains("index 1"));
+        assert!(logical_array(&stored.slice(2, 1), &DataType::Utf8).is_ok());
+        assert!(logical_array(&stored, &DataType::Int32).is_err());
     }
 }

@@ -1,12 +1,13 @@
 //! `O_DIRECT` reads, which leave the page cache to others.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use arrow_buffer::Buffer;
 
 use super::{FileIdentity, ReadFile, Source, truncated};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What `O_DIRECT` wants offsets, lengths and memory aligned to; 4096 suits every disk in use.
 const ALIGNMENT: u64 = 4096;
@@ -34,21 +35,15 @@ impl DirectFile {
         Ok(Self { direct, plain })
     }
 
-    /// Why reads are not direct although they were asked to be, for a note to the user.
-    pub fn fallback_note(&self) -> Option<String> {
-        self.direct.is_none().then(|| {
-            format!(
-                "{}: this file system does not serve O_DIRECT; plain reads are used",
-                self.path().display()
-            )
-        })
-    }
-
     fn read_aligned(&self, direct: &ReadFile, offset: u64, len: usize) -> Result<Buffer> {
         let start = offset - offset % ALIGNMENT;
         let lead = (offset - start) as usize;
         let span = (lead + len).next_multiple_of(ALIGNMENT as usize);
-        let mut bytes = vec![0_u8; span + ALIGNMENT as usize];
+        let mut bytes: Vec<u8> = Vec::new();
+        let room = span + ALIGNMENT as usize;
+        let refused = |_| Error::io("read", self.path(), ErrorKind::OutOfMemory.into());
+        bytes.try_reserve_exact(room).map_err(refused)?;
+        bytes.resize(room, 0);
         let pad = bytes.as_ptr().align_offset(ALIGNMENT as usize);
         let count = direct.read_up_to(start, &mut bytes[pad..pad + span])?;
         if count < lead + len {
@@ -98,6 +93,12 @@ impl Source for DirectFile {
 
     fn bytes_read(&self) -> u64 {
         self.plain.bytes_read() + self.direct.as_ref().map_or(0, Source::bytes_read)
+    }
+
+    fn note(&self) -> Option<String> {
+        let path = self.path().display();
+        let text = || format!("{path}: this file system does not serve O_DIRECT; plain reads are used");
+        self.direct.is_none().then(text)
     }
 }
 

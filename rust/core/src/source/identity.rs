@@ -32,8 +32,12 @@ impl FileIdentity {
     /// The identity of an open file; anything but a regular file is refused.
     pub fn of(file: &File, path: &Path) -> Result<Self> {
         let metadata = file.metadata().map_err(|error| Error::io("stat", path, error))?;
+        Self::of_regular(&metadata, path)
+    }
+
+    fn of_regular(metadata: &Metadata, path: &Path) -> Result<Self> {
         if metadata.is_file() {
-            return Ok(Self::from_metadata(&metadata));
+            return Ok(Self::from_metadata(metadata));
         }
         Err(Error::Unsupported {
             path: path.to_owned(),
@@ -67,6 +71,15 @@ impl FileIdentity {
         }
         Ok(())
     }
+}
+
+/// Opens a regular file. Asked first and opened then: opening a pipe would wait for its writer.
+pub(super) fn open_regular(path: &Path) -> Result<(File, FileIdentity)> {
+    let metadata = std::fs::metadata(path).map_err(|error| Error::io("open", path, error))?;
+    FileIdentity::of_regular(&metadata, path)?;
+    let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    let identity = FileIdentity::of(&file, path)?;
+    Ok((file, identity))
 }
 
 #[cfg(unix)]

@@ -17,7 +17,6 @@ pub mod read;
 mod sigbus;
 
 use std::fmt::Debug;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,14 +70,18 @@ pub trait Source: Send + Sync + Debug {
 
     /// Bytes brought in so far.
     fn bytes_read(&self) -> u64;
+
+    /// What the user should know, once: that the file is not read the way that was asked for.
+    fn note(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Opens a file for reading blocks.
 ///
 /// With `expected`, a file whose size, mtime or inode differ from it is refused.
 pub fn open(path: &Path, mode: IoMode, expected: Option<FileIdentity>) -> Result<Arc<dyn Source>> {
-    let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-    let identity = FileIdentity::of(&file, path)?;
+    let (file, identity) = identity::open_regular(path)?;
     if let Some(expected) = expected {
         identity.check_same(expected, path)?;
     }

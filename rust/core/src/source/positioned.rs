@@ -17,6 +17,33 @@ pub(super) fn read_up_to(file: &File, into: &mut [u8], offset: u64) -> io::Resul
     Ok(filled)
 }
 
+/// Appends up to `len` bytes from `offset`, for which there is room already; fewer mean the end of the file.
+///
+/// The memory is not zeroed first: that would cost as much again as a read from the page cache.
+#[cfg(unix)]
+pub(super) fn append_up_to(file: &File, into: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+    let (start, end) = (into.len(), into.len() + len);
+    while into.len() < end && into.len() < into.capacity() {
+        let at = offset + (into.len() - start) as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(into), at) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    into.truncate(end);
+    Ok(into.len() - start)
+}
+
+#[cfg(not(unix))]
+pub(super) fn append_up_to(file: &File, into: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+    let start = into.len();
+    into.resize(start + len, 0);
+    let count = read_up_to(file, &mut into[start..], offset)?;
+    into.truncate(start + count);
+    Ok(count)
+}
+
 #[cfg(unix)]
 fn read_once(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, into, offset)

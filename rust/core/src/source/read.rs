@@ -1,13 +1,18 @@
 //! pread into owned buffers: the way for network and overlay file systems.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow_buffer::{Buffer, MutableBuffer};
+use arrow_buffer::Buffer;
 
+use super::identity::open_regular;
 use super::{FileIdentity, Source, beyond_the_end, positioned, truncated};
 use crate::error::{Error, Result};
+
+/// What arrow recommends, and a cache line.
+const ALIGNMENT: usize = 64;
 
 /// A file that is read with pread.
 #[derive(Debug)]
@@ -26,8 +31,7 @@ impl ReadFile {
 
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-        let identity = FileIdentity::of(&file, path)?;
+        let (file, identity) = open_regular(path)?;
         Ok(Self::new(file, path, identity))
     }
 
@@ -64,13 +68,17 @@ impl Source for ReadFile {
 
     fn buffer(&self, offset: u64, len: usize) -> Result<Buffer> {
         self.check_range(offset, len)?;
-        // Zeroed memory of this size comes fresh from the system, so the zeroing costs nothing.
-        let mut bytes = MutableBuffer::from_len_zeroed(len);
-        let count = self.read_up_to(offset, bytes.as_slice_mut())?;
+        let refused = |error| Error::io("read", &self.path, error);
+        let mut bytes: Vec<u8> = Vec::new();
+        bytes.try_reserve_exact(len + ALIGNMENT).map_err(|_| refused(ErrorKind::OutOfMemory.into()))?;
+        let pad = bytes.as_ptr().align_offset(ALIGNMENT);
+        bytes.resize(pad, 0);
+        let count = positioned::append_up_to(&self.file, &mut bytes, len, offset).map_err(refused)?;
+        self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
         if count < len {
             return Err(truncated(&self.path, self.identity.size, offset + count as u64));
         }
-        Ok(bytes.into())
+        Ok(Buffer::from_vec(bytes).slice_with_length(pad, len))
     }
 
     fn ensure(&self, _offset: u64, _len: usize) -> Result<()> {

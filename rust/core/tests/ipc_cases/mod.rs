@@ -1,5 +1,9 @@
 //! Batches of every Arrow type, and files made of them.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(
+    clippy::from_iter_instead_of_collect,
+    reason = "the type stands where a reader of the table looks for it"
+)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -214,6 +218,10 @@ pub fn cases() -> Vec<Case> {
         case("unions", vec![unions(21), unions(4)]),
         case("run_end_encoded", vec![run_end_encoded(40), run_end_encoded(5)]),
         case("dictionaries", vec![dictionaries(20, &["a", "b", "c"]), dictionaries(5, &["a", "b", "c"])]),
+        case(
+            "grown dictionaries",
+            vec![dictionaries(9, &["a"]), dictionaries(9, &["a", "b"]), dictionaries(9, &["a", "b", "c"])],
+        ),
         case("sliced primitives", sliced(primitives(40))),
         case("sliced strings", sliced(strings(40))),
         case("sliced nested", sliced(nested(40))),
@@ -243,6 +251,8 @@ impl Options {
                 all.push((format!("{format} {codec:?}"), Self { codec, ..Self::new(format) }));
             }
         }
+        let grown = Self { dictionaries: DictionaryHandling::Delta, ..Self::new(Format::ArrowStream) };
+        all.push(("deltas".to_owned(), grown));
         all.push(("legacy".to_owned(), Self { legacy: true, ..Self::new(Format::ArrowStream) }));
         all
     }
@@ -251,9 +261,12 @@ impl Options {
 pub fn write(case: &Case, options: &Options) -> Vec<u8> {
     let schema = case.batches.first().map_or_else(|| strings(0).schema(), RecordBatch::schema);
     let version = if options.legacy { MetadataVersion::V4 } else { MetadataVersion::V5 };
+    // A file may add to a dictionary, not replace it.
+    let is_grown_file = case.name == "grown dictionaries" && options.format == Format::ArrowFile;
+    let handling = if is_grown_file { DictionaryHandling::Delta } else { options.dictionaries };
     let write = IpcWriteOptions::try_new(8, options.legacy, version)
         .unwrap()
-        .with_dictionary_handling(options.dictionaries)
+        .with_dictionary_handling(handling)
         .try_with_compression(options.codec)
         .unwrap();
     match options.format {

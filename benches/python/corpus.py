@@ -1,0 +1,268 @@
+"""The same rows in every peer's own format, made once under an ignored folder.
+
+Token rows: 2048 int32 each, a list column in HF-style Arrow streams of 1000-row batches. Text rows: `id`,
+`text`, `num_bytes`, about a kilobyte of real text each. `--scale 1` is about a gigabyte of either.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+SEQ_LEN = 2048
+BATCH_SIZE = 8
+BATCH_BYTES = BATCH_SIZE * SEQ_LEN * 4
+ROWS_A_BLOCK = 1000
+VOCABULARY = 50_257
+NUM_SHARDS = 8
+TOKEN_ROWS = 128_000
+TEXT_BYTES = 1_000_000_000
+TEXT_ROW_BYTES = 1_000
+SMALL_SHARDS = 10_000
+HUGE_ROWS = 1_000_000_000
+# Bump it when what is written changes: old folders are then made again.
+VERSION = 1
+
+
+def cache_folder() -> Path:
+    """Where corpora lie; ROWMILL_BENCH_CACHE names another place."""
+    return Path(os.environ.get("ROWMILL_BENCH_CACHE", ROOT / ".cache" / "bench"))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Paths of one scale's corpora; each property makes its files when they are not there."""
+
+    scale: float = 1.0
+
+    @property
+    def folder(self) -> Path:
+        return cache_folder() / f"v{VERSION}-scale-{self.scale:g}"
+
+    @property
+    def token_rows(self) -> int:
+        return max(int(TOKEN_ROWS * self.scale) // 8_000, 1) * 8_000
+
+    @property
+    def tokens_arrow(self) -> list[str]:
+        folder = self._made("tokens-arrow", lambda to: write_tokens_arrow(self, to))
+        return sorted(str(path) for path in folder.glob("*.arrow"))
+
+    @property
+    def tokens_bin(self) -> str:
+        return str(self._made("tokens-bin", lambda to: write_tokens_bin(self, to)) / "tokens.bin")
+
+    @property
+    def tokens_mds(self) -> str:
+        return str(self._made("tokens-mds", lambda to: write_tokens_mds(self, to)))
+
+    @property
+    def tokens_litdata(self) -> str:
+        return str(self._made("tokens-litdata", lambda to: write_tokens_litdata(self, to)))
+
+    @property
+    def text_arrow(self) -> list[str]:
+        folder = self._made("text-arrow", lambda to: write_text_arrow(self, to))
+        return sorted(str(path) for path in folder.glob("*.arrow"))
+
+    @property
+    def text_mds(self) -> str:
+        return str(self._made("text-mds", lambda to: write_text_mds(self, to)))
+
+    @property
+    def small_shards(self) -> str:
+        return str(self._made("small-shards", lambda to: write_small_shards(self, to)))
+
+    @property
+    def huge(self) -> str:
+        return str(self._made("huge", lambda to: write_huge(self, to)))
+
+    def _made(self, name: str, write: Callable[[Path], None]) -> Path:
+        """Writes beside, then renames: a run that was stopped leaves no half corpus behind."""
+        final = self.folder / name
+        if not final.exists():
+            part = self.folder / f"{name}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            write(part)
+            part.rename(final)
+        return final
+
+
+def token_blocks(corpus: Corpus) -> Iterator[np.ndarray]:
+    """Blocks of 1000 token rows, the same for every format; low ids are common, as in real text."""
+    for block in range(corpus.token_rows // ROWS_A_BLOCK):
+        rng = np.random.default_rng([VERSION, block])
+        draws = rng.random((ROWS_A_BLOCK, SEQ_LEN), dtype=np.float32)
+        yield (VOCABULARY * draws**3).astype(np.int32)
+
+
+def write_tokens_arrow(corpus: Corpus, folder: Path) -> None:
+    """HF-style stream shards of list<int32> rows."""
+    import pyarrow as pa
+
+    schema = pa.schema({"input_ids": pa.list_(pa.int32())})
+    blocks_a_shard = corpus.token_rows // ROWS_A_BLOCK // NUM_SHARDS
+    offsets = pa.array(np.arange(0, (ROWS_A_BLOCK + 1) * SEQ_LEN, SEQ_LEN, dtype=np.int32))
+    writer = None
+    for index, block in enumerate(token_blocks(corpus)):
+        shard, place = divmod(index, blocks_a_shard)
+        if place == 0:
+            if writer:
+                writer.close()
+            writer = pa.ipc.new_stream(str(folder / f"tokens-{shard:05d}.arrow"), schema)
+        column = pa.ListArray.from_arrays(offsets, pa.array(block.reshape(-1)))
+        writer.write_batch(pa.record_batch([column], schema=schema))
+    writer.close()
+
+
+def write_tokens_bin(corpus: Corpus, folder: Path) -> None:
+    """One flat file of int32, for np.memmap."""
+    with open(folder / "tokens.bin", "wb") as out:
+        for block in token_blocks(corpus):
+            out.write(block.tobytes())
+
+
+def write_tokens_mds(corpus: Corpus, folder: Path) -> None:
+    """MosaicML's shards."""
+    from peers.mosaicml import MDSWriter
+
+    shutil.rmtree(folder)
+    with MDSWriter(out=str(folder), columns={"input_ids": f"ndarray:int32:{SEQ_LEN}"}) as writer:
+        for block in token_blocks(corpus):
+            for row in block:
+                writer.write({"input_ids": row})
+
+
+def write_tokens_litdata(corpus: Corpus, folder: Path) -> None:
+    """Chunks for litData's TokensLoader."""
+    from litdata import TokensLoader
+    from litdata.streaming.writer import BinaryWriter
+
+    writer = BinaryWriter(str(folder), chunk_bytes="64MB", item_loader=TokensLoader(block_size=SEQ_LEN))
+    index = 0
+    for block in token_blocks(corpus):
+        for row in block:
+            writer.add_item(index, litdata_tensor(row))
+            index += 1
+    writer.done()
+    writer.merge()
+
+
+def litdata_tensor(row: np.ndarray) -> object:
+    """A row as litData's token writer wants it."""
+    import torch
+
+    return torch.from_numpy(row)
+
+
+def source_texts() -> list[str]:
+    """Real text: a Parquet corpus beside the checkout, or else this repository's own words."""
+    shards = sorted((ROOT.parent / "shared" / "data" / "rust-docs").glob("*.parquet"))
+    if shards:
+        import pyarrow.parquet as pq
+
+        return [
+            text for shard in shards for text in pq.read_table(shard, columns=["text"])["text"].to_pylist()
+        ]
+    paths = (path for suffix in ("md", "rs", "py") for path in sorted(ROOT.glob(f"[!.]*/**/*.{suffix}")))
+    return [path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *paths]]
+
+
+def text_pieces() -> list[str]:
+    """The source cut at line ends into rows of about a kilobyte."""
+    pieces: list[str] = []
+    for text in source_texts():
+        held: list[str] = []
+        size = 0
+        for line in text.splitlines(keepends=True):
+            held.append(line)
+            size += len(line)
+            if size >= TEXT_ROW_BYTES:
+                pieces.append("".join(held))
+                held, size = [], 0
+        if held:
+            pieces.append("".join(held))
+    return pieces
+
+
+def text_blocks(corpus: Corpus) -> Iterator[dict[str, list[object]]]:
+    """Blocks of 1000 text rows; the source is gone through again, with other ids, until there is enough."""
+    pieces = text_pieces()
+    wanted, written, row = TEXT_BYTES * corpus.scale, 0, 0
+    while written < wanted:
+        texts = [pieces[(row + step) % len(pieces)] for step in range(ROWS_A_BLOCK)]
+        sizes = [len(text.encode()) for text in texts]
+        ids = [
+            hashlib.blake2b(f"{row + step}".encode(), digest_size=8).hexdigest()
+            for step in range(ROWS_A_BLOCK)
+        ]
+        yield {"id": list(ids), "text": list(texts), "num_bytes": list(sizes)}
+        written += sum(sizes)
+        row += ROWS_A_BLOCK
+
+
+def write_text_arrow(corpus: Corpus, folder: Path) -> None:
+    """HF-style stream shards of text rows."""
+    import pyarrow as pa
+
+    schema = pa.schema({"id": pa.string(), "text": pa.string(), "num_bytes": pa.int64()})
+    writers = [
+        pa.ipc.new_stream(str(folder / f"text-{shard:05d}.arrow"), schema) for shard in range(NUM_SHARDS)
+    ]
+    for index, block in enumerate(text_blocks(corpus)):
+        writers[index % NUM_SHARDS].write_batch(pa.record_batch(block, schema=schema))
+    for writer in writers:
+        writer.close()
+
+
+def write_text_mds(corpus: Corpus, folder: Path) -> None:
+    """MosaicML's shards."""
+    from peers.mosaicml import MDSWriter
+
+    shutil.rmtree(folder)
+    with MDSWriter(out=str(folder), columns={"id": "str", "text": "str", "num_bytes": "int"}) as writer:
+        for block in text_blocks(corpus):
+            for values in zip(*block.values(), strict=True):
+                writer.write(dict(zip(block, values, strict=True)))
+
+
+def write_small_shards(corpus: Corpus, folder: Path) -> None:
+    """Ten thousand shards of two small batches: what opening costs, and nothing else."""
+    import pyarrow as pa
+
+    batch = pa.record_batch({"id": list(range(20)), "text": [f"row {row}" for row in range(20)]})
+    count = max(int(SMALL_SHARDS * corpus.scale), 10)
+    for shard in range(count):
+        with pa.ipc.new_stream(
+            str(folder / f"part-{shard:05d}-of-{count:05d}.arrow"), batch.schema
+        ) as writer:
+            writer.write_batch(batch)
+            writer.write_batch(batch)
+
+
+def write_huge(corpus: Corpus, folder: Path) -> None:
+    """A billion rows in a million blocks of one column of bytes."""
+    import pyarrow as pa
+
+    batch = pa.record_batch({"byte": pa.array(np.zeros(ROWS_A_BLOCK, dtype=np.uint8))})
+    blocks_a_shard = max(int(HUGE_ROWS * corpus.scale) // ROWS_A_BLOCK // 100, 1)
+    for shard in range(100):
+        with pa.ipc.new_stream(str(folder / f"huge-{shard:03d}.arrow"), batch.schema) as writer:
+            for _ in range(blocks_a_shard):
+                writer.write_batch(batch)
+
+
+def read_once(paths: list[str]) -> int:
+    """Brings files into the page cache; returns their size."""
+    total = 0
+    for path in paths:
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(1 << 22):
+                total += len(chunk)
+    return total

@@ -1,0 +1,40 @@
+"""All tables, one after another: what `make bench` runs."""
+
+import sys
+
+import cold_reads
+import memory
+import open_shards
+import report
+import resume
+import text_rows
+import tokens
+from options import parser
+from tables import Options
+
+TABLES = {
+    "tokens": tokens,
+    "text_rows": text_rows,
+    "open_shards": open_shards,
+    "resume": resume,
+    "memory": memory,
+    "cold_reads": cold_reads,
+}
+
+
+def main() -> int:
+    """Runs the tables asked for; says at the end what missed its target."""
+    command_line = parser(__doc__)
+    command_line.add_argument(
+        "--only", choices=TABLES, action="append", help="this table (may be given again)"
+    )
+    given = command_line.parse_args()
+    options = Options(given.scale, given.seconds, given.runs)
+    for name in given.only or TABLES:
+        TABLES[name].main(options)
+    report.console.print(f"numbers and pictures: {report.RESULTS}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""rowmill: rows in, batches out, in an order that no restart changes.
+
+Open shards, shuffle, batch, read; stop anywhere and resume on any number of ranks and workers:
+
+    ds = rowmill.open("data/*.arrow").shuffle(seed=42).batch(8)
+    for batch in ds.loader(): ...
+
+Names are imported when they are first used, so that ``import rowmill`` stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rowmill.exceptions import (
+    AccessDeniedError,
+    CorruptShardError,
+    DatasetNotFoundError,
+    MissingShardError,
+    OfflineError,
+    RevisionNotFoundError,
+    RowmillError,
+    SchemaMismatchError,
+    StateMismatchError,
+    TopologyError,
+)
+
+if TYPE_CHECKING:
+    from rowmill import demo as demo
+    from rowmill.dataloader import DataLoader as DataLoader
+    from rowmill.dataset import Dataset as Dataset
+    from rowmill.dataset import open as open
+    from rowmill.loader import Loader as Loader
+    from rowmill.merge import merge_states as merge_states
+
+__all__ = [
+    "AccessDeniedError",
+    "CorruptShardError",
+    "DataLoader",
+    "Dataset",
+    "DatasetNotFoundError",
+    "Loader",
+    "MissingShardError",
+    "OfflineError",
+    "RevisionNotFoundError",
+    "RowmillError",
+    "SchemaMismatchError",
+    "StateMismatchError",
+    "TopologyError",
+    "demo",
+    "merge_states",
+    "open",
+]
+
+_LAZY = {
+    "DataLoader": "rowmill.dataloader",
+    "Dataset": "rowmill.dataset",
+    "Loader": "rowmill.loader",
+    "merge_states": "rowmill.merge",
+    "open": "rowmill.dataset",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "demo":
+        return importlib.import_module("rowmill.demo")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("rowmill")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'rowmill' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

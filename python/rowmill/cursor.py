@@ -1,0 +1,209 @@
+"""The cursor: what ``state_dict()`` holds, and what must be equal for it to fit.
+
+A cursor is a plain dict of scalars and short lists. It names the data, the order and the pipeline it belongs
+to, and the next position. docs/cursor.schema.json is its JSON schema.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rowmill.exceptions import StateMismatchError, TopologyError
+from rowmill.holes import Runs, drop_first
+from rowmill.placement import Placement
+
+__all__ = ["ORDER_VERSION", "SCHEMA_VERSION", "Cursor", "Identity", "Run", "check_cursor", "check_step"]
+
+SCHEMA_VERSION = 1
+ORDER_VERSION = 1
+
+Cursor = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a cursor belongs to.
+
+    Attributes:
+        fingerprint: Of the data, from its shards' sizes, row counts and headers.
+        num_rows: Rows of the whole dataset.
+        order: Settings of the order, by name.
+        pipeline: One text a stage that changes what is yielded.
+    """
+
+    fingerprint: str
+    num_rows: int
+    order: dict[str, Any]
+    pipeline: tuple[str, ...]
+
+    def as_cursor(self) -> Cursor:
+        """The part of a cursor that does not move."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "order_version": ORDER_VERSION,
+            "fingerprint": self.fingerprint,
+            "num_rows": self.num_rows,
+            "order": dict(self.order),
+            "pipeline": list(self.pipeline),
+            "python": _PYTHON,
+        }
+
+    def difference(self, cursor: Mapping[str, Any]) -> str | None:
+        """Names the first thing in which ``cursor`` belongs to something else; None where it fits."""
+        if cursor.get("order_version") != ORDER_VERSION:
+            return f"the order's algorithm has version {ORDER_VERSION}, the cursor's {cursor.get('order_version')!r}"
+        if cursor.get("num_rows") != self.num_rows:
+            return f"the dataset has {self.num_rows} rows, the cursor's {cursor.get('num_rows')!r}"
+        if cursor.get("fingerprint") != self.fingerprint:
+            return f"the dataset's fingerprint is {self.fingerprint}, the cursor's {cursor.get('fingerprint')!r}"
+        theirs = cursor.get("order")
+        for name, ours in self.order.items():
+            other = theirs.get(name) if isinstance(theirs, Mapping) else None
+            if other != ours:
+                return f"{name} is {ours!r}, the cursor's {other!r}"
+        return self._pipeline_difference(cursor)
+
+    def _pipeline_difference(self, cursor: Mapping[str, Any]) -> str | None:
+        same_python = cursor.get("python") == _PYTHON
+        ours = [_comparable(text, same_python) for text in self.pipeline]
+        theirs = [_comparable(str(text), same_python) for text in cursor.get("pipeline") or ()]
+        return None if ours == theirs else f"the pipeline is {_chain(ours)}, the cursor's {_chain(theirs)}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass of one consumer over the stream of positions; turns a count of items into a cursor.
+
+    Attributes:
+        identity: What the cursor will belong to.
+        epoch: Epoch in which the stream began.
+        per_epoch: Positions of one epoch.
+        num_epochs: Epochs of the stream; None is endless.
+        total: Positions of the whole stream; None is endless.
+        position: Positions of the stream that had been delivered when this run began.
+        holes: Positions not delivered although later ones were.
+        placement: Which consumer this is.
+        batch_size: Rows a rank's item has; None for single rows.
+        first_item: Items of this consumer that were delivered before, counted from ``position``.
+    """
+
+    identity: Identity
+    epoch: int
+    per_epoch: int
+    num_epochs: int | None
+    total: int | None
+    position: int
+    holes: Runs
+    placement: Placement
+    batch_size: int | None
+    first_item: int = 0
+    _static: Cursor = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        static = self.identity.as_cursor()
+        static["num_shards"] = self.placement.num_shards
+        static["batch_size"] = self.batch_size
+        object.__setattr__(self, "_static", static)
+
+    @property
+    def step(self) -> int:
+        """Positions that all ranks together take for one item each."""
+        return self.placement.num_shards * (self.batch_size or 1)
+
+    def cursor(self, num_items: int, extra: Mapping[str, Any] | None = None) -> Cursor:
+        """The cursor after this consumer has been handed ``num_items`` items."""
+        items = self.first_item + num_items
+        if self.placement.num_workers > 1:
+            cursor = self._at(self.position, self.holes)
+            cursor["worker"] = {
+                "id": self.placement.worker,
+                "num_workers": self.placement.num_workers,
+                "shard": self.placement.index,
+                "items": items,
+            }
+        else:
+            position = self.position + items * self.step
+            if self.total is not None:
+                position = min(position, self.total)
+            cursor = self._at(position, drop_first(self.holes, position - self.position) if self.holes else ())
+        if extra:
+            cursor.update(extra)
+        return cursor
+
+    def _at(self, position: int, holes: Runs) -> Cursor:
+        epochs = position // self.per_epoch if self.per_epoch else 0
+        if self.num_epochs is not None:
+            # The end of the last epoch is its own last position, not the next epoch's first.
+            epochs = min(epochs, self.num_epochs - 1)
+        cursor = {
+            **self._static,
+            "first_epoch": self.epoch,
+            "epoch": self.epoch + epochs,
+            "position": position - epochs * self.per_epoch,
+        }
+        if holes:
+            cursor["holes"] = [list(run) for run in holes]
+        return cursor
+
+
+def check_cursor(cursor: Any, identity: Identity, *, strict: bool) -> Cursor:
+    """Returns ``cursor`` if it is one and belongs to ``identity``.
+
+    Raises:
+        StateMismatchError: It is no cursor; or, unless ``strict`` is False, something differs: the text names it.
+    """
+    if not isinstance(cursor, Mapping) or "schema_version" not in cursor:
+        raise StateMismatchError(
+            f"this is no rowmill cursor but {type(cursor).__name__}; a StatefulDataLoader's state, or those of "
+            "several ranks, must go through rowmill.merge_states first"
+        )
+    if cursor["schema_version"] != SCHEMA_VERSION:
+        raise StateMismatchError(
+            f"the cursor has schema version {cursor['schema_version']!r}, this rowmill reads {SCHEMA_VERSION}"
+        )
+    for name in ("epoch", "first_epoch", "position"):
+        if type(cursor.get(name)) is not int or cursor[name] < 0:
+            raise StateMismatchError(f"the cursor's {name} is {cursor.get(name)!r}, no count; it is damaged")
+    difference = identity.difference(cursor) if strict else None
+    if difference:
+        raise StateMismatchError(
+            f"the cursor belongs to something else: {difference}. Restore what it was taken from, or pass strict=False "
+            "to go on at its position in the new stream"
+        )
+    return dict(cursor)
+
+
+def check_step(position: int, step: int, total: int | None) -> None:
+    """Raises TopologyError unless steps of ``step`` positions start at ``position``, naming the sizes that do."""
+    if position % step == 0 or position == total:
+        return
+    fitting = sorted(size for size in _divisors(position) if size <= 65536)
+    shown = ", ".join(map(str, fitting if len(fitting) <= 24 else [*fitting[:8], "...", *fitting[-12:]]))
+    raise TopologyError(
+        f"the cursor stands at position {position}, which no step of {step} rows (ranks x batch size) starts at; "
+        f"global batches that fit: {shown}"
+    )
+
+
+def _divisors(number: int) -> set[int]:
+    # Trial division up to 65536 is all that is shown, and takes a few milliseconds at most.
+    small = {size for size in range(1, min(math.isqrt(number), 65536) + 1) if number % size == 0}
+    return small | {number // size for size in small}
+
+
+def _comparable(text: str, same_python: bool) -> str:
+    """Digests of bytecode say nothing across Python versions: leave them out there."""
+    if same_python:
+        return text
+    return "".join(part if index == 0 else part[8:] for index, part in enumerate(text.split("#")))
+
+
+def _chain(texts: list[str]) -> str:
+    return " -> ".join(texts) or "without stages"
+
+
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

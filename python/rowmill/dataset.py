@@ -1,0 +1,473 @@
+"""Dataset: an immutable chain over opened shards, and a torch IterableDataset wherever torch is importable."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from rowmill.cursor import Cursor, check_cursor
+from rowmill.exceptions import SchemaMismatchError, TopologyError
+from rowmill.features import features_of
+from rowmill.iterators import ReadOptions
+from rowmill.loader import Loader
+from rowmill.placement import Placement, find_rank, find_worker
+from rowmill.plan import NUM_LANES, WINDOW_BYTES, Mode, OrderSettings, Plan
+from rowmill.progress import Progress
+from rowmill.runs import make_run, num_items
+from rowmill.source import OpenedSource, OpenOptions, as_paths
+from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
+from rowmill.torch import IterableDatasetBase, dtype_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Dataset", "open"]
+
+_FORMATS = ("python", "numpy", "torch", "arrow")
+_REMAINDERS = ("drop", "pad", "keep")
+
+
+def open(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    columns: Sequence[str] | None = None,
+    format: str | None = None,
+    index_dir: str | os.PathLike[str] | None = None,
+    force_reindex: bool = False,
+    num_threads: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> Dataset:
+    """Opens Arrow shards without reading a row.
+
+    The first open walks the shards' message headers on all cores and stores an index in rowmill's cache folder;
+    later opens map it and walk only shards that changed.
+
+    Args:
+        paths: A file, a folder, a glob, or a list of these. Files come in natural order of their paths unless a
+            list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files.
+        columns: Columns to read, in this order; all when None.
+        format: "arrow"; found from the first bytes when None.
+        index_dir: Folder of the index; ``$ROWMILL_CACHE/index`` or the user's cache folder when None.
+        force_reindex: Walk every shard, whatever the index knows.
+        num_threads: Threads of the walk; all cores when None.
+        on_error: "skip" leaves damaged shards and blocks out, counts them and reports them as warnings.
+
+    Returns:
+        A dataset whose rows are dicts, in storage order.
+
+    Raises:
+        MissingShardError: A file is not there, or a glob matches nothing.
+        CorruptShardError: A file is no Arrow file, or is truncated.
+        SchemaMismatchError: Shards disagree about a column, or ``columns`` names one that is not there.
+
+    Example:
+        >>> import rowmill, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = rowmill.demo.write_shards(folder, num_shards=2)
+        ...     ds = rowmill.open(folder, index_dir=folder).shuffle(seed=42).batch(8)
+        ...     batch = next(iter(ds))
+        >>> len(batch["text"])
+        8
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
+    options = OpenOptions(
+        paths=as_paths(paths),
+        format=format,
+        index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
+        num_threads=num_threads,
+        on_error=on_error,
+    )
+    dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
+    return dataset if columns is None else dataset.select_columns(columns)
+
+
+class Dataset(IterableDatasetBase):
+    """Rows of opened shards and what is to be done with them; every method returns a new dataset.
+
+    Made by :func:`rowmill.open`. ``iter(ds)`` is ``iter(ds.loader())``.
+    """
+
+    def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
+        super().__init__()
+        self._plan = plan
+        self._progress = progress or Progress()
+
+    # What the rows are and in which order they come.
+
+    def shuffle(
+        self,
+        seed: int | None = 0,
+        *,
+        mode: Mode = "window",
+        window_bytes: int | None = None,
+        num_lanes: int | None = None,
+        reshuffle_each_epoch: bool = True,
+    ) -> Dataset:
+        """Sets the order of the rows.
+
+        Args:
+            seed: Keys every permutation; None means 0, so that ranks never disagree.
+            mode: "window" (blocks permuted, rows permuted inside windows of blocks: reads stay local), "shard"
+                (shards permuted), "row" (one permutation of all rows), or "none" (storage order).
+            window_bytes: Bytes of one lane's window, 16 MiB when None.
+            num_lanes: Equal cuts of the shuffled sequence that are read in turn: 64 when None, 1 for mode "none".
+            reshuffle_each_epoch: False repeats the first epoch's order.
+        """
+        if mode not in ("window", "shard", "row", "none"):
+            raise ValueError(f'mode must be "window", "shard", "row" or "none", not {mode!r}')
+        order = OrderSettings(
+            mode=mode,
+            seed=_seed(seed),
+            num_lanes=_positive("num_lanes", num_lanes, 1 if mode == "none" else NUM_LANES),
+            window_bytes=_positive("window_bytes", window_bytes, WINDOW_BYTES),
+            reshuffle_each_epoch=bool(reshuffle_each_epoch),
+        )
+        return self._with(order=order, is_shuffled=True)
+
+    def shard(self, num_shards: int, index: int, *, remainder: str | None = None) -> Dataset:
+        """Makes this rank ``index`` of ``num_shards``, instead of what torch.distributed or RANK/WORLD_SIZE say.
+
+        Args:
+            num_shards: Ranks of the job; ``.shard(1, 0)`` switches the partition off.
+            index: This rank.
+            remainder: For unbatched rows, what becomes of the last ones; see :meth:`batch`.
+        """
+        if self._plan.rank is not None:
+            raise TopologyError(f"the dataset is sharded already, as {self._plan.rank[1]} of {self._plan.rank[0]}")
+        Placement(num_shards, index)
+        return self._with(rank=(int(num_shards), int(index)), remainder=_remainder(remainder))
+
+    def select_columns(self, names: str | Sequence[str]) -> Dataset:
+        """Keeps these columns, in this order; the others are not read."""
+        return self._with_stage(Select((names,) if isinstance(names, str) else tuple(names)))
+
+    def rename_columns(self, mapping: Mapping[str, str]) -> Dataset:
+        """Renames columns; ``mapping`` is from old names to new ones."""
+        return self._with_stage(Rename(tuple(mapping.items())))
+
+    def take(self, n: int) -> Dataset:
+        """Keeps the first ``n`` rows: of storage order, or of the shuffled order where a shuffle stands before.
+
+        After ``.filter`` it counts samples of all ranks together, after ``.batch`` batches of this rank.
+        """
+        return self._with_stage(Clip(0, _count("n", n), self._plan.is_shuffled))
+
+    def skip(self, n: int) -> Dataset:
+        """Leaves out what :meth:`take` with the same ``n`` keeps."""
+        return self._with_stage(Clip(_count("n", n), None, self._plan.is_shuffled))
+
+    def repeat(self, num_epochs: int | None = None) -> Dataset:
+        """Makes one pass ``num_epochs`` epochs long, endless when None; batches run on across epochs."""
+        return self._with(num_epochs=0 if num_epochs is None else _positive("num_epochs", num_epochs, 1))
+
+    # What becomes of each row.
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        *,
+        batched: bool = False,
+        batch_size: int = 1000,
+        remove_columns: str | Sequence[str] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+    ) -> Dataset:
+        """Applies a Python function, as ``datasets`` does: what it returns is merged over the row.
+
+        It runs in the consuming process (a DataLoader worker included). After ``.batch`` it takes whole batches.
+
+        Args:
+            function: From a row (a dict) to a dict of new columns or None; with ``batched``, from a dict of lists to
+                a dict of lists, of as many rows or not.
+            batched: Pass groups of ``batch_size`` rows of a lane. Such a pipeline keeps its place by lanes.
+            batch_size: Rows of a group; the last one of a lane may be shorter.
+            remove_columns: Input columns that do not stay.
+            fn_kwargs: Further arguments of every call.
+        """
+        removed = (remove_columns,) if isinstance(remove_columns, str) else tuple(remove_columns or ())
+        size = _positive("batch_size", batch_size, 1000)
+        return self._with_stage(Map(function, batched, size, removed, dict(fn_kwargs or {})))
+
+    def filter(self, condition: Any) -> Dataset:
+        """Keeps the rows for which a ``pyarrow.compute`` expression or a function of the row holds.
+
+        The pipeline then keeps its place by lanes: ranks x workers must divide ``num_lanes``, and ``len`` is unknown.
+        """
+        return self._with_stage(Filter(condition))
+
+    def batch(
+        self, batch_size: int, *, remainder: str | None = None, fill_null: float | Mapping[str, float] | None = None
+    ) -> Dataset:
+        """Puts ``batch_size`` rows of this rank into each step.
+
+        Args:
+            batch_size: Rows of each rank a step.
+            remainder: "drop" (only full steps), "pad" (the last step is filled with the epoch's first rows) or
+                "keep" (a short last step, on some ranks none); "drop" on several ranks and "keep" on one when None.
+            fill_null: What stands for a null in a numeric column: one number, or numbers by column name. Without it
+                a null there is an error.
+        """
+        fills = dict(fill_null) if isinstance(fill_null, Mapping) else fill_null
+        return self._with_stage(Batch(_positive("batch_size", batch_size, 1), _remainder(remainder), fills))
+
+    def with_format(
+        self, name: str | None = None, *, dtypes: Any = None, fill_null: float | Mapping[str, float] | None = None
+    ) -> Dataset:
+        """Sets what rows and batches are handed out as.
+
+        Args:
+            name: "python", "numpy", "torch" or "arrow"; None for rows as Python values and batches as tensors.
+            dtypes: Element types by column name (names, NumPy or torch dtypes), or one for all numeric columns.
+            fill_null: As in :meth:`batch`.
+        """
+        if name is not None and name not in _FORMATS:
+            raise ValueError(f"format must be one of {', '.join(_FORMATS)}, not {name!r}")
+        wanted = dtypes if isinstance(dtypes, Mapping) else {} if dtypes is None else {"": dtypes}
+        fills = fill_null if isinstance(fill_null, Mapping) else {} if fill_null is None else {"": fill_null}
+        return self._with(
+            format=replace(
+                self._plan.format,
+                name=name,
+                dtypes=tuple((column, dtype_name(dtype)) for column, dtype in wanted.items()),
+                fill_null=tuple((column, float(fill)) for column, fill in fills.items()),
+            )
+        )
+
+    # What is known without reading a row.
+
+    def __len__(self) -> int:
+        """What this rank yields in an epoch: rows, or batches after ``.batch``; all its workers together.
+
+        Raises:
+            TypeError: A filter or batched map decides it, or the stream is endless.
+        """
+        if self._plan.pipeline.is_laned:
+            raise TypeError("the dataset's length depends on the data (.filter or a batched .map); only reading it tells")
+        num_shards, index = find_rank(self._plan.rank)
+        number = num_items(self._plan, Placement(num_shards, index))
+        if number is None:
+            raise TypeError("the dataset is endless (.repeat()); it has no length")
+        return number
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the data set that an epoch is drawn from, over all ranks, before any filter."""
+        start, stop = self._plan.position_range
+        return stop - start
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns that are read."""
+        return [name for _, name in self._plan.pipeline.columns]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that are read, as a pyarrow.Schema with the file's metadata."""
+        import pyarrow
+
+        return pyarrow.schema(self._table().schema)
+
+    @property
+    def features(self) -> Any:
+        """HF's features: ``datasets.Features`` where ``datasets`` is importable, else a dict; None without any."""
+        return features_of(self.schema)
+
+    @property
+    def fingerprint(self) -> str:
+        """128 bits, in hex, of the shards' sizes, row counts and headers; the same for a copy elsewhere."""
+        return self._plan.source.rust.fingerprint
+
+    def row_ids(self, start: int, stop: int) -> list[int]:
+        """Row ids at these positions of the current epoch; reads no row."""
+        first, end = self._plan.position_range
+        if not 0 <= start <= stop <= end - first:
+            raise IndexError(f"positions {start} to {stop} are out of range; an epoch has {end - first}")
+        return self._plan.rust_order.row_ids(self.epoch, first + start, first + stop)
+
+    def rows_at(self, step: int) -> list[int]:
+        """Row ids of step ``step`` of the current epoch over all ranks, in order of position; reads no row."""
+        self._refuse_lanes("rows_at")
+        num_shards, index = find_rank(self._plan.rank)
+        run = make_run(self._plan, Placement(num_shards, index), None, self.epoch)
+        first = run.position + step * run.step
+        last = first + run.step if run.total is None else min(first + run.step, run.total)
+        remainder = self._plan.remainder_for(num_shards)
+        is_short = run.total is not None and first + run.step > run.total
+        if step < 0 or first >= last or (is_short and remainder == "drop"):
+            raise IndexError(f"step {step} is out of range")
+        positions = list(range(first, last))
+        if is_short and remainder == "pad":
+            positions += [position % max(run.total or 1, 1) for position in range(first + run.step - last)]
+        return [self._row_id(run.per_epoch, run.epoch, position) for position in positions]
+
+    def _row_id(self, per_epoch: int, epoch: int, position: int) -> int:
+        first, _ = self._plan.position_range
+        at = first + position % per_epoch
+        return self._plan.rust_order.row_ids(epoch + position // per_epoch, at, at + 1)[0]
+
+    def fetch(self, row_ids: Iterable[int]) -> list[dict[str, Any]]:
+        """The rows with these row ids, as dicts, in this order."""
+        return self._table().fetch(list(row_ids))
+
+    def describe(self) -> dict[str, Any]:
+        """What is known of the dataset without reading it, as plain values."""
+        source = self._plan.source.rust
+        return {
+            "num_rows": self.num_rows,
+            "num_shards": source.num_shards,
+            "num_blocks": source.num_blocks,
+            "num_bytes": source.num_bytes,
+            "fingerprint": source.fingerprint,
+            "columns": {field.name: str(field.type) for field in self.schema},
+            "order": self._plan.order.as_dict(),
+            "pipeline": list(self._plan.pipeline.description),
+            "batch_size": self._plan.batch_size,
+        }
+
+    # Reading and resuming.
+
+    def loader(
+        self,
+        *,
+        num_threads: int | None = None,
+        prefetch_batches: int | None = None,
+        prefetch_bytes: int | None = None,
+        pin_memory: bool = False,
+        io: Literal["auto", "mmap", "read", "direct"] = "auto",
+    ) -> Loader:
+        """The recommended way to read: no worker processes, Rust threads behind one process.
+
+        Args:
+            num_threads: Threads that read ahead; half of the cores, at most 8, when None. 0 reads in the caller.
+            prefetch_batches: Batches (or chunks of rows) made ahead; 16 when None.
+            prefetch_bytes: Bytes made ahead; 64 MiB when None.
+            pin_memory: Page-lock the batch buffers for CUDA, each once.
+            io: "mmap", "read" (pread), "direct" (O_DIRECT) or "auto": mmap on local disks, read on network ones.
+        """
+        if io not in ("auto", "mmap", "read", "direct"):
+            raise ValueError(f'io must be "auto", "mmap", "read" or "direct", not {io!r}')
+        for name, value in (("num_threads", num_threads), ("prefetch_batches", prefetch_batches)):
+            _count(name, value or 0)
+        return Loader(self, ReadOptions(num_threads, prefetch_batches, prefetch_bytes, pin_memory, io))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.loader())
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is being read, or that comes next where the last one is over."""
+        return self._progress.epoch()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes the next pass that of ``epoch``, from its beginning; DataLoader workers are told as well."""
+        self._progress.set_epoch(_count("epoch", epoch))
+
+    def state_dict(self) -> Cursor:
+        """The cursor after what the newest pass has returned; see docs/cursor.
+
+        Raises:
+            StateMismatchError: DataLoader workers are reading, whose place this process cannot see.
+        """
+        state = self._progress.state()
+        if state is not None:
+            return state
+        if self._plan.pipeline.is_laned:
+            return self._first_laned_cursor()
+        num_shards, index = find_rank(self._plan.rank)
+        return make_run(self._plan, Placement(num_shards, index), None, self.epoch).cursor(0)
+
+    def _first_laned_cursor(self) -> Cursor:
+        num_lanes = self._plan.order.num_lanes
+        num_shards, _ = find_rank(self._plan.rank)
+        lanes = {"of": 1, "index": 0, "rows": [0] * num_lanes, "samples": [0] * num_lanes}
+        return {
+            **self._plan.identity.as_cursor(),
+            "num_shards": num_shards,
+            "batch_size": self._plan.batch_size,
+            "first_epoch": self.epoch,
+            "epoch": self.epoch,
+            "position": 0,
+            "lanes": lanes,
+        }
+
+    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+        """Makes the next pass begin at ``state``; the one after it is the next epoch from its beginning.
+
+        Args:
+            state: A cursor of any number of ranks and workers.
+            strict: False accepts a cursor of other data, order or pipeline and goes on at its position.
+
+        Raises:
+            StateMismatchError: The cursor belongs to something else; the text names the difference.
+            TopologyError: No step of this topology starts at the cursor's position.
+        """
+        cursor = check_cursor(state, self._plan.identity, strict=strict)
+        if "worker" not in cursor and "lanes" not in cursor:
+            num_shards, index = find_rank(self._plan.rank)
+            make_run(self._plan, Placement(num_shards, index), cursor, cursor["epoch"])
+        self._progress.resume(cursor, find_worker())
+
+    # Inside.
+
+    def _with(self, **changes: Any) -> Dataset:
+        return Dataset(self._plan.with_(**changes), self._fresh_progress())
+
+    def _with_stage(self, stage: Stage) -> Dataset:
+        return Dataset(self._plan.with_stage(stage), self._fresh_progress())
+
+    def _fresh_progress(self) -> Progress:
+        progress = Progress()
+        progress.set_epoch(self.epoch)
+        return progress
+
+    def _table(self) -> Any:
+        return self._plan.source.rust.table(list(self._plan.pipeline.columns), "auto")
+
+    def _refuse_lanes(self, what: str) -> None:
+        if self._plan.pipeline.is_laned:
+            raise SchemaMismatchError(
+                f"{what} knows steps before they are read, but a filter or batched map decides them by the data"
+            )
+
+    def __repr__(self) -> str:
+        plan = self._plan
+        parts = [f"num_rows={self.num_rows}", f"columns={self.column_names}", f"order={plan.order.mode}"]
+        parts += list(plan.pipeline.description)
+        parts += [] if plan.batch_size is None else [f"batch_size={plan.batch_size}"]
+        return f"Dataset({', '.join(parts)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"plan": self._plan, "progress": self._progress}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._plan, self._progress = state["plan"], state["progress"]
+
+
+def _seed(seed: int | None) -> int:
+    seed = 0 if seed is None else seed
+    if type(seed) is not builtins.int and not hasattr(seed, "__index__"):
+        raise ValueError(f"seed must be an integer, not {seed!r}")
+    # Any integer is a seed; the keys are 64 bits wide.
+    return int(seed) % (1 << 64)
+
+
+def _positive(name: str, value: int | None, default: int) -> int:
+    value = default if value is None else value
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"{name} must be a positive integer, not {value!r}")
+    return int(value)
+
+
+def _count(name: str, value: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
+        raise ValueError(f"{name} must be an integer of 0 or more, not {value!r}")
+    return int(value)
+
+
+def _remainder(remainder: str | None) -> Any:
+    if remainder is not None and remainder not in _REMAINDERS:
+        raise ValueError(f"remainder must be one of {', '.join(_REMAINDERS)}, not {remainder!r}")
+    return remainder

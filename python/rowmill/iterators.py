@@ -1,0 +1,189 @@
+"""Iterators over positions: Rust's stream as it is, or with Python stages behind it.
+
+An iterator's state says what it has returned, never what was prefetched.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rowmill import _rust
+from rowmill import torch as _torch
+from rowmill.cursor import Cursor, Run, check_cursor
+from rowmill.placement import find_worker
+from rowmill.plan import Plan
+from rowmill.progress import Progress
+from rowmill.runs import current_placement, make_run, partition_of
+from rowmill.values import collate
+
+__all__ = ["PositionIterator", "ReadOptions", "StagedIterator"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How the engine reads; the arguments of ``Dataset.loader``."""
+
+    num_threads: int | None = None
+    prefetch_batches: int | None = None
+    prefetch_bytes: int | None = None
+    pin_memory: bool = False
+    io: str = "auto"
+
+
+class PositionIterator(_rust.Stream):
+    """Rust's stream of rows or batches, with a state; ``next`` runs no line of Python."""
+
+    _plan: Plan
+    _progress: Progress
+    _worker: tuple[int, int] | None
+    _current: Callable[[], Cursor]
+
+    def __new__(cls, plan: Plan, progress: Progress, options: ReadOptions, output: str) -> PositionIterator:
+        """Begins a pass of ``progress``; no thread starts before the first ``next``."""
+        pipeline = plan.pipeline
+        self = super().__new__(
+            cls,
+            table=plan.source.rust.table(list(pipeline.columns), options.io),
+            order=plan.rust_order,
+            output=output,
+            dtypes=list(plan.full_format.dtypes),
+            fill_null=list(plan.full_format.fill_null),
+            num_threads=options.num_threads,
+            prefetch_batches=options.prefetch_batches,
+            prefetch_bytes=options.prefetch_bytes,
+            wrap=consumer_type(output),
+            pin=_torch.pin_functions() if options.pin_memory else None,
+        )
+        self._plan, self._progress, self._worker = plan, progress, find_worker()
+        cursor, epoch = progress.begin(self._worker)
+        self._begin(cursor, epoch)
+        return self
+
+    def state_dict(self) -> Cursor:
+        """The cursor after what has been returned so far; see docs/cursor."""
+        return self._current()
+
+    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+        """Moves this iterator to ``state``, whatever it has returned so far."""
+        cursor = check_cursor(state, self._plan.identity, strict=strict)
+        self._progress.board.begin(self._worker, cursor["epoch"])
+        self._begin(cursor, cursor["epoch"])
+
+    def _begin(self, cursor: Cursor | None, epoch: int) -> None:
+        plan = self._plan
+        run = make_run(plan, current_placement(plan), cursor, epoch)
+        self.begin(
+            epoch=run.epoch,
+            per_epoch=run.per_epoch,
+            first_position=plan.position_range[0],
+            first_item=run.first_item,
+            skipped=(cursor or {}).get("skipped_rows", 0),
+            **partition_of(plan, run),
+        )
+        # The progress keeps the count, not this iterator: when a loop is left, its threads end with it.
+        self._current = current = functools.partial(_cursor_of, run, self.counter)
+        self._progress.follow(current)
+        finish = functools.partial(
+            self._progress.finish, self._worker, run.epoch + (run.num_epochs or 1), current
+        )
+        self.counter.on_finish(finish)
+
+
+class StagedIterator(Iterator[Any]):
+    """A stream of rows or batches that pass through Python functions in the consuming process."""
+
+    def __init__(self, stream: PositionIterator, stages: Callable[[Any], Any]) -> None:
+        self._stream = stream
+        self._stages = stages
+        stream.hold_back()
+
+    def __next__(self) -> Any:
+        item = self._stages(next(self._stream))
+        # Only now has the step been delivered: a function that raises leaves the cursor before it.
+        self._stream.acknowledge()
+        return item
+
+    def state_dict(self) -> Cursor:
+        """The cursor after what has been returned so far."""
+        return self._stream.state_dict()
+
+    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+        """Moves this iterator to ``state``."""
+        self._stream.load_state_dict(state, strict=strict)
+
+    def stats(self) -> dict[str, Any]:
+        """What the engine did so far."""
+        return self._stream.stats()
+
+    def close(self) -> None:
+        """Stops the engine's threads."""
+        self._stream.close()
+
+
+def position_iterator(plan: Plan, progress: Progress, options: ReadOptions) -> PositionIterator | StagedIterator:
+    """The iterator over a pipeline whose samples do not depend on the data."""
+    pipeline, batch_format = plan.pipeline, plan.full_format
+    if pipeline.batch is None:
+        if not pipeline.row_stages and batch_format.row_name != "python":
+            stream = PositionIterator(plan, progress, options, batch_format.row_name)
+            return stream if batch_format.row_name == "arrow" else StagedIterator(stream, _first_row)
+        stream = PositionIterator(plan, progress, options, "rows")
+        return StagedIterator(stream, _row_function(plan)) if pipeline.row_stages else stream
+    output = "row_lists" if pipeline.row_stages else batch_format.batch_name
+    stream = PositionIterator(plan, progress, options, output)
+    if not pipeline.row_stages and not pipeline.batch_stages:
+        return stream
+    return StagedIterator(stream, _batch_function(plan))
+
+
+def _cursor_of(run: Run, counter: _rust.Counter) -> Cursor:
+    skipped = counter.num_skipped
+    return run.cursor(counter.num_returned, {"skipped_rows": skipped} if skipped else None)
+
+
+def consumer_type(output: str) -> Callable[[Any], Any] | None:
+    """What makes the consumer's own type of Rust's, without a copy."""
+    if output == "torch":
+        return _torch.tensor_import()
+    if output == "arrow":
+        import pyarrow as pa
+
+        return pa.record_batch
+    return None
+
+
+def _first_row(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: column[0] for name, column in batch.items()}
+
+
+def _row_function(plan: Plan) -> Callable[[dict[str, Any]], Any]:
+    stages, row_format = plan.pipeline.row_stages, plan.full_format
+
+    def apply(row: dict[str, Any]) -> Any:
+        for stage in stages:
+            row = stage.row(row)  # type: ignore[union-attr]
+        if row_format.row_name == "python":
+            return row
+        made = collate([row], row_format)
+        return made if row_format.row_name == "arrow" else _first_row(made)
+
+    return apply
+
+
+def _batch_function(plan: Plan) -> Callable[[Any], Any]:
+    pipeline, batch_format = plan.pipeline, plan.full_format
+
+    def apply(batch: Any) -> Any:
+        if pipeline.row_stages:
+            rows = batch
+            for stage in pipeline.row_stages:
+                rows = [stage.row(row) for row in rows]  # type: ignore[union-attr]
+            batch = collate(rows, batch_format)
+        for stage in pipeline.batch_stages:
+            batch = stage.row(batch)  # type: ignore[union-attr]
+        return batch
+
+    return apply

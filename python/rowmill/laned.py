@@ -1,0 +1,308 @@
+"""The iterator over a laned pipeline: which lane's turn it is, batches of samples, and its cursor."""
+
+from __future__ import annotations
+
+import functools
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rowmill import _rust
+from rowmill import torch as _torch
+from rowmill.cursor import Cursor, Identity, check_cursor
+from rowmill.exceptions import StateMismatchError
+from rowmill.iterators import ReadOptions, consumer_type
+from rowmill.lanes import Lane, LaneReader, check_lanes, lane_rows
+from rowmill.placement import Placement, find_worker
+from rowmill.plan import Plan
+from rowmill.progress import Progress
+from rowmill.runs import current_placement
+from rowmill.values import collate
+
+__all__ = ["LanedIterator"]
+
+
+@dataclass
+class _Turns:
+    """Whose turn it is: always the lane whose next sample is globally the first."""
+
+    reader: LaneReader
+    lanes: list[Lane]
+    num_lanes: int
+    first_epoch: int
+    samples: tuple[int, int | None]
+    _heap: list[tuple[int, Lane, Iterator[Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for lane in self.lanes:
+            self._push(lane, self.reader.samples(lane, self.first_epoch))
+
+    def take(self, touched: list[tuple[Lane, Lane]]) -> Any:
+        """The next sample, or StopIteration; notes in ``touched`` the place its lane had before."""
+        while self._heap:
+            _, lane, stream = self._heap[0]
+            before = Lane(**vars(lane))
+            sample = next(stream, _END)
+            if sample is _END:
+                heapq.heappop(self._heap)
+                continue
+            touched.append((lane, before))
+            heapq.heappop(self._heap)
+            self._push(lane, stream)
+            if self._turn(before) >= self.samples[0]:
+                return sample
+        raise StopIteration
+
+    def _push(self, lane: Lane, stream: Iterator[Any]) -> None:
+        stop = self.samples[1]
+        if stop is None or self._turn(lane) < stop:
+            heapq.heappush(self._heap, (self._turn(lane), lane, stream))
+
+    def _turn(self, lane: Lane) -> int:
+        return lane.num_samples * self.num_lanes + lane.index
+
+
+@dataclass
+class _Places:
+    """What a cursor of a laned pipeline says; outlives its iterator."""
+
+    identity: Identity
+    placement: Placement
+    batch_size: int | None
+    first_epoch: int
+    lanes: list[Lane]
+    num_batches: int = 0
+    num_skipped: int = 0
+
+    def cursor(self) -> Cursor:
+        epoch = min(lane.epoch for lane in self.lanes)
+        consumers = self.placement.num_shards * self.placement.num_workers
+        lanes: dict[str, Any] = {
+            "of": consumers,
+            "index": self.lanes[0].index % consumers,
+            "rows": [lane.row for lane in self.lanes],
+            "samples": [lane.num_samples for lane in self.lanes],
+        }
+        # Left out where they say nothing, which keeps the usual cursor small.
+        if any(lane.emitted for lane in self.lanes):
+            lanes["emitted"] = [lane.emitted for lane in self.lanes]
+        if any(lane.epoch != epoch for lane in self.lanes):
+            lanes["epochs"] = [lane.epoch - epoch for lane in self.lanes]
+        cursor = {
+            **self.identity.as_cursor(),
+            "num_shards": self.placement.num_shards,
+            "batch_size": self.batch_size,
+            "first_epoch": self.first_epoch,
+            "epoch": epoch,
+            "position": sum(lane.num_samples for lane in self.lanes),
+            "lanes": lanes,
+        }
+        if self.num_skipped:
+            cursor["skipped_rows"] = self.num_skipped
+        return cursor
+
+
+class LanedIterator(Iterator[Any]):
+    """Samples, or batches of them, of the lanes that this consumer owns."""
+
+    def __init__(self, plan: Plan, progress: Progress, options: ReadOptions) -> None:
+        self._plan, self._progress, self._worker = plan, progress, find_worker()
+        self._placement = current_placement(plan)
+        check_lanes(plan.order.num_lanes, self._placement)
+        table = plan.source.rust.table(list(plan.pipeline.columns), options.io)
+        name = plan.full_format.batch_name
+        self._rust = _rust.Lanes(
+            table=table,
+            order=plan.rust_order,
+            output=name if plan.batch_size is not None else plan.full_format.row_name,
+            dtypes=list(plan.full_format.dtypes),
+            fill_null=list(plan.full_format.fill_null),
+            num_threads=options.num_threads,
+            prefetch_bytes=options.prefetch_bytes,
+            wrap=consumer_type(name if plan.batch_size is not None else plan.full_format.row_name),
+            pin=_torch.pin_functions() if options.pin_memory else None,
+        )
+        cursor, epoch = progress.begin(self._worker)
+        self._begin(cursor, epoch)
+
+    def __next__(self) -> Any:
+        if self._num_steps is not None and self._places.num_batches >= self._num_steps:
+            self._finish()
+        touched: list[tuple[Lane, Lane]] = []
+        try:
+            samples = self._take(touched)
+            made = self._make(samples)
+        except StopIteration:
+            self._finish()
+        except BaseException:
+            self._roll_back(touched)
+            raise
+        self._places.num_batches += 1
+        self._places.num_skipped = self._first_skipped + self._rust.num_skipped
+        return made
+
+    def state_dict(self) -> Cursor:
+        """The cursor after what has been returned so far."""
+        return self._places.cursor()
+
+    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+        """Moves this iterator to ``state``."""
+        cursor = check_cursor(state, self._plan.identity, strict=strict)
+        self._progress.board.begin(self._worker, cursor["epoch"])
+        self._begin(cursor, cursor["epoch"])
+
+    def stats(self) -> dict[str, Any]:
+        """What the engine did so far."""
+        return self._rust.stats()
+
+    def close(self) -> None:
+        """Stops the engine's threads."""
+        self._rust.close()
+
+    def _begin(self, cursor: Cursor | None, epoch: int) -> None:
+        plan, placement = self._plan, self._placement
+        consumers = placement.num_shards * placement.num_workers
+        mine = placement.index + placement.num_shards * placement.worker
+        lanes = [Lane(index, epoch) for index in range(mine, plan.order.num_lanes, consumers)]
+        if cursor is not None:
+            _place_lanes(lanes, cursor)
+        first_epoch = cursor["first_epoch"] if cursor else epoch
+        done = sum(lane.num_samples for lane in lanes) // (plan.batch_size or 1)
+        self._places = _Places(plan.identity, placement, plan.batch_size, first_epoch, lanes, done)
+        self._first_skipped = (cursor or {}).get("skipped_rows", 0)
+        self._places.num_skipped = self._first_skipped
+        self._reader = LaneReader(plan, self._rust)
+        self._turns = self._new_turns(lanes)
+        self._num_steps = self._count_steps()
+        self._current = functools.partial(_Places.cursor, self._places)
+        self._progress.follow(self._current)
+        if cursor is None:
+            self._skip_batches(plan.pipeline.batches[0])
+
+    def _new_turns(self, lanes: list[Lane]) -> _Turns:
+        plan = self._plan
+        return _Turns(self._reader, lanes, plan.order.num_lanes, self._places.first_epoch, plan.pipeline.samples)
+
+    def _take(self, touched: list[tuple[Lane, Lane]]) -> list[Any]:
+        """The samples of one step; StopIteration where there is none."""
+        size = self._plan.batch_size or 1
+        samples: list[Any] = []
+        while len(samples) < size:
+            try:
+                samples.append(self._turns.take(touched))
+            except StopIteration:
+                remainder = self._plan.remainder_for(self._placement.num_shards)
+                if remainder == "pad" and (samples or self._num_steps is not None):
+                    samples.extend(self._padding(size - len(samples)))
+                elif not samples or remainder == "drop":
+                    raise
+                break
+        return samples
+
+    def _padding(self, number: int) -> list[Any]:
+        """The first samples of the epoch once more, as often as the last step lacks some."""
+        lanes = [Lane(lane.index, self._places.first_epoch) for lane in self._places.lanes]
+        made: list[Any] = []
+        while len(made) < number:
+            turns, before = self._new_turns([Lane(**vars(lane)) for lane in lanes]), len(made)
+            try:
+                while len(made) < number:
+                    made.append(turns.take([]))
+            except StopIteration:
+                if len(made) == before:
+                    break
+        return made
+
+    def _make(self, samples: list[Any]) -> Any:
+        plan = self._plan
+        made = self._assemble(samples)
+        for stage in plan.pipeline.batch_stages:
+            made = stage.row(made)  # type: ignore[union-attr]
+        return made
+
+    def _assemble(self, samples: list[Any]) -> Any:
+        plan = self._plan
+        is_raw = isinstance(samples[0], tuple)
+        if plan.batch_size is not None:
+            return self._rust.assemble(samples) if is_raw else collate(samples, plan.full_format)
+        if plan.full_format.row_name == "python":
+            return samples[0][0].row(samples[0][1]) if is_raw else samples[0]
+        made = self._rust.assemble(samples) if is_raw else collate(samples, plan.full_format)
+        return made if plan.full_format.row_name == "arrow" else {name: column[0] for name, column in made.items()}
+
+    def _roll_back(self, touched: list[tuple[Lane, Lane]]) -> None:
+        """Puts the lanes back to where they were: a step that failed has not been delivered."""
+        for lane, before in reversed(touched):
+            vars(lane).update(vars(before))
+        self._turns = self._new_turns(self._places.lanes)
+
+    def _finish(self) -> None:
+        next_epoch = self._places.first_epoch + (self._plan.epochs_per_pass or 1)
+        self._progress.finish(self._worker, next_epoch, self._current)
+        raise StopIteration
+
+    def _skip_batches(self, number: int) -> None:
+        for _ in range(number):
+            try:
+                self._take([])
+            except StopIteration:
+                return
+
+    def _count_steps(self) -> int | None:
+        """Steps of this consumer's pass, where ranks must agree on a number before the first one; else None.
+
+        Without it ranks whose lanes hold more would wait for the others in a collective for ever. The count is one
+        pass of the filters over all lanes; ``.repeat()`` makes it unnecessary.
+        """
+        plan, placement = self._plan, self._placement
+        limit = plan.pipeline.batches[1]
+        remainder = plan.remainder_for(placement.num_shards)
+        if placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
+            return limit
+        size, num_lanes, shards = plan.batch_size or 1, plan.order.num_lanes, placement.num_shards
+        counts = [self._count_lane(lane) for lane in range(num_lanes)]
+        steps = []
+        for shard in range(shards):
+            mine = shard + shards * placement.worker
+            total = sum(counts[mine :: shards * placement.num_workers])
+            steps.append(total // size if remainder == "drop" else -(-total // size))
+        agreed = min(steps) if remainder == "drop" else max(steps)
+        return agreed if limit is None else min(agreed, limit)
+
+    def _count_lane(self, index: int) -> int:
+        lane = Lane(index, self._places.first_epoch)
+        total = sum(1 for _ in self._reader.samples(lane, self._places.first_epoch))
+        start, stop = self._plan.pipeline.samples
+        first, last = lane_rows(index, self._plan.order.num_lanes, (start, total * self._plan.order.num_lanes + index + 1 if stop is None else stop))
+        return max(min(last, total) - first, 0)
+
+
+def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
+    """Puts ``lanes`` where ``cursor`` says."""
+    stored = cursor.get("lanes")
+    if not isinstance(stored, dict):
+        raise StateMismatchError("the cursor holds no lanes: it is not of a pipeline with a filter or batched map")
+    of, index = stored["of"], stored["index"]
+    places = {
+        index + at * of: (row, samples, emitted, cursor["epoch"] + epoch)
+        for at, (row, samples, emitted, epoch) in enumerate(
+            zip(
+                stored["rows"],
+                stored["samples"],
+                stored.get("emitted") or [0] * len(stored["rows"]),
+                stored.get("epochs") or [0] * len(stored["rows"]),
+                strict=True,
+            )
+        )
+    }
+    for lane in lanes:
+        if lane.index not in places:
+            raise StateMismatchError(
+                f"the cursor is that of consumer {index} of {of} and says nothing of lane {lane.index}; pass the states "
+                "of all ranks and workers through rowmill.merge_states"
+            )
+        lane.row, lane.num_samples, lane.emitted, lane.epoch = places[lane.index]
+
+
+_END = object()

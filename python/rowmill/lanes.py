@@ -1,0 +1,168 @@
+"""Iterators over lanes: pipelines in which a filter or a batched map decides what comes.
+
+Each lane of the order is a deterministic stream of its own: order, then the stages. Sample k of lane l is
+global sample ``k * num_lanes + l``; a consumer owns the lanes l = its number (mod the number of consumers)
+and always yields its smallest one. A lane's place is (first row of the current group, samples emitted from
+that group), so a resume re-reads one group a lane at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rowmill import _rust
+from rowmill.exceptions import TopologyError
+from rowmill.placement import Placement
+from rowmill.plan import Plan
+from rowmill.stages import Filter, Map, Stage
+
+__all__ = ["Lane", "LaneReader", "check_lanes", "lane_rows"]
+
+# Rows of a lane read at once where no batched function asks for more.
+_CHUNK_ROWS = 64
+
+
+@dataclass
+class Lane:
+    """One lane's place.
+
+    Attributes:
+        index: Which lane.
+        epoch: Epoch it is in.
+        row: Index in the lane of the first row of the current group.
+        emitted: Samples emitted from that group.
+        num_samples: Samples emitted since the stream began; decides whose turn it is.
+    """
+
+    index: int
+    epoch: int
+    row: int = 0
+    emitted: int = 0
+    num_samples: int = 0
+
+
+class LaneReader:
+    """Reads lanes of a plan through its stages; one for a consumer."""
+
+    def __init__(self, plan: Plan, rust: _rust.Lanes) -> None:
+        self._pipeline = plan.pipeline
+        self._names = [name for _, name in plan.pipeline.columns]
+        self._order = plan.rust_order
+        self._num_lanes = plan.order.num_lanes
+        self._positions = plan.position_range
+        self._num_epochs = plan.epochs_per_pass
+        self._rust = rust
+        self._group = plan.pipeline.group_size
+        self._chunk = max(self._group, _CHUNK_ROWS // self._group * self._group)
+
+    def samples(self, lane: Lane, first_epoch: int) -> Iterator[Any]:
+        """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
+        while self._num_epochs is None or lane.epoch < first_epoch + self._num_epochs:
+            yield from self._epoch(lane)
+            lane.epoch, lane.row, lane.emitted = lane.epoch + 1, 0, 0
+
+    def _epoch(self, lane: Lane) -> Iterator[Any]:
+        first, stop = lane_rows(lane.index, self._num_lanes, self._positions)
+        while first + lane.row < stop:
+            start = first + lane.row
+            rows = self._rust.take(lane.epoch, lane.index, start, min(self._chunk, stop - start))
+            ahead = start + self._chunk
+            if ahead < stop:
+                self._rust.submit(lane.epoch, lane.index, ahead, min(self._chunk, stop - ahead))
+            yield from self._groups(lane, rows)
+
+    def _groups(self, lane: Lane, rows: _rust.Rows) -> Iterator[Any]:
+        """Passes a chunk's rows through the stages; the lane's place moves along, row by row or group by group."""
+        if self._group == 1:
+            yield from self._single_rows(lane, rows)
+            return
+        for offset in range(0, len(rows), self._group):
+            size = min(self._group, len(rows) - offset)
+            samples = apply_stages(self._pipeline.row_stages, self._names, rows, range(offset, offset + size))
+            for sample in samples[lane.emitted :]:
+                # Counted before it is handed out: while the consumer holds the sample, the place is after it.
+                lane.emitted += 1
+                lane.num_samples += 1
+                yield sample
+            lane.row, lane.emitted = lane.row + size, 0
+
+    def _single_rows(self, lane: Lane, rows: _rust.Rows) -> Iterator[Any]:
+        """Without batched functions every row is a group; expressions still run over the whole chunk at once."""
+        first = lane.row
+        stages, indices = leading_expressions(self._pipeline.row_stages, self._names, rows, range(len(rows)))
+        for index in indices:
+            samples = [(rows, index)] if not stages else run_stages(stages, [rows.row(index)])
+            lane.row = first + index + 1
+            for sample in samples:
+                lane.num_samples += 1
+                yield sample
+        lane.row = first + len(rows)
+
+
+def lane_rows(lane: int, num_lanes: int, positions: tuple[int, int]) -> tuple[int, int]:
+    """Indices in ``lane`` of those of its rows whose positions lie in the range."""
+    start, stop = positions
+    first, last = ((position - lane + num_lanes - 1) // num_lanes for position in (start, stop))
+    return max(first, 0), max(last, first, 0)
+
+
+def apply_stages(stages: tuple[Stage, ...], names: list[str], rows: _rust.Rows, chosen: range) -> list[Any]:
+    """What the row stages make of the rows at ``chosen``: dicts, or (rows, index) where no function needs dicts."""
+    left, indices = leading_expressions(stages, names, rows, chosen)
+    if not left:
+        return [(rows, index) for index in indices]
+    return run_stages(left, [rows.row(index) for index in indices])
+
+
+def leading_expressions(
+    stages: tuple[Stage, ...], names: list[str], rows: _rust.Rows, chosen: range
+) -> tuple[list[Stage], list[int]]:
+    """Runs the filters by expression that come first, on Arrow data; returns the stages left and the rows kept."""
+    left, indices = list(stages), list(chosen)
+    while left and isinstance(left[0], Filter) and left[0].is_expression:
+        condition = left.pop(0)
+        if indices:
+            matches = condition.matches(rows.to_arrow(indices, condition.columns_read(names)))
+            indices = [indices[match] for match in matches]
+    return left, indices
+
+
+def run_stages(stages: list[Stage], samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Passes rows that are dicts through the stages."""
+    for stage in stages:
+        if not samples:
+            break
+        samples = _apply(stage, samples)
+    return samples
+
+
+def _apply(stage: Any, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if isinstance(stage, Filter):
+        if stage.is_expression:
+            import pyarrow as pa
+
+            return [samples[match] for match in stage.matches(pa.RecordBatch.from_pylist(samples))]
+        return [sample for sample in samples if stage.keeps(sample)]
+    if isinstance(stage, Map) and stage.batched:
+        return [
+            made
+            for first in range(0, len(samples), stage.batch_size)
+            for made in stage.group(samples[first : first + stage.batch_size])
+        ]
+    return [stage.row(sample) for sample in samples]
+
+
+def check_lanes(num_lanes: int, placement: Placement) -> None:
+    """Raises TopologyError unless every consumer owns equally many lanes, naming the sizes that fit."""
+    consumers = placement.num_shards * placement.num_workers
+    if num_lanes % consumers == 0:
+        return
+    fitting = [size for size in range(1, num_lanes + 1) if num_lanes % size == 0]
+    raise TopologyError(
+        f"{num_lanes} lanes cannot be dealt evenly to {placement.num_shards} ranks x {placement.num_workers} workers, "
+        f"and a filter or batched map keeps its place by lanes; ranks x workers that fit: "
+        f"{', '.join(map(str, fitting))}. Or choose lanes that {consumers} divides: "
+        f".shuffle(..., num_lanes={-(-num_lanes // consumers) * consumers})"
+    )

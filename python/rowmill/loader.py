@@ -1,0 +1,81 @@
+"""A dataset with the engine's settings: what a training loop iterates."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rowmill.cursor import Cursor
+from rowmill.iterators import ReadOptions, position_iterator
+from rowmill.laned import LanedIterator
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rowmill.dataset import Dataset
+
+__all__ = ["Loader"]
+
+
+class Loader:
+    """Iterates a dataset in this process; reading, decoding and assembling run in Rust threads without the GIL.
+
+    A second pass after a finished one is the next epoch. Closing (also by ``with``, garbage collection or the
+    interpreter's exit) stops the threads; a closed loader may be iterated again.
+    """
+
+    def __init__(self, dataset: Dataset, options: ReadOptions) -> None:
+        self.dataset = dataset
+        self.options = options
+        self._newest: weakref.ref[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """Begins a pass: at the cursor that was loaded, else at the beginning of the epoch that is due."""
+        plan, progress = self.dataset._plan, self.dataset._progress
+        made: Any
+        if plan.pipeline.is_laned:
+            made = LanedIterator(plan, progress, self.options)
+        else:
+            made = position_iterator(plan, progress, self.options)
+        self._newest = weakref.ref(made)
+        return made  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def state_dict(self) -> Cursor:
+        """The cursor after what the newest pass has returned; a JSON-able dict."""
+        return self.dataset.state_dict()
+
+    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+        """Makes the next pass begin at ``state``; see :meth:`rowmill.Dataset.load_state_dict`."""
+        self.dataset.load_state_dict(state, strict=strict)
+
+    def stats(self) -> dict[str, Any]:
+        """What the newest pass did so far; empty before the first one or when its iterator is gone.
+
+        Returns:
+            rows, batches (counts returned); bytes (of returned batches); wait_seconds (the consumer waited);
+            busy_seconds (sum over the engine's threads); ring_items, ring_bytes, peak_ring_bytes; blocks_decoded;
+            cache_bytes; read_bytes; mapped_bytes (made present); pool_bytes; skipped_rows; num_threads; io.
+        """
+        newest = self._newest() if self._newest is not None else None
+        return {} if newest is None else dict(newest.stats())
+
+    def close(self) -> None:
+        """Stops the threads of the newest pass."""
+        newest = self._newest() if self._newest is not None else None
+        if newest is not None:
+            newest.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Loader({self.dataset!r}, {self.options!r})"

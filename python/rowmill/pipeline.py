@@ -1,0 +1,138 @@
+"""What a chain of stages means: compiled once from the chain, read by loaders and cursors.
+
+Stages before the first Python function become a projection and ranges that Rust reads by; what follows
+stays a list of functions for the consuming process. A filter or a batched map makes the pipeline *laned*:
+its samples depend on the data, so each lane of the order is a stream of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rowmill.exceptions import SchemaMismatchError
+from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
+from rowmill.stages.clip import clip_range
+
+__all__ = ["Pipeline", "compile_pipeline"]
+
+Columns = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A compiled chain.
+
+    Attributes:
+        columns: (stored name, name) of each column that Rust reads.
+        rows: Range of row ids, in storage order, that the order is drawn over.
+        positions: Range of positions of each epoch's order; a stop of None is the epoch's end.
+        row_stages: Python stages on single rows, before any batch.
+        samples: Range of the samples of a laned pipeline; None is the end.
+        batch: The batch stage, if there is one.
+        batches: Range of this rank's batches; None is the end.
+        batch_stages: Python stages on whole batches.
+        description: One short text a stage that changes what is yielded; stands in every cursor.
+    """
+
+    columns: Columns
+    rows: tuple[int, int]
+    positions: tuple[int, int | None] = (0, None)
+    row_stages: tuple[Stage, ...] = ()
+    samples: tuple[int, int | None] = (0, None)
+    batch: Batch | None = None
+    batches: tuple[int, int | None] = (0, None)
+    batch_stages: tuple[Stage, ...] = ()
+    description: tuple[str, ...] = field(default=())
+
+    @property
+    def is_laned(self) -> bool:
+        """Whether what is yielded depends on the data, so that each lane keeps its own place."""
+        return any(isinstance(stage, Filter) or (isinstance(stage, Map) and stage.batched) for stage in self.row_stages)
+
+    @property
+    def needs_python_rows(self) -> bool:
+        """Whether rows pass through Python functions before they are batched."""
+        return bool(self.row_stages)
+
+    @property
+    def group_size(self) -> int:
+        """Rows of a lane that pass through the batched functions together; 1 without any."""
+        return max((stage.batch_size for stage in self.row_stages if isinstance(stage, Map) and stage.batched), default=1)
+
+
+def compile_pipeline(stages: tuple[Stage, ...], stored: list[str], num_rows: int) -> Pipeline:
+    """Compiles ``stages`` over a dataset of ``num_rows`` rows with the columns ``stored``.
+
+    Raises:
+        SchemaMismatchError: A stage names a column that is not there, or cannot stand where it does.
+    """
+    pipeline = Pipeline(columns=tuple((name, name) for name in stored), rows=(0, num_rows))
+    for stage in stages:
+        pipeline = _ADD[type(stage)](pipeline, stage)
+    return pipeline
+
+
+def _add_columns(pipeline: Pipeline, stage: Select | Rename) -> Pipeline:
+    if pipeline.batch is not None:
+        return _described(replace(pipeline, batch_stages=(*pipeline.batch_stages, stage)), stage)
+    if pipeline.row_stages:
+        return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
+    # Which columns are read does not change which rows come when: no part of the description.
+    return replace(pipeline, columns=tuple(stage.columns(list(pipeline.columns))))
+
+
+def _add_clip(pipeline: Pipeline, clip: Clip) -> Pipeline:
+    if pipeline.batch is not None:
+        return _described(replace(pipeline, batches=_open_clip(pipeline.batches, clip)), clip)
+    if pipeline.is_laned:
+        return _described(replace(pipeline, samples=_open_clip(pipeline.samples, clip)), clip)
+    if clip.shuffled or pipeline.positions != (0, None):
+        return _described(replace(pipeline, positions=_open_clip(pipeline.positions, clip)), clip)
+    return _described(replace(pipeline, rows=clip_range(pipeline.rows, clip)), clip)
+
+
+def _add_function(pipeline: Pipeline, stage: Map | Filter) -> Pipeline:
+    if pipeline.batch is None:
+        if pipeline.samples != (0, None):
+            raise SchemaMismatchError(
+                "take and skip after a filter must come after all other filters and maps; move them to the end"
+            )
+        return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
+    if isinstance(stage, Filter) or stage.batched:
+        raise SchemaMismatchError(
+            f"{stage.describe()} stands after .batch and would change the number of rows of a step; "
+            "put it before .batch"
+        )
+    return _described(replace(pipeline, batch_stages=(*pipeline.batch_stages, stage)), stage)
+
+
+def _add_batch(pipeline: Pipeline, stage: Batch) -> Pipeline:
+    if pipeline.batch is not None:
+        raise SchemaMismatchError("the dataset is batched already; .batch stands once in a chain")
+    return replace(pipeline, batch=stage)
+
+
+_ADD: dict[type, Callable[[Pipeline, Any], Pipeline]] = {
+    Select: _add_columns,
+    Rename: _add_columns,
+    Clip: _add_clip,
+    Map: _add_function,
+    Filter: _add_function,
+    Batch: _add_batch,
+}
+
+
+def _described(pipeline: Pipeline, stage: Select | Rename | Clip | Map | Filter) -> Pipeline:
+    return replace(pipeline, description=(*pipeline.description, stage.describe()))
+
+
+def _open_clip(outer: tuple[int, int | None], clip: Clip) -> tuple[int, int | None]:
+    """``clip`` applied to a range whose end may not be known yet."""
+    start, stop = outer
+    first, last = clip_range((start, _FAR if stop is None else stop), clip)
+    return first, None if last == _FAR else last
+
+
+_FAR = 1 << 62

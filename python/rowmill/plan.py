@@ -1,0 +1,133 @@
+"""What a Dataset is made of: its source, the chain of stages and the settings; immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from rowmill import _rust
+from rowmill.cursor import Identity
+from rowmill.pipeline import Pipeline, compile_pipeline
+from rowmill.source import OpenedSource
+from rowmill.stages import Stage
+from rowmill.values import Format
+
+__all__ = ["Mode", "OrderSettings", "Plan"]
+
+Mode = Literal["window", "shard", "row", "none"]
+
+WINDOW_BYTES = 16 << 20
+NUM_LANES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSettings:
+    """Settings of the order; the default is storage order over one lane."""
+
+    mode: Mode = "none"
+    seed: int = 0
+    num_lanes: int = 1
+    window_bytes: int = WINDOW_BYTES
+    reshuffle_each_epoch: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in a cursor."""
+        return {
+            "mode": self.mode,
+            "seed": self.seed,
+            "num_lanes": self.num_lanes,
+            "window_bytes": self.window_bytes,
+            "reshuffle_each_epoch": self.reshuffle_each_epoch,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what a dataset yields.
+
+    ``num_epochs`` None is one epoch a pass, 0 an endless stream, otherwise so many epochs a pass.
+    """
+
+    source: OpenedSource
+    stages: tuple[Stage, ...] = ()
+    order: OrderSettings = OrderSettings()
+    is_shuffled: bool = False
+    rank: tuple[int, int] | None = None
+    remainder: str | None = None
+    num_epochs: int | None = None
+    format: Format = Format()
+
+    def with_(self, **changes: Any) -> Plan:
+        """A copy with these fields changed."""
+        return replace(self, **changes)
+
+    def with_stage(self, stage: Stage) -> Plan:
+        """A copy with one more stage; compiled at once, so that a mistake shows where it is made."""
+        plan = replace(self, stages=(*self.stages, stage))
+        _ = plan.pipeline
+        return plan
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The compiled chain."""
+        source = self.source.rust
+        return compile_pipeline(self.stages, source.column_names, source.num_rows)
+
+    @cached_property
+    def rust_order(self) -> _rust.Order:
+        """The order over the rows that the chain leaves."""
+        order, (start, stop) = self.order, self.pipeline.rows
+        return self.source.rust.order(
+            order.mode,
+            seed=order.seed,
+            num_lanes=order.num_lanes,
+            window_bytes=order.window_bytes,
+            reshuffle_each_epoch=order.reshuffle_each_epoch,
+            row_start=start,
+            row_stop=stop,
+        )
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What cursors of this plan belong to."""
+        source = self.source.rust
+        return Identity(source.fingerprint, source.num_rows, self.order.as_dict(), self.pipeline.description)
+
+    @property
+    def position_range(self) -> tuple[int, int]:
+        """The positions of each epoch that are read."""
+        num_rows = self.pipeline.rows[1] - self.pipeline.rows[0]
+        start, stop = self.pipeline.positions
+        stop = num_rows if stop is None else min(stop, num_rows)
+        return min(start, stop), stop
+
+    @property
+    def epochs_per_pass(self) -> int | None:
+        """Epochs of one pass; None is endless."""
+        return {None: 1, 0: None}.get(self.num_epochs, self.num_epochs)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows of a rank's batch, None without batches."""
+        return None if self.pipeline.batch is None else self.pipeline.batch.batch_size
+
+    def remainder_for(self, num_shards: int) -> str:
+        """What becomes of the last rows: as asked, else "drop" on several ranks and "keep" on one."""
+        batch = self.pipeline.batch
+        asked = batch.remainder if batch is not None and batch.remainder else self.remainder
+        return asked or ("drop" if num_shards > 1 else "keep")
+
+    @property
+    def full_format(self) -> Format:
+        """The format, with the fill values that .batch was given."""
+        batch = self.pipeline.batch
+        if batch is None or batch.fill_null is None:
+            return self.format
+        fills = batch.fill_null if isinstance(batch.fill_null, dict) else {"": batch.fill_null}
+        return replace(self.format, fill_null=tuple({**dict(self.format.fill_null), **fills}.items()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled parts hold what does not pickle, and are cheap to make again.
+        names = ("source", "stages", "order", "is_shuffled", "rank", "remainder", "num_epochs", "format")
+        return {name: getattr(self, name) for name in names}

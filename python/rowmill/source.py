@@ -1,0 +1,77 @@
+"""What was opened: the caller's paths and options, and Rust's view of them, opened on first use.
+
+A pickle carries the paths and the fingerprint only; the copy opens the stored index again, which takes
+milliseconds, and refuses data that is not the same any more.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rowmill import _rust
+from rowmill.exceptions import StateMismatchError
+
+__all__ = ["OpenOptions", "OpenedSource", "as_paths"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOptions:
+    """How a dataset is opened; the arguments of :func:`rowmill.open`."""
+
+    paths: tuple[str, ...]
+    format: str | None = None
+    index_dir: str | None = None
+    num_threads: int | None = None
+    on_error: str = "raise"
+
+
+def as_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Absolute paths: a worker that is started in another folder opens the same files."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return tuple(os.path.join(Path.cwd(), os.path.expanduser(os.fspath(path))) for path in given)
+
+
+class OpenedSource:
+    """Rust's view of a dataset, shared by every Dataset made from it."""
+
+    def __init__(self, options: OpenOptions, *, force_reindex: bool = False) -> None:
+        self.options = options
+        self._rust: _rust.Source | None = None
+        self._fingerprint: str | None = None
+        self._open(force_reindex)
+
+    @property
+    def rust(self) -> _rust.Source:
+        """The opened source; in a copy it opens here, on first use."""
+        return self._open(False) if self._rust is None else self._rust
+
+    def _open(self, force_reindex: bool) -> _rust.Source:
+        options = self.options
+        opened = _rust.Source.open(
+            list(options.paths),
+            format=options.format,
+            index_dir=options.index_dir,
+            force_reindex=force_reindex,
+            num_threads=options.num_threads,
+            on_error=options.on_error,
+        )
+        if self._fingerprint not in (None, opened.fingerprint):
+            raise StateMismatchError(
+                f"the files under {options.paths[0]} are not those that were opened before: the fingerprint is "
+                f"{opened.fingerprint}, it was {self._fingerprint}; open the dataset again"
+            )
+        for text in opened.warnings:
+            warnings.warn(text, stacklevel=2)
+        self._rust, self._fingerprint = opened, opened.fingerprint
+        return opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"options": self.options, "fingerprint": self._fingerprint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.options, self._fingerprint, self._rust = state["options"], state["fingerprint"], None

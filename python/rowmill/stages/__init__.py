@@ -1,0 +1,12 @@
+"""The stages of a dataset's chain, one a file; each is an immutable description and one pure function."""
+
+from rowmill.stages.batch import Batch
+from rowmill.stages.clip import Clip
+from rowmill.stages.columns import Rename, Select
+from rowmill.stages.filter import Filter
+from rowmill.stages.identity import describe_function
+from rowmill.stages.map import Map
+
+__all__ = ["Batch", "Clip", "Filter", "Map", "Rename", "Select", "Stage", "describe_function"]
+
+Stage = Batch | Clip | Filter | Map | Rename | Select

@@ -1,0 +1,98 @@
+"""The only file that knows torch: the base class, tensors, and a DataLoader whose state is true with workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["IterableDatasetBase", "dtype_name", "has_torch", "tensor_from", "tensor_import"]
+
+if TYPE_CHECKING:
+
+    class IterableDatasetBase:
+        """torch.utils.data.IterableDataset where torch is importable, else object."""
+
+elif importlib.util.find_spec("torch") is not None:
+    from torch.utils.data import IterableDataset as IterableDatasetBase
+else:
+    IterableDatasetBase = object
+
+
+def has_torch() -> bool:
+    """Whether torch is here; asked only after the base class has been made."""
+    return IterableDatasetBase is not object
+
+
+def tensor_import() -> Any:
+    """torch's function that takes a DLPack capsule without a copy, or None without torch."""
+    if not has_torch():
+        return None
+    from torch.utils.dlpack import from_dlpack
+
+    return from_dlpack
+
+
+def pin_functions() -> Any:
+    """Functions that page-lock memory for CUDA, (address, bytes), and release it, (address); None without CUDA."""
+    reason = None
+    if not has_torch():
+        reason = "torch is not installed"
+    else:
+        import torch
+
+        if not torch.cuda.is_available():
+            reason = "torch sees no CUDA device"
+    if reason is not None:
+        warnings.warn(f"pin_memory=True has no effect: {reason}; batches stay in pageable memory", stacklevel=2)
+        return None
+    return _register_with_cuda, _unregister_with_cuda
+
+
+def _register_with_cuda(address: int, num_bytes: int) -> None:
+    import torch
+
+    # cudaHostRegister with flags 0; torch then sees its tensors as pinned, since it asks CUDA for the attribute.
+    code = torch.cuda.cudart().cudaHostRegister(address, num_bytes, 0)
+    if int(code) != 0:
+        raise RuntimeError(f"CUDA could not pin {num_bytes} bytes of the loader's memory (error {int(code)})")
+
+
+def _unregister_with_cuda(address: int) -> None:
+    import torch
+
+    torch.cuda.cudart().cudaHostUnregister(address)
+
+
+def tensor_from(values: Any, dtype: str | None) -> Any:
+    """A tensor of NumPy values; of their own type where ``dtype`` is None."""
+    import torch
+
+    tensor = torch.from_numpy(values) if values.flags.writeable else torch.tensor(values)
+    return tensor if dtype is None else tensor.to(getattr(torch, dtype))
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether ``value`` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def stack(tensors: list[Any]) -> Any:
+    """One tensor of tensors of the same shape and type."""
+    import torch
+
+    return torch.stack(tensors)
+
+
+def dtype_name(dtype: Any) -> str:
+    """The field's name ("int64", "bfloat16") of a torch, NumPy or Python dtype, or of its name."""
+    text = str(dtype)
+    if text.startswith("torch."):
+        return text.removeprefix("torch.")
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        return dtype
+    import numpy as np
+
+    return np.dtype(dtype).name

@@ -1,0 +1,138 @@
+"""Rows that Python functions have made, put together to one batch in the asked format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rowmill import torch as _torch
+from rowmill.exceptions import SchemaMismatchError
+
+__all__ = ["Format", "collate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What rows and batches are handed out as.
+
+    Attributes:
+        name: "python", "numpy", "torch" or "arrow"; None is the default: rows as Python values, batches as
+            torch tensors (NumPy arrays without torch).
+        dtypes: Element type by column name; the empty name stands for all numeric columns.
+        fill_null: What stands for a null in a numeric batch column, by column name; empty for all.
+    """
+
+    name: str | None = None
+    dtypes: tuple[tuple[str, str], ...] = ()
+    fill_null: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def batch_name(self) -> str:
+        """The format of batches, with the default resolved."""
+        return self.name or ("torch" if _torch.has_torch() else "numpy")
+
+    @property
+    def row_name(self) -> str:
+        """The format of single rows, with the default resolved."""
+        return self.name or "python"
+
+
+def collate(rows: list[dict[str, Any]], batch_format: Format) -> Any:
+    """One batch of ``rows``: a dict of tensors, arrays or lists, or a pyarrow.RecordBatch.
+
+    Raises:
+        SchemaMismatchError: Rows differ in their columns, or a numeric column holds a null without a fill value.
+    """
+    names = list(rows[0]) if rows else []
+    for row in rows:
+        if row.keys() != rows[0].keys():
+            raise SchemaMismatchError(f"rows of one batch differ in their columns: {names} and {list(row)}")
+    columns = {name: [row[name] for row in rows] for name in names}
+    if batch_format.batch_name == "arrow":
+        import pyarrow as pa
+
+        return pa.RecordBatch.from_pydict({name: [_plain(value) for value in values] for name, values in columns.items()})
+    if batch_format.batch_name == "python":
+        return columns
+    return {name: _column(name, values, batch_format) for name, values in columns.items()}
+
+
+def _column(name: str, values: list[Any], batch_format: Format) -> Any:
+    if all(_torch.is_tensor(value) for value in values):
+        return _stacked_tensors(values, batch_format, _chosen(batch_format.dtypes, name))
+    numbers = _numbers(_filled(name, values, batch_format))
+    if numbers is None:
+        return values
+    dtype = _chosen(batch_format.dtypes, name)
+    if batch_format.batch_name == "torch":
+        if isinstance(numbers, list):
+            return [_torch.tensor_from(row, dtype or _token_dtype(row)) for row in numbers]
+        # Lists of integers are token ids: int64, as embedding layers want them.
+        return _torch.tensor_from(numbers, dtype or (_token_dtype(numbers) if numbers.ndim > 1 else None))
+    return numbers if dtype is None else _as_numpy(numbers, dtype)
+
+
+def _stacked_tensors(values: list[Any], batch_format: Format, dtype: str | None) -> Any:
+    if len({(value.shape, value.dtype) for value in values}) != 1:
+        return values
+    if batch_format.batch_name == "torch":
+        stacked = _torch.stack(values)
+        return stacked if dtype is None else _torch.tensor_from(stacked.numpy(), dtype)
+    stacked = np.stack([value.numpy() for value in values])
+    return stacked if dtype is None else stacked.astype(dtype)
+
+
+def _as_numpy(numbers: Any, dtype: str) -> Any:
+    return [row.astype(dtype) for row in numbers] if isinstance(numbers, list) else numbers.astype(dtype)
+
+
+def _token_dtype(numbers: np.ndarray[Any, Any]) -> str | None:
+    return "int64" if numbers.dtype.kind in "iu" and numbers.dtype.itemsize > 1 and numbers.dtype != np.uint64 else None
+
+
+def _numbers(values: list[Any]) -> np.ndarray[Any, Any] | list[np.ndarray[Any, Any]] | None:
+    """One array where shapes agree, a list of arrays where they differ, None where these are no numbers."""
+    rows = [_row_numbers(value) for value in values]
+    if not rows or any(row is None for row in rows):
+        return None
+    arrays = [row for row in rows if row is not None]
+    if len({array.shape for array in arrays}) > 1:
+        return arrays if all(array.ndim > 0 for array in arrays) else None
+    return np.stack(arrays)
+
+
+def _row_numbers(value: Any) -> np.ndarray[Any, Any] | None:
+    if isinstance(value, str | bytes | Mapping) or value is None:
+        return None
+    try:
+        array = value.numpy() if _torch.is_tensor(value) else np.asarray(value)
+    except ValueError:  # lists inside of the row differ in length
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
+def _filled(name: str, values: list[Any], batch_format: Format) -> list[Any]:
+    """``values`` with nulls filled, or an error where a numeric column holds one that nothing stands for."""
+    present = [value for value in values if value is not None]
+    if len(present) == len(values) or not present or _row_numbers(present[0]) is None:
+        return values
+    fill = _chosen(batch_format.fill_null, name)
+    if fill is None:
+        raise SchemaMismatchError(
+            f"column {name!r} holds a null, which a numeric batch cannot show; give fill_null={{{name!r}: VALUE}}, "
+            "filter the nulls out, or leave the column out with select_columns"
+        )
+    example = np.asarray(present[0])
+    return [np.full_like(example, fill) if value is None else value for value in values]
+
+
+def _chosen(entries: tuple[tuple[str, Any], ...], name: str) -> Any:
+    known = dict(entries)
+    return known.get(name, known.get(""))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) or _torch.is_tensor(value) else value

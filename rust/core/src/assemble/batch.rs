@@ -1,0 +1,189 @@
+//! Rows to one batch: every numeric column in one pass from the Arrow buffers into a pooled buffer.
+
+use super::convert::{DoesNotFit, convert_run, fill_all, fill_nulls};
+use super::dtype::Dtype;
+use super::leaf::{Leaf, NotARun, Shape, descend};
+use super::plan::{ColumnPlan, NumericPlan};
+use super::pool::{Pool, PoolBuffer};
+use super::rows::RowSet;
+use crate::error::{Error, Result};
+
+/// One column of a batch.
+pub enum Column {
+    /// All rows in one buffer, row-major.
+    Tensor {
+        /// The elements.
+        buffer: PoolBuffer,
+        /// Their type.
+        dtype: Dtype,
+        /// Rows first, then the rows' own dimensions.
+        shape: Vec<usize>,
+    },
+    /// Rows of different lengths, one buffer each.
+    Ragged {
+        /// One buffer a row, with its dimensions.
+        rows: Vec<(PoolBuffer, Vec<usize>)>,
+        /// Type of the elements.
+        dtype: Dtype,
+    },
+    /// Values that are made by the consumer from [`Batch::rows`].
+    Objects,
+}
+
+/// One batch: its columns, and the rows for those columns that are not numbers.
+pub struct Batch {
+    /// In schema order.
+    pub columns: Vec<Column>,
+    /// The rows; without blocks where every column is numeric.
+    pub rows: RowSet,
+    /// Number of rows.
+    pub num_rows: usize,
+}
+
+impl Batch {
+    /// Bytes of the batch's own buffers.
+    pub fn num_bytes(&self) -> usize {
+        self.columns
+            .iter()
+            .map(|column| match column {
+                Column::Tensor { buffer, .. } => buffer.capacity(),
+                Column::Ragged { rows, .. } => rows.iter().map(|(buffer, _)| buffer.capacity()).sum(),
+                Column::Objects => 0,
+            })
+            .sum()
+    }
+}
+
+/// Assembles `rows` by `plans`; `names` are only for error texts.
+///
+/// # Errors
+/// `SchemaMismatch` where a numeric column holds a null without a fill value or a value that its dtype
+/// cannot hold; `CorruptShard` where a file vanished under the rows.
+pub fn assemble(rows: RowSet, plans: &[ColumnPlan], names: &[String], pool: &Pool) -> Result<Batch> {
+    let mut columns = Vec::with_capacity(plans.len());
+    for (index, plan) in plans.iter().enumerate() {
+        columns.push(match plan {
+            ColumnPlan::Numeric(numeric) => numeric_column(&rows, index, numeric, &names[index], pool)?,
+            ColumnPlan::Objects => {
+                ensure_column(&rows, index)?;
+                Column::Objects
+            }
+        });
+    }
+    rows.check_intact()?;
+    let num_rows = rows.len();
+    let keeps_rows = columns.iter().any(|column| matches!(column, Column::Objects));
+    Ok(Batch { columns, rows: if keeps_rows { rows } else { RowSet::default() }, num_rows })
+}
+
+fn ensure_column(rows: &RowSet, column: usize) -> Result<()> {
+    rows.rows.iter().try_for_each(|place| {
+        rows.blocks[place.slot as usize].ensure_rows(column, place.row as usize..place.row as usize + 1)
+    })
+}
+
+fn numeric_column(
+    rows: &RowSet,
+    index: usize,
+    plan: &NumericPlan,
+    name: &str,
+    pool: &Pool,
+) -> Result<Column> {
+    ensure_column(rows, index)?;
+    let mut leaves = Vec::with_capacity(rows.len());
+    for at in 0..rows.len() {
+        let (array, row) = rows.cell(index, at);
+        match descend(array, &plan.hops, row) {
+            Ok(leaf) => leaves.push(Some(leaf)),
+            Err(NotARun::Uneven) => return Ok(Column::Objects),
+            Err(NotARun::Null) if plan.fill.is_some() => leaves.push(None),
+            Err(NotARun::Null) => return Err(null_error(name)),
+        }
+    }
+    let mut shapes = leaves.iter().flatten().map(|leaf| leaf.shape);
+    let first = shapes.next().unwrap_or_default();
+    if shapes.all(|shape| shape == first) {
+        return one_tensor(&leaves, first, plan, name, pool);
+    }
+    ragged(&leaves, plan, name, pool)
+}
+
+fn one_tensor(
+    leaves: &[Option<Leaf<'_>>],
+    row_shape: Shape,
+    plan: &NumericPlan,
+    name: &str,
+    pool: &Pool,
+) -> Result<Column> {
+    let row_bytes = row_shape.num_elements() * plan.target.size();
+    let mut buffer = pool.try_get(row_bytes * leaves.len())?;
+    if row_bytes > 0 {
+        let places = buffer.as_mut_slice().chunks_exact_mut(row_bytes);
+        for (leaf, place) in leaves.iter().zip(places) {
+            write_row(leaf.as_ref(), plan, name, place)?;
+        }
+    }
+    let shape = std::iter::once(leaves.len()).chain(row_shape.dims().iter().copied()).collect();
+    Ok(Column::Tensor { buffer, dtype: plan.target, shape })
+}
+
+fn ragged(leaves: &[Option<Leaf<'_>>], plan: &NumericPlan, name: &str, pool: &Pool) -> Result<Column> {
+    let mut rows = Vec::with_capacity(leaves.len());
+    for leaf in leaves {
+        // A null list among lists of different lengths has no length to fill: it is an empty one.
+        let shape = leaf.as_ref().map_or_else(|| vec![0], |leaf| leaf.shape.dims().to_vec());
+        let mut buffer = pool.try_get(shape.iter().product::<usize>() * plan.target.size())?;
+        if leaf.is_some() {
+            write_row(leaf.as_ref(), plan, name, buffer.as_mut_slice())?;
+        }
+        rows.push((buffer, shape));
+    }
+    Ok(Column::Ragged { rows, dtype: plan.target })
+}
+
+fn write_row(leaf: Option<&Leaf<'_>>, plan: &NumericPlan, name: &str, place: &mut [u8]) -> Result<()> {
+    let written = match (leaf, plan.fill) {
+        (None, fill) => fill_all(plan.target, place, fill.unwrap_or_default()),
+        (Some(leaf), fill) => write_values(leaf, fill, plan, name, place)?,
+    };
+    written.map_err(|DoesNotFit(value)| does_not_fit(name, &value, plan))
+}
+
+fn write_values(
+    leaf: &Leaf<'_>,
+    fill: Option<f64>,
+    plan: &NumericPlan,
+    name: &str,
+    place: &mut [u8],
+) -> Result<std::result::Result<(), DoesNotFit>> {
+    let Leaf { array, start, len, .. } = *leaf;
+    let has_null = array.null_count() > 0 && (start..start + len).any(|at| array.is_null(at));
+    if has_null && fill.is_none() {
+        return Err(null_error(name));
+    }
+    let written = convert_run(array, start, len, plan.target, place);
+    Ok(match (has_null, fill) {
+        (true, Some(fill)) => written.and_then(|()| fill_nulls(array, start, len, plan.target, place, fill)),
+        _ => written,
+    })
+}
+
+fn null_error(name: &str) -> Error {
+    Error::SchemaMismatch {
+        path: None,
+        message: format!(
+            "column {name:?} holds a null, which a numeric batch cannot show; give fill_null={{{name:?}: VALUE}}, \
+             filter the nulls out, or leave the column out with select_columns"
+        ),
+    }
+}
+
+fn does_not_fit(name: &str, value: &str, plan: &NumericPlan) -> Error {
+    Error::SchemaMismatch {
+        path: None,
+        message: format!(
+            "column {name:?} (stored as {}) holds {value}, which {} cannot hold; ask for a wider dtype",
+            plan.stored, plan.target
+        ),
+    }
+}

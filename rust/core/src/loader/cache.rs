@@ -1,0 +1,109 @@
+//! Decoded blocks, each decoded once while it is needed, bounded by bytes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::error::Result;
+use crate::shard::Block;
+
+/// What the bookkeeping of one mapped block is taken to cost, since its data lies in the page cache.
+const MAPPED_BLOCK_BYTES: u64 = 1024;
+
+#[derive(Default)]
+struct Entry {
+    /// Locked while the block is decoded, so that threads that meet here decode it once.
+    block: Mutex<Option<Arc<Block>>>,
+    last_used: AtomicU64,
+}
+
+/// A least-recently-used cache of decoded blocks, shared by the threads of one engine.
+pub struct BlockCache {
+    entries: RwLock<HashMap<u64, Arc<Entry>>>,
+    clock: AtomicU64,
+    bytes: AtomicU64,
+    budget: AtomicU64,
+    decoded: AtomicU64,
+}
+
+impl BlockCache {
+    /// A cache that evicts what was not used for longest once it holds more than `budget` bytes.
+    pub fn new(budget: u64) -> Self {
+        Self {
+            entries: RwLock::default(),
+            clock: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            budget: AtomicU64::new(budget),
+            decoded: AtomicU64::new(0),
+        }
+    }
+
+    /// Raises the budget to at least `bytes`: several streams over one table need all their windows.
+    pub fn reserve(&self, bytes: u64) {
+        self.budget.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// How many blocks were decoded so far; more than the blocks there are means some were decoded again.
+    pub fn num_decoded(&self) -> u64 {
+        self.decoded.load(Ordering::Relaxed)
+    }
+
+    /// Bytes held at present.
+    pub fn num_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The block at `index`, decoded by `decode` where it is not at hand.
+    pub fn get(&self, index: u64, decode: impl FnOnce() -> Result<Block>) -> Result<Arc<Block>> {
+        let entry = self.entry(index);
+        entry.last_used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let mut slot = entry.block.lock();
+        if let Some(block) = &*slot {
+            return Ok(Arc::clone(block));
+        }
+        let block = Arc::new(decode()?);
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let held = self.bytes.fetch_add(weight(&block), Ordering::Relaxed) + weight(&block);
+        *slot = Some(Arc::clone(&block));
+        drop(slot);
+        if held > self.budget.load(Ordering::Relaxed) {
+            self.evict(index);
+        }
+        Ok(block)
+    }
+
+    fn entry(&self, index: u64) -> Arc<Entry> {
+        if let Some(entry) = self.entries.read().get(&index) {
+            return Arc::clone(entry);
+        }
+        Arc::clone(self.entries.write().entry(index).or_default())
+    }
+
+    /// Drops the least recently used quarter, so that evictions are rare rather than one a block.
+    fn evict(&self, keep: u64) {
+        let mut entries = self.entries.write();
+        let mut ages: Vec<(u64, u64)> =
+            entries.iter().map(|(index, entry)| (entry.last_used.load(Ordering::Relaxed), *index)).collect();
+        ages.sort_unstable();
+        let target = self.budget.load(Ordering::Relaxed) / 4 * 3;
+        for (_, index) in ages {
+            if self.bytes.load(Ordering::Relaxed) <= target {
+                break;
+            }
+            // A block that is being decoded is in use: its lock is taken, leave it.
+            let freed = entries.get(&index).filter(|_| index != keep).and_then(|entry| {
+                entry.block.try_lock().map(|mut slot| slot.take().map_or(0, |block| weight(&block)))
+            });
+            if let Some(freed) = freed {
+                self.bytes.fetch_sub(freed, Ordering::Relaxed);
+                entries.remove(&index);
+            }
+        }
+    }
+}
+
+fn weight(block: &Block) -> u64 {
+    block.bytes as u64 + MAPPED_BLOCK_BYTES
+}

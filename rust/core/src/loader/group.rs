@@ -1,0 +1,95 @@
+//! What one job makes: some consecutive items of a consumer, handed over together.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::assemble::{Batch, RowSet};
+use crate::error::{Error, Result};
+use crate::prefetch::Weigh;
+
+/// What a row reference is taken to weigh; its data belongs to the block cache.
+const ROW_BYTES: usize = 64;
+
+/// Something that stands where a row should be.
+pub enum Gap {
+    /// The row was left out for damage.
+    Skipped,
+    /// The row cannot be read.
+    Failed(Error),
+}
+
+/// Consecutive items.
+pub enum Group {
+    /// One item a row; a gap `(n, ..)` stands before the n-th row that is there.
+    Rows {
+        /// The rows.
+        rows: Arc<RowSet>,
+        /// What is missing between them, in order.
+        gaps: VecDeque<(usize, Gap)>,
+    },
+    /// One item a batch; `None` where every row of it was left out.
+    Batches(VecDeque<Result<Option<Batch>>>),
+    /// One item a batch of rows that the consumer converts; may be empty for the same reason.
+    RowSets(VecDeque<Result<RowSet>>),
+}
+
+impl Weigh for Group {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Rows { rows, .. } => rows.len() * ROW_BYTES,
+            Self::Batches(batches) => batches
+                .iter()
+                .flatten()
+                .flatten()
+                .map(|batch| batch.num_bytes() + batch.rows.len() * ROW_BYTES)
+                .sum(),
+            Self::RowSets(sets) => sets.iter().flatten().map(|rows| rows.len() * ROW_BYTES).sum(),
+        }
+    }
+}
+
+/// One item, as the consumer takes it.
+pub enum Step {
+    /// A row: the rows it is among, and which of them it is.
+    Row(Arc<RowSet>, usize),
+    /// A batch of tensors.
+    Batch(Batch),
+    /// A batch of rows.
+    Rows(RowSet),
+}
+
+/// Takes a group apart, item by item.
+pub struct Unpacker {
+    group: Group,
+    next_row: usize,
+}
+
+impl Unpacker {
+    /// Starts at the group's first item.
+    pub fn new(group: Group) -> Self {
+        Self { group, next_row: 0 }
+    }
+
+    /// The next item: `None` after the last, `Some(Ok(None))` for one that was left out whole.
+    pub fn next_item(&mut self) -> Option<Result<Option<Step>>> {
+        match &mut self.group {
+            Group::Rows { rows, gaps } => {
+                if gaps.front().is_some_and(|(before, _)| *before == self.next_row) {
+                    return gaps.pop_front().map(|(_, gap)| match gap {
+                        Gap::Skipped => Ok(None),
+                        Gap::Failed(error) => Err(error),
+                    });
+                }
+                let row = self.next_row;
+                self.next_row += 1;
+                (row < rows.len()).then(|| Ok(Some(Step::Row(Arc::clone(rows), row))))
+            }
+            Group::Batches(batches) => {
+                batches.pop_front().map(|batch| batch.map(|batch| batch.map(Step::Batch)))
+            }
+            Group::RowSets(sets) => sets
+                .pop_front()
+                .map(|rows| rows.map(|rows| if rows.is_empty() { None } else { Some(Step::Rows(rows)) })),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Chunks of lanes on demand: what a pipeline needs whose next row only its filter knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::epochs::{EpochReaders, Epochs};
+use super::table::Table;
+use crate::assemble::RowSet;
+use crate::error::Result;
+use crate::prefetch::{Job, Limits, Polled, ProducerStats, Requests, Weigh};
+
+/// Some consecutive rows of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Chunk {
+    /// Epoch of the order.
+    pub epoch: u64,
+    /// Which lane.
+    pub lane: u32,
+    /// First element of the lane.
+    pub start: u64,
+    /// Number of elements.
+    pub len: u64,
+}
+
+/// The rows of a chunk; those left out for damage are missing.
+pub struct ChunkRows {
+    /// The rows that are there.
+    pub rows: RowSet,
+    /// Where each stands in the chunk.
+    pub offsets: Vec<u32>,
+}
+
+impl Weigh for ChunkRows {
+    fn weight(&self) -> usize {
+        self.rows.len() * 64
+    }
+}
+
+/// Reads chunks of lanes in the engine's threads, in the order in which they were asked for.
+pub struct Lanes {
+    requests: Requests<Chunk, ChunkRows>,
+}
+
+impl Lanes {
+    /// Starts the threads.
+    pub fn start(table: Arc<Table>, epochs: Arc<Epochs>, limits: Limits) -> Self {
+        let make_job = move || {
+            let (table, epochs) = (Arc::clone(&table), Arc::clone(&epochs));
+            let mut readers = EpochReaders::default();
+            Box::new(move |chunk: Chunk| read_chunk(&table, &epochs, &mut readers, chunk))
+                as Job<Chunk, ChunkRows>
+        };
+        Self { requests: Requests::start(limits, &(Arc::new(make_job) as _)) }
+    }
+
+    /// Asks for a chunk that will be taken soon.
+    pub fn submit(&self, chunk: Chunk) -> Result<()> {
+        self.requests.submit(chunk)
+    }
+
+    /// The rows of a chunk, waiting at most `timeout`; one that was not asked for is asked for now.
+    pub fn take(&self, chunk: Chunk, timeout: Duration) -> Polled<ChunkRows> {
+        self.requests.take(&chunk, timeout)
+    }
+
+    /// What the engine did so far.
+    pub fn stats(&self) -> ProducerStats {
+        self.requests.stats()
+    }
+
+    /// Stops the threads.
+    pub fn close(&self) {
+        self.requests.close();
+    }
+}
+
+fn read_chunk(table: &Table, epochs: &Epochs, readers: &mut EpochReaders, chunk: Chunk) -> Result<ChunkRows> {
+    let (mut rows, mut offsets) = (RowSet::default(), Vec::new());
+    for offset in 0..chunk.len {
+        let place = readers.reader(epochs, chunk.epoch).locate_in_lane(chunk.lane, chunk.start + offset);
+        if table.push_row(place, &mut rows)? {
+            offsets.push(offset as u32);
+        }
+    }
+    rows.ensure()?;
+    Ok(ChunkRows { rows, offsets })
+}

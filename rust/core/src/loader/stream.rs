@@ -1,0 +1,265 @@
+//! One consumer's stream: positions to rows to items, made ahead by the engine, taken in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ahead::ReadAhead;
+use super::epochs::{EpochReaders, Epochs};
+use super::group::{Gap, Group, Step, Unpacker};
+use super::table::Table;
+use crate::assemble::{ColumnPlan, Pool, RowSet, assemble};
+use crate::error::Result;
+use crate::order::Partition;
+use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
+
+/// Rows handed over together: enough that a hand-over costs little beside making their dicts.
+const ROWS_PER_JOB: u64 = 128;
+
+/// Bytes of batches handed over together: small batches share the cost of a wake-up, and what is
+/// made ahead still lies in a core's cache when it is used.
+const BATCH_BYTES_PER_JOB: u64 = 512 << 10;
+
+/// Never more batches than this in one job, so that the ring stays fine-grained.
+const MAX_BATCHES_PER_JOB: u64 = 16;
+
+/// What the items of a stream are.
+#[derive(Clone)]
+pub enum Output {
+    /// Single rows.
+    Rows,
+    /// Batches, assembled by these plans into buffers of this pool.
+    Batches {
+        /// One plan a column.
+        plans: Arc<[ColumnPlan]>,
+        /// The columns' names, for error texts.
+        names: Arc<[String]>,
+        /// Where batch buffers come from.
+        pool: Pool,
+    },
+    /// Batches of rows that the consumer converts.
+    RowSets,
+}
+
+/// Everything that decides what a stream yields and how far ahead it works.
+#[derive(Clone)]
+pub struct StreamSpec {
+    /// The opened data.
+    pub table: Arc<Table>,
+    /// The orders of its epochs.
+    pub epochs: Arc<Epochs>,
+    /// Epoch in which position 0 of the stream lies.
+    pub first_epoch: u64,
+    /// Positions of one epoch.
+    pub per_epoch: u64,
+    /// Position of the order at which each epoch's share begins.
+    pub first_position: u64,
+    /// Which positions this consumer takes.
+    pub partition: Partition,
+    /// Items of this consumer that were delivered before.
+    pub first_item: u64,
+    /// What items are.
+    pub output: Output,
+    /// Threads of the engine; 0 makes items in the consumer's thread.
+    pub num_threads: usize,
+    /// Items made ahead.
+    pub prefetch_items: u64,
+    /// Bytes made ahead.
+    pub prefetch_bytes: usize,
+}
+
+impl StreamSpec {
+    fn items_per_job(&self) -> u64 {
+        let Output::Rows = self.output else {
+            let manifest = self.table.manifest();
+            let row_bytes = manifest.total_bytes() / manifest.num_rows().max(1);
+            let batch_bytes = row_bytes.saturating_mul(self.partition.batch_size.unwrap_or(1)).max(1);
+            let most = MAX_BATCHES_PER_JOB.min(self.prefetch_items.div_ceil(2)).max(1);
+            return (BATCH_BYTES_PER_JOB / batch_bytes).clamp(1, most);
+        };
+        ROWS_PER_JOB
+    }
+
+    fn limits(&self, items_per_job: u64) -> Limits {
+        let jobs_ahead = match self.output {
+            // For rows the setting counts chunks: a single row ahead would be no prefetch at all.
+            Output::Rows => self.prefetch_items,
+            _ => self.prefetch_items.div_ceil(items_per_job),
+        };
+        Limits {
+            num_threads: self.num_threads,
+            slots: usize::try_from(jobs_ahead).unwrap_or(usize::MAX).clamp(2, 1 << 16),
+            bytes: self.prefetch_bytes,
+            help: true,
+        }
+    }
+
+    /// Lanes that this consumer reads: the windows of all of them are open at a time.
+    pub fn lanes_read(&self) -> u64 {
+        let lanes = u64::from(self.epochs.settings().num_lanes);
+        // A rank that shares a factor with the lanes meets only every so-many-th of them.
+        lanes / gcd(lanes, self.partition.num_shards)
+    }
+}
+
+/// The engine of one consumer; its threads start with it.
+pub struct Stream {
+    producer: Producer<Group>,
+    current: Option<Unpacker>,
+    next_item: u64,
+}
+
+impl Stream {
+    /// Starts the threads.
+    pub fn start(spec: StreamSpec) -> Self {
+        let per_job = spec.items_per_job();
+        let items = spec.partition.worker_items();
+        let left = items.saturating_sub(spec.first_item);
+        let num_jobs = (items != u64::MAX).then(|| left.div_ceil(per_job));
+        let limits = spec.limits(per_job);
+        reserve_windows(&spec);
+        let first_item = spec.first_item;
+        let ahead = ReadAhead::start(&spec).map(Arc::new);
+        let spec = Arc::new(spec);
+        let make_job = move || {
+            let mut worker = Worker::new(Arc::clone(&spec), ahead.clone());
+            Box::new(move |job: u64| worker.group(job, per_job)) as Job<u64, Group>
+        };
+        let producer = Producer::start(limits, num_jobs, Arc::new(make_job));
+        Self { producer, current: None, next_item: first_item }
+    }
+
+    /// The next item and its number, waiting at most `timeout`; `Duration::ZERO` never waits.
+    pub fn poll(&mut self, timeout: Duration) -> Polled<(u64, Step)> {
+        loop {
+            if let Some(item) = self.current.as_mut().and_then(Unpacker::next_item) {
+                let number = self.next_item;
+                self.next_item += 1;
+                match item {
+                    Ok(Some(step)) => return Polled::Ready(Ok((number, step))),
+                    Ok(None) => continue,
+                    Err(error) => return Polled::Ready(Err(error)),
+                }
+            }
+            self.current = None;
+            let polled = if timeout.is_zero() {
+                self.producer.try_next()
+            } else {
+                self.producer.next_timeout(timeout)
+            };
+            match polled {
+                Polled::Ready(Ok(group)) => self.current = Some(Unpacker::new(group)),
+                Polled::Ready(Err(error)) => return Polled::Ready(Err(error)),
+                Polled::Pending => return Polled::Pending,
+                Polled::Finished => return Polled::Finished,
+            }
+        }
+    }
+
+    /// What the engine did so far.
+    pub fn stats(&self) -> ProducerStats {
+        self.producer.stats()
+    }
+
+    /// Stops the threads.
+    pub fn close(&self) {
+        self.producer.close();
+    }
+}
+
+/// The cache must hold the windows that are open at once, or blocks would be decoded again and again.
+fn reserve_windows(spec: &StreamSpec) {
+    let manifest = spec.table.manifest();
+    let largest = manifest.block_bytes().iter().copied().max().unwrap_or(0);
+    let window = spec.epochs.settings().window_bytes.max(largest).saturating_add(largest);
+    // Twice, since compressed blocks are larger once decoded.
+    spec.table
+        .cache
+        .reserve(spec.lanes_read().saturating_mul(window).min(manifest.total_bytes()).saturating_mul(2));
+}
+
+/// One thread's part: readers of the orders, and what it is working on.
+struct Worker {
+    spec: Arc<StreamSpec>,
+    ahead: Option<Arc<ReadAhead>>,
+    readers: EpochReaders,
+}
+
+impl Worker {
+    fn new(spec: Arc<StreamSpec>, ahead: Option<Arc<ReadAhead>>) -> Self {
+        Self { spec, ahead, readers: EpochReaders::default() }
+    }
+
+    fn group(&mut self, job: u64, per_job: u64) -> Result<Group> {
+        let spec = Arc::clone(&self.spec);
+        let first = spec.first_item + job * per_job;
+        let items = first..(first + per_job).min(spec.partition.worker_items());
+        match &spec.output {
+            Output::Rows => Ok(self.rows(items)),
+            Output::RowSets => Ok(Group::RowSets(items.map(|item| self.row_set(item)).collect())),
+            Output::Batches { plans, names, pool } => {
+                let batch = |item| {
+                    let rows = self.row_set(item)?;
+                    if rows.is_empty() { Ok(None) } else { assemble(rows, plans, names, pool).map(Some) }
+                };
+                Ok(Group::Batches(items.map(batch).collect()))
+            }
+        }
+    }
+
+    fn rows(&mut self, items: std::ops::Range<u64>) -> Group {
+        let spec = Arc::clone(&self.spec);
+        let mut rows = RowSet::default();
+        let mut gaps = std::collections::VecDeque::new();
+        for position in items.flat_map(|item| spec.partition.item(item).into_iter().flatten()) {
+            let before = rows.len();
+            match self.push(position, &mut rows).and_then(|is_there| ensure_last(&rows, is_there)) {
+                Ok(true) => {}
+                Ok(false) => gaps.push_back((before, Gap::Skipped)),
+                Err(error) => {
+                    rows.rows.truncate(before);
+                    match spec.table.skip(error, 1) {
+                        Ok(_) => gaps.push_back((before, Gap::Skipped)),
+                        Err(error) => gaps.push_back((before, Gap::Failed(error))),
+                    }
+                }
+            }
+        }
+        Group::Rows { rows: Arc::new(rows), gaps }
+    }
+
+    fn row_set(&mut self, item: u64) -> Result<RowSet> {
+        let spec = Arc::clone(&self.spec);
+        let mut rows = RowSet::default();
+        for position in spec.partition.item(item).into_iter().flatten() {
+            self.push(position, &mut rows)?;
+        }
+        if matches!(spec.output, Output::RowSets) {
+            rows.ensure()?;
+        }
+        Ok(rows)
+    }
+
+    /// Adds the row at a position of the stream; `false` where it is left out for damage.
+    fn push(&mut self, position: u64, rows: &mut RowSet) -> Result<bool> {
+        let spec = &self.spec;
+        let (epoch, in_epoch) = (spec.first_epoch + position / spec.per_epoch, position % spec.per_epoch);
+        let place = self.readers.locate(&spec.epochs, epoch, spec.first_position + in_epoch);
+        if let Some(ahead) = &self.ahead {
+            ahead.reached(epoch, spec.first_position + in_epoch);
+        }
+        spec.table.push_row(place, rows)
+    }
+}
+
+fn ensure_last(rows: &RowSet, is_there: bool) -> Result<bool> {
+    if is_there {
+        let (block, row) = rows.locate(rows.len() - 1);
+        (0..block.columns.len()).try_for_each(|column| block.ensure_rows(column, row..row + 1))?;
+        block.check_intact()?;
+    }
+    Ok(is_there)
+}
+
+fn gcd(left: u64, right: u64) -> u64 {
+    if right == 0 { left } else { gcd(right, left % right) }
+}

@@ -1,0 +1,207 @@
+//! An opened dataset: its manifest, its shards opened on first use, its decoded blocks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrow_schema::{Field, Schema, SchemaRef};
+use parking_lot::Mutex;
+
+use super::cache::BlockCache;
+use crate::assemble::RowSet;
+use crate::error::{Error, Result};
+use crate::manifest::Manifest;
+use crate::order::{Layout, Place};
+use crate::shard::{Block, ShardReader};
+use crate::source::{self, IoMode, Source};
+
+/// Blocks kept beside the windows that are being read; a fixed part of an engine's memory.
+const CACHE_FLOOR: u64 = 64 << 20;
+
+/// Texts of skipped damage that are kept for the report.
+const KEPT_REPORTS: usize = 100;
+
+/// Which columns are read, and under which names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Projection {
+    /// Index of each column in the stored schema, in the order wanted.
+    pub indices: Vec<usize>,
+    /// The name of each.
+    pub names: Vec<String>,
+}
+
+/// What to do with a block that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnError {
+    /// Raise at the step that needs it.
+    #[default]
+    Raise,
+    /// Leave its rows out, count and report them.
+    Skip,
+}
+
+/// A dataset opened for reading some of its columns.
+pub struct Table {
+    manifest: Manifest,
+    layout: Arc<Layout>,
+    projection: Projection,
+    schema: SchemaRef,
+    io: IoMode,
+    on_error: OnError,
+    shards: Vec<OnceLock<Arc<ShardReader>>>,
+    /// The cache of decoded blocks.
+    pub cache: BlockCache,
+    skipped_rows: AtomicU64,
+    skipped_reports: Mutex<Vec<String>>,
+}
+
+impl Table {
+    /// Opens no file yet: shards open when their first row is needed.
+    pub fn new(
+        manifest: Manifest,
+        layout: Arc<Layout>,
+        projection: Projection,
+        io: IoMode,
+        on_error: OnError,
+    ) -> Self {
+        let stored = manifest.schema();
+        let fields: Vec<_> = projection
+            .indices
+            .iter()
+            .zip(&projection.names)
+            .map(|(index, name)| Arc::new(Field::clone(stored.field(*index)).with_name(name)))
+            .collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, stored.metadata().clone()));
+        let shards = (0..manifest.num_shards()).map(|_| OnceLock::new()).collect();
+        Self {
+            manifest,
+            layout,
+            projection,
+            schema,
+            io,
+            on_error,
+            shards,
+            cache: BlockCache::new(CACHE_FLOOR),
+            skipped_rows: AtomicU64::new(0),
+            skipped_reports: Mutex::default(),
+        }
+    }
+
+    /// The columns read, as they are handed out.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What is known of the data without reading it.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The layout of all rows, unclipped.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// The block at a dataset-wide index.
+    pub fn block(&self, index: usize) -> Result<Arc<Block>> {
+        self.cache.get(index as u64, || {
+            let (shard, meta) = self.manifest.block(index);
+            let first = self.manifest.shard(shard).blocks.start;
+            let in_shard = (index - first) as u64;
+            self.reader(shard)?.decode(in_shard, &meta).map_err(|error| error.in_block(in_shard))
+        })
+    }
+
+    /// Adds the row at `place` to `rows`; `false` where it is skipped for damage.
+    pub fn push_row(&self, place: Place, rows: &mut RowSet) -> Result<bool> {
+        let block = match self.block(place.block as usize) {
+            Ok(block) => block,
+            Err(error) => return self.skip(error, 1),
+        };
+        rows.push(&block, place.row as u32);
+        Ok(true)
+    }
+
+    /// The rows with these row ids, in this order.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an id outside of the dataset, otherwise what reading raises.
+    pub fn fetch(&self, row_ids: &[u64]) -> Result<RowSet> {
+        let mut rows = RowSet::default();
+        let num_rows = self.manifest.num_rows();
+        for row_id in row_ids {
+            if *row_id >= num_rows {
+                return Err(Error::InvalidArgument(format!(
+                    "row id {row_id} is out of range; the dataset has {num_rows} rows"
+                )));
+            }
+            self.push_row(self.layout.locate(*row_id), &mut rows)?;
+        }
+        rows.ensure()?;
+        Ok(rows)
+    }
+
+    /// Counts `num_rows` rows as skipped for `error`, or gives the error back where damage is to be raised.
+    pub fn skip(&self, error: Error, num_rows: u64) -> Result<bool> {
+        if self.on_error == OnError::Raise || !matches!(error, Error::CorruptShard { .. }) {
+            return Err(error);
+        }
+        self.skipped_rows.fetch_add(num_rows, Ordering::Relaxed);
+        let mut reports = self.skipped_reports.lock();
+        let text = error.to_string();
+        if reports.len() < KEPT_REPORTS && !reports.contains(&text) {
+            reports.push(text);
+        }
+        Ok(false)
+    }
+
+    /// Rows left out for damage so far.
+    pub fn num_skipped(&self) -> u64 {
+        self.skipped_rows.load(Ordering::Relaxed)
+    }
+
+    /// Takes the texts of damage that was met since the last call.
+    pub fn take_reports(&self) -> Vec<String> {
+        std::mem::take(&mut *self.skipped_reports.lock())
+    }
+
+    /// The sources that are open at present.
+    pub fn open_sources(&self) -> impl Iterator<Item = &Arc<dyn Source>> {
+        self.shards.iter().filter_map(|shard| shard.get().map(|reader| reader.source()))
+    }
+
+    /// Tells the system that a block will be read soon.
+    pub fn will_need(&self, block: usize) -> Result<()> {
+        let (shard, meta) = self.manifest.block(block);
+        let source = self.reader(shard)?.source();
+        source.will_need(meta.offset, (meta.end() - meta.offset) as usize);
+        Ok(())
+    }
+
+    /// Tells the system that a block is done with.
+    pub fn drop_behind(&self, block: usize) {
+        let (shard, meta) = self.manifest.block(block);
+        if let Some(reader) = self.shards[shard].get() {
+            reader.source().drop_behind(meta.offset, (meta.end() - meta.offset) as usize);
+        }
+    }
+
+    fn reader(&self, shard: usize) -> Result<&Arc<ShardReader>> {
+        if let Some(reader) = self.shards[shard].get() {
+            return Ok(reader);
+        }
+        let reader = Arc::new(self.open_shard(shard)?);
+        Ok(self.shards[shard].get_or_init(|| reader))
+    }
+
+    fn open_shard(&self, index: usize) -> Result<ShardReader> {
+        let shard = self.manifest.shard(index);
+        let format = shard.known_format().ok_or_else(|| Error::Unsupported {
+            path: shard.path.to_owned(),
+            message: format!("its index names format {}, which this version does not know", shard.format),
+        })?;
+        let schema = self.manifest.shard_schema(index)?;
+        let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };
+        let source = source::open(shard.path, mode, Some(shard.identity))?;
+        ShardReader::try_new(source, format, &schema, shard.dictionaries, Some(self.projection.indices.clone()))
+    }
+}

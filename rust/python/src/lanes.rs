@@ -1,0 +1,172 @@
+//! Chunks of lanes on demand, for pipelines whose filters decide what comes.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rowmill_core::assemble::RowSet;
+use rowmill_core::loader::{Chunk, Epochs, Lanes, Table};
+use rowmill_core::prefetch::Limits;
+
+use crate::arrow_export::PyRecordBatch;
+use crate::error::raise;
+use crate::interpreter::wait;
+use crate::make::{Maker, stats};
+use crate::order::PyOrder;
+use crate::stream::default_threads;
+use crate::table::{PyTable, dict};
+
+const PREFETCH_BYTES: usize = 64 << 20;
+
+/// Reads chunks of lanes, ahead of need where they are submitted.
+#[pyclass(frozen, module = "rowmill._rust", name = "Lanes")]
+pub struct PyLanes {
+    table: Arc<Table>,
+    epochs: Arc<Epochs>,
+    maker: Arc<Maker>,
+    converter: Arc<crate::values::RowConverter>,
+    limits: Limits,
+    engine: Mutex<Option<Arc<Lanes>>>,
+}
+
+#[pymethods]
+impl PyLanes {
+    /// A reader of a table's columns in an order; starts no thread.
+    #[new]
+    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, num_threads, prefetch_bytes, wrap, pin))]
+    #[expect(clippy::too_many_arguments, reason = "the keywords of Dataset.loader and with_format, one each")]
+    fn new(
+        py: Python<'_>,
+        table: &PyTable,
+        order: &PyOrder,
+        output: &str,
+        dtypes: Vec<(String, String)>,
+        fill_null: Vec<(String, f64)>,
+        num_threads: Option<usize>,
+        prefetch_bytes: Option<usize>,
+        wrap: Option<Py<PyAny>>,
+        pin: Option<(Py<PyAny>, Py<PyAny>)>,
+    ) -> PyResult<Self> {
+        let num_lanes = order.0.settings().num_lanes as usize;
+        Ok(Self {
+            table: Arc::clone(&table.table),
+            epochs: Arc::clone(&order.0),
+            maker: Arc::new(Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?),
+            converter: Arc::clone(&table.converter),
+            limits: Limits {
+                num_threads: num_threads.unwrap_or_else(default_threads),
+                slots: num_lanes * 2 + 2,
+                bytes: prefetch_bytes.unwrap_or(PREFETCH_BYTES),
+                help: true,
+            },
+            engine: Mutex::default(),
+        })
+    }
+
+    /// Asks for a chunk that will be taken soon.
+    fn submit(&self, py: Python<'_>, epoch: u64, lane: u32, start: u64, len: u64) -> PyResult<()> {
+        self.engine().submit(Chunk { epoch, lane, start, len }).map_err(|error| raise(py, error))
+    }
+
+    /// The rows of a chunk.
+    fn take(&self, py: Python<'_>, epoch: u64, lane: u32, start: u64, len: u64) -> PyResult<PyRows> {
+        let engine = self.engine();
+        let chunk = Chunk { epoch, lane, start, len };
+        let taken = wait(py, &mut |timeout| engine.take(chunk, timeout))?;
+        let (rows, offsets) = taken.map(|rows| (rows.rows, rows.offsets)).unwrap_or_default();
+        Ok(PyRows { rows, offsets, maker: Arc::clone(&self.maker), converter: Arc::clone(&self.converter) })
+    }
+
+    /// One item of rows that were picked from chunks.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn assemble(&self, py: Python<'_>, picks: Vec<(Py<PyRows>, usize)>) -> PyResult<Py<PyAny>> {
+        self.maker.assemble(py, gather(&picks))
+    }
+
+    /// Rows left out for damage.
+    #[getter]
+    fn num_skipped(&self) -> u64 {
+        self.table.num_skipped()
+    }
+
+    /// What the engine did so far.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let engine = self.engine.lock().as_ref().map(|engine| engine.stats());
+        stats(py, engine, &self.maker)
+    }
+
+    /// Texts of damage that was skipped since the last call.
+    fn take_reports(&self) -> Vec<String> {
+        self.table.take_reports()
+    }
+
+    /// Stops the engine's threads; the next chunk starts new ones.
+    fn close(&self, py: Python<'_>) {
+        let engine = self.engine.lock().take();
+        py.detach(|| drop(engine));
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Lanes({})", self.epochs.settings().num_lanes)
+    }
+}
+
+impl PyLanes {
+    /// The engine, started on first use: never at construction, so that a fork finds no threads.
+    fn engine(&self) -> Arc<Lanes> {
+        let mut engine = self.engine.lock();
+        let start = || Arc::new(Lanes::start(Arc::clone(&self.table), Arc::clone(&self.epochs), self.limits));
+        Arc::clone(engine.get_or_insert_with(start))
+    }
+}
+
+/// Rows of one chunk.
+#[pyclass(frozen, module = "rowmill._rust", name = "Rows")]
+pub struct PyRows {
+    rows: RowSet,
+    offsets: Vec<u32>,
+    maker: Arc<Maker>,
+    converter: Arc<crate::values::RowConverter>,
+}
+
+#[pymethods]
+impl PyRows {
+    fn __len__(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Where each row stands in the chunk; rows left out for damage are missing.
+    #[getter]
+    fn offsets(&self) -> Vec<u32> {
+        self.offsets.clone()
+    }
+
+    /// One row as a dict.
+    fn row<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyDict>> {
+        dict(py, &self.converter, &self.rows, index)
+    }
+
+    /// Some rows of some columns as an Arrow record batch.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn to_arrow(&self, py: Python<'_>, indices: Vec<usize>, names: Vec<String>) -> PyResult<PyRecordBatch> {
+        let rows = RowSet {
+            blocks: self.rows.blocks.clone(),
+            rows: indices.iter().map(|index| self.rows.rows[*index]).collect(),
+        };
+        self.maker.arrow(py, &rows, &self.maker.columns_named(&names))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Rows({})", self.rows.len())
+    }
+}
+
+fn gather(picks: &[(Py<PyRows>, usize)]) -> RowSet {
+    let mut rows = RowSet::default();
+    for (chunk, index) in picks {
+        let (block, row) = chunk.get().rows.locate(*index);
+        rows.push(block, row as u32);
+    }
+    rows
+}

@@ -1,0 +1,282 @@
+//! What the engine hands over, made into what the consumer asked for.
+
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+use rowmill_core::assemble::{
+    Batch, BatchRequest, Column, ColumnPlan, Dtype, Pool, PoolBuffer, RowSet, plan_columns, record_batch,
+};
+use rowmill_core::loader::{Output, Step, Table};
+
+use crate::arrow_export::PyRecordBatch;
+use crate::dlpack::{DType, OwnedBytes, ndarray, tensor};
+use crate::error::{raise, raise_conversion};
+use crate::pinning::Pinning;
+use crate::table::{PyTable, dict, dicts};
+use crate::values::RowConverter;
+
+/// Idle batch buffers kept for reuse.
+const POOL_BYTES: usize = 64 << 20;
+
+/// The type of what is handed out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rows,
+    RowLists,
+    Lists,
+    Torch,
+    NumPy,
+    Arrow,
+}
+
+/// Makes items; compiled once for a stream.
+pub struct Maker {
+    kind: Kind,
+    table: Arc<Table>,
+    converter: Arc<RowConverter>,
+    keys: Vec<Py<PyString>>,
+    plans: Arc<[ColumnPlan]>,
+    names: Arc<[String]>,
+    pool: Pool,
+    /// torch's from_dlpack, pyarrow's record_batch, or numpy's ndarray.
+    wrap: Option<Py<PyAny>>,
+    pinning: Option<Pinning>,
+}
+
+impl Maker {
+    /// Compiles `output` ("rows", "row_lists", "python", "torch", "numpy", "arrow") over a table's columns.
+    pub fn try_new(
+        py: Python<'_>,
+        table: &PyTable,
+        output: &str,
+        dtypes: Vec<(String, String)>,
+        fills: Vec<(String, f64)>,
+        wrap: Option<Py<PyAny>>,
+        pin: Option<(Py<PyAny>, Py<PyAny>)>,
+    ) -> PyResult<Self> {
+        let kind = kind_of(output);
+        let request = request(kind, dtypes, fills).map_err(|error| raise(py, error))?;
+        let schema = table.table.schema();
+        let plans = if matches!(kind, Kind::Torch | Kind::NumPy) {
+            plan_columns(schema, &request).map_err(|error| raise(py, error))?
+        } else {
+            vec![ColumnPlan::Objects; schema.fields().len()]
+        };
+        let wrap = match (wrap, kind) {
+            (None, Kind::NumPy) => Some(py.import("numpy")?.getattr("ndarray")?.unbind()),
+            (wrap, _) => wrap,
+        };
+        Ok(Self {
+            kind,
+            table: Arc::clone(&table.table),
+            converter: Arc::clone(&table.converter),
+            keys: schema.fields().iter().map(|field| PyString::intern(py, field.name()).unbind()).collect(),
+            plans: plans.into(),
+            names: schema.fields().iter().map(|field| field.name().clone()).collect(),
+            pool: Pool::new(POOL_BYTES),
+            wrap,
+            pinning: pin.map(Pinning::new),
+        })
+    }
+
+    /// What the engine must hand over for this.
+    pub fn output(&self) -> Output {
+        match self.kind {
+            Kind::Rows => Output::Rows,
+            Kind::Torch | Kind::NumPy => Output::Batches {
+                plans: Arc::clone(&self.plans),
+                names: Arc::clone(&self.names),
+                pool: self.pool.clone(),
+            },
+            Kind::RowLists | Kind::Lists | Kind::Arrow => Output::RowSets,
+        }
+    }
+
+    /// The pool that batches are assembled in.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Makes one item; also its number of rows and of bytes.
+    pub fn make(&self, py: Python<'_>, step: Step) -> PyResult<(Py<PyAny>, usize, usize)> {
+        match step {
+            Step::Row(rows, index) => {
+                Ok((dict(py, &self.converter, &rows, index)?.into_any().unbind(), 1, 0))
+            }
+            Step::Batch(batch) => {
+                let (num_rows, num_bytes) = (batch.num_rows, batch.num_bytes());
+                Ok((self.columns(py, batch)?.into_any().unbind(), num_rows, num_bytes))
+            }
+            Step::Rows(rows) => Ok((self.row_set(py, &rows)?, rows.len(), 0)),
+        }
+    }
+
+    /// Assembles rows that a laned pipeline has picked.
+    pub fn assemble(&self, py: Python<'_>, rows: RowSet) -> PyResult<Py<PyAny>> {
+        if !matches!(self.kind, Kind::Torch | Kind::NumPy) {
+            return self.row_set(py, &rows);
+        }
+        let batch = crate::interpreter::detached(py, || {
+            rowmill_core::assemble::assemble(rows, &self.plans, &self.names, &self.pool)
+        })?;
+        Ok(self.columns(py, batch)?.into_any().unbind())
+    }
+
+    /// These rows of these columns as an Arrow record batch.
+    pub fn arrow(&self, py: Python<'_>, rows: &RowSet, columns: &[usize]) -> PyResult<PyRecordBatch> {
+        crate::interpreter::detached(py, || record_batch(rows, self.table.schema(), columns))
+            .map(PyRecordBatch::new)
+    }
+
+    /// Indices of the columns with these names.
+    pub fn columns_named(&self, names: &[String]) -> Vec<usize> {
+        (0..self.names.len()).filter(|index| names.contains(&self.names[*index])).collect()
+    }
+
+    fn row_set(&self, py: Python<'_>, rows: &RowSet) -> PyResult<Py<PyAny>> {
+        match self.kind {
+            Kind::Arrow => {
+                let all: Vec<usize> = (0..self.names.len()).collect();
+                let batch = Bound::new(py, self.arrow(py, rows, &all)?)?;
+                match &self.wrap {
+                    Some(wrap) => wrap.call1(py, (batch,)),
+                    None => Ok(batch.into_any().unbind()),
+                }
+            }
+            Kind::Lists => {
+                let columns = PyDict::new(py);
+                for (index, key) in self.keys.iter().enumerate() {
+                    columns.set_item(key.bind(py), self.values(py, rows, index)?)?;
+                }
+                Ok(columns.into_any().unbind())
+            }
+            _ => Ok(dicts(py, &self.converter, rows)?.into_any().unbind()),
+        }
+    }
+
+    fn columns<'py>(&self, py: Python<'py>, batch: Batch) -> PyResult<Bound<'py, PyDict>> {
+        let columns = PyDict::new(py);
+        for (index, column) in batch.columns.into_iter().enumerate() {
+            let made = match column {
+                Column::Tensor { buffer, dtype, shape } => self.tensor(py, buffer, dtype, &shape)?,
+                Column::Ragged { rows, dtype } => {
+                    let list = PyList::empty(py);
+                    for (buffer, shape) in rows {
+                        list.append(self.tensor(py, buffer, dtype, &shape)?)?;
+                    }
+                    list.into_any()
+                }
+                Column::Objects => self.values(py, &batch.rows, index)?.into_any(),
+            };
+            columns.set_item(self.keys[index].bind(py), made)?;
+        }
+        Ok(columns)
+    }
+
+    fn values<'py>(&self, py: Python<'py>, rows: &RowSet, column: usize) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for index in 0..rows.len() {
+            let (block, row) = rows.locate(index);
+            let value = self.converter.value(py, column, block.columns[column].as_ref(), row);
+            list.append(value.map_err(|error| raise_conversion(py, error, block.source().path()))?)?;
+        }
+        Ok(list)
+    }
+
+    fn tensor<'py>(
+        &self,
+        py: Python<'py>,
+        mut buffer: PoolBuffer,
+        dtype: Dtype,
+        shape: &[usize],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(pinning) = &self.pinning {
+            pinning.pin(py, &mut buffer)?;
+        }
+        let dtype = DType::from_name(dtype.name()).unwrap_or(DType::U8);
+        let Some(wrap) = &self.wrap else {
+            return Err(pyo3::exceptions::PyRuntimeError::new_err("tensors need torch or numpy"));
+        };
+        let wrap = wrap.bind(py);
+        match self.kind {
+            Kind::Torch => tensor(py, wrap, Box::new(Handed(buffer)), dtype, shape),
+            _ => ndarray(py, wrap, Box::new(Handed(buffer)), dtype, shape),
+        }
+    }
+}
+
+/// A pool's buffer in the hands of a tensor: it goes back to the pool when the tensor dies.
+struct Handed(PoolBuffer);
+
+// SAFETY: a PoolBuffer owns its memory on the heap, so moving the value moves no byte of it; nobody else
+// holds it until it is dropped, and dropping it locks the pool and touches no Python object.
+unsafe impl OwnedBytes for Handed {
+    fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.0.as_mut_slice().as_mut_ptr()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn kind_of(output: &str) -> Kind {
+    match output {
+        "rows" => Kind::Rows,
+        "row_lists" => Kind::RowLists,
+        "torch" => Kind::Torch,
+        "numpy" => Kind::NumPy,
+        "arrow" => Kind::Arrow,
+        _ => Kind::Lists,
+    }
+}
+
+fn request(
+    kind: Kind,
+    dtypes: Vec<(String, String)>,
+    fills: Vec<(String, f64)>,
+) -> rowmill_core::Result<BatchRequest> {
+    let parsed = dtypes.into_iter().map(|(name, dtype)| Ok((name, dtype.parse()?)));
+    Ok(BatchRequest {
+        dtypes: parsed.collect::<rowmill_core::Result<_>>()?,
+        fills,
+        tokens_as_int64: kind == Kind::Torch,
+    })
+}
+
+/// Statistics of a consumer, as Python's `stats()` gives them.
+pub fn stats<'py>(
+    py: Python<'py>,
+    engine: Option<rowmill_core::prefetch::ProducerStats>,
+    maker: &Maker,
+) -> PyResult<Bound<'py, PyDict>> {
+    let engine = engine.unwrap_or_default();
+    let dict = PyDict::new(py);
+    let table = &maker.table;
+    dict.set_item(intern!(py, "wait_seconds"), engine.waited_ns as f64 / 1e9)?;
+    dict.set_item(intern!(py, "busy_seconds"), engine.busy_ns as f64 / 1e9)?;
+    dict.set_item(intern!(py, "cpu_seconds"), engine.cpu_ns as f64 / 1e9)?;
+    dict.set_item(intern!(py, "ring_items"), engine.ring_items)?;
+    dict.set_item(intern!(py, "ring_bytes"), engine.ring_bytes)?;
+    dict.set_item(intern!(py, "peak_ring_bytes"), engine.peak_ring_bytes)?;
+    dict.set_item(intern!(py, "num_threads"), engine.num_threads)?;
+    dict.set_item(intern!(py, "blocks_decoded"), table.cache.num_decoded())?;
+    dict.set_item(intern!(py, "cache_bytes"), table.cache.num_bytes())?;
+    dict.set_item(intern!(py, "skipped_rows"), table.num_skipped())?;
+    let (mut mapped, mut read) = (0_u64, 0_u64);
+    for source in table.open_sources() {
+        if source.is_mapped() {
+            mapped += source.bytes_read();
+        } else {
+            read += source.bytes_read();
+        }
+    }
+    dict.set_item(intern!(py, "mapped_bytes"), mapped)?;
+    dict.set_item(intern!(py, "read_bytes"), read)?;
+    let pool = maker.pool.stats();
+    dict.set_item(intern!(py, "pool_bytes"), pool.bytes_out + pool.bytes_idle)?;
+    dict.set_item(intern!(py, "pool_allocations"), pool.allocations)?;
+    Ok(dict)
+}

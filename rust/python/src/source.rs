@@ -1,0 +1,235 @@
+//! An opened dataset, shared by everything that is made from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use rowmill_core::Error;
+use rowmill_core::loader::{OnError, Projection, Table};
+use rowmill_core::manifest::{self, Manifest, ManifestOptions};
+use rowmill_core::order::Layout;
+use rowmill_core::prefetch::fork_generation;
+use rowmill_core::source::IoMode;
+
+use crate::arrow_export::PySchema;
+use crate::error::raise;
+use crate::interpreter::detached;
+use crate::order::PyOrder;
+use crate::table::PyTable;
+
+/// Tables kept for the next pass: their maps and decoded blocks stay warm.
+const KEPT_TABLES: usize = 4;
+
+struct Kept {
+    generation: u64,
+    projection: Projection,
+    io: IoMode,
+    table: Arc<Table>,
+}
+
+/// What is known of a dataset without its rows, and the tables that read it.
+#[pyclass(frozen, module = "rowmill._rust", name = "Source")]
+pub struct PySource {
+    manifest: Manifest,
+    layout: Arc<Layout>,
+    on_error: OnError,
+    // Locked only with the interpreter attached and never across a read, so never held over a fork.
+    tables: Mutex<Vec<Kept>>,
+}
+
+#[pymethods]
+impl PySource {
+    /// Opens files, folders and globs; walks what the stored index does not know.
+    #[staticmethod]
+    #[pyo3(signature = (paths, *, format, index_dir, force_reindex, num_threads, on_error))]
+    #[expect(clippy::too_many_arguments, reason = "the keywords of rowmill.open, one each")]
+    fn open(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        format: Option<String>,
+        index_dir: Option<PathBuf>,
+        force_reindex: bool,
+        num_threads: Option<usize>,
+        on_error: &str,
+    ) -> PyResult<Self> {
+        let skips = on_error == "skip";
+        let options = ManifestOptions {
+            index_dir,
+            use_index: true,
+            force_reindex,
+            num_threads,
+            on_error: if skips { manifest::OnError::Skip } else { manifest::OnError::Raise },
+        };
+        let (manifest, layout) = detached(py, || open(&paths, format.as_deref(), &options))?;
+        let on_error = if skips { OnError::Skip } else { OnError::Raise };
+        Ok(Self { manifest, layout: Arc::new(layout), on_error, tables: Mutex::default() })
+    }
+
+    /// Rows of all shards.
+    #[getter]
+    fn num_rows(&self) -> u64 {
+        self.manifest.num_rows()
+    }
+
+    /// Number of files.
+    #[getter]
+    fn num_shards(&self) -> usize {
+        self.manifest.num_shards()
+    }
+
+    /// Number of record batches.
+    #[getter]
+    fn num_blocks(&self) -> usize {
+        self.manifest.num_blocks()
+    }
+
+    /// Bytes of all files.
+    #[getter]
+    fn num_bytes(&self) -> u64 {
+        self.manifest.total_bytes()
+    }
+
+    /// 128 bits in hex.
+    #[getter]
+    fn fingerprint(&self) -> String {
+        self.manifest.fingerprint()
+    }
+
+    /// Stored columns.
+    #[getter]
+    fn column_names(&self) -> Vec<String> {
+        self.manifest.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    /// The stored schema.
+    #[getter]
+    fn schema(&self) -> PySchema {
+        PySchema::new(Arc::clone(self.manifest.schema()))
+    }
+
+    /// What the open has to say: an index folder that cannot be written, shards that were left out.
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        let report = self.manifest.report();
+        let skipped =
+            report.skipped.iter().map(|(path, text)| format!("{} is left out: {text}", path.display()));
+        report.warnings.iter().cloned().chain(skipped).collect()
+    }
+
+    /// Files whose headers were read by this open.
+    #[getter]
+    fn num_walked(&self) -> usize {
+        self.manifest.report().num_walked
+    }
+
+    /// One dict a shard: path, bytes, rows, blocks.
+    fn shards<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for index in 0..self.manifest.num_shards() {
+            let shard = self.manifest.shard(index);
+            let dict = PyDict::new(py);
+            dict.set_item("path", shard.path)?;
+            dict.set_item("num_bytes", shard.identity.size)?;
+            dict.set_item("num_rows", self.manifest.block_rows()[shard.blocks.clone()].iter().sum::<u64>())?;
+            dict.set_item("num_blocks", shard.blocks.len())?;
+            list.append(dict)?;
+        }
+        Ok(list)
+    }
+
+    /// The order over rows `[row_start, row_stop)`.
+    #[pyo3(signature = (mode, *, seed, num_lanes, window_bytes, reshuffle_each_epoch, row_start, row_stop))]
+    #[expect(clippy::too_many_arguments, reason = "the settings of an order, one each")]
+    fn order(
+        &self,
+        py: Python<'_>,
+        mode: &str,
+        seed: u64,
+        num_lanes: u32,
+        window_bytes: u64,
+        reshuffle_each_epoch: bool,
+        row_start: u64,
+        row_stop: u64,
+    ) -> PyResult<PyOrder> {
+        let is_whole = (row_start, row_stop) == (0, self.manifest.num_rows());
+        let layout = if is_whole {
+            Arc::clone(&self.layout)
+        } else {
+            Arc::new(self.layout.clipped(row_start..row_stop))
+        };
+        PyOrder::try_new(layout, mode, seed, num_lanes, window_bytes, reshuffle_each_epoch)
+            .map_err(|error| raise(py, error))
+    }
+
+    /// The table that reads these (stored name, name) columns; made once and kept.
+    fn table(&self, py: Python<'_>, columns: Vec<(String, String)>, io: &str) -> PyResult<PyTable> {
+        let io = io.parse().map_err(|error| raise(py, error))?;
+        let projection = self.projection(columns).map_err(|error| raise(py, error))?;
+        PyTable::try_new(py, self.kept(projection, io))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Source({} shards, {} rows)", self.manifest.num_shards(), self.manifest.num_rows())
+    }
+}
+
+impl PySource {
+    fn projection(&self, columns: Vec<(String, String)>) -> rowmill_core::Result<Projection> {
+        let schema = self.manifest.schema();
+        let (stored, names): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let index = |name: &String| {
+            schema.index_of(name).map_err(|_| Error::SchemaMismatch {
+                path: None,
+                message: format!("there is no column {name:?}"),
+            })
+        };
+        Ok(Projection { indices: stored.iter().map(index).collect::<rowmill_core::Result<_>>()?, names })
+    }
+
+    fn kept(&self, projection: Projection, io: IoMode) -> Arc<Table> {
+        let generation = fork_generation();
+        let mut tables = self.tables.lock();
+        // What a parent's threads may hold locks in is leaked in a child, never touched.
+        let (ours, inherited) =
+            std::mem::take(&mut *tables).into_iter().partition(|kept| kept.generation == generation);
+        *tables = ours;
+        std::mem::forget::<Vec<Kept>>(inherited);
+        if let Some(kept) = tables.iter().find(|kept| kept.projection == projection && kept.io == io) {
+            return Arc::clone(&kept.table);
+        }
+        let table = Arc::new(Table::new(
+            self.manifest.clone(),
+            Arc::clone(&self.layout),
+            projection.clone(),
+            io,
+            self.on_error,
+        ));
+        if tables.len() >= KEPT_TABLES {
+            tables.remove(0);
+        }
+        tables.push(Kept { generation, projection, io, table: Arc::clone(&table) });
+        table
+    }
+}
+
+fn open(
+    paths: &[PathBuf],
+    format: Option<&str>,
+    options: &ManifestOptions,
+) -> rowmill_core::Result<(Manifest, Layout)> {
+    if let Some(other) = format.filter(|name| *name != "arrow") {
+        return Err(Error::InvalidArgument(format!(
+            "format {other:?} is not read by this version; it reads \"arrow\""
+        )));
+    }
+    let listing = manifest::resolve(paths)?;
+    let manifest = Manifest::open(&listing.files, options)?;
+    let layout = Layout::try_new(
+        manifest.block_rows().to_vec(),
+        manifest.block_bytes().to_vec(),
+        manifest.shard_first_block().to_vec(),
+    )?;
+    Ok((manifest, layout))
+}

@@ -1,0 +1,69 @@
+//! A dataset opened for reading some of its columns.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use rowmill_core::assemble::RowSet;
+use rowmill_core::loader::Table;
+
+use crate::arrow_export::PySchema;
+use crate::error::raise_conversion;
+use crate::interpreter::detached;
+use crate::values::RowConverter;
+
+/// Reads rows of some columns.
+#[pyclass(frozen, module = "rowmill._rust", name = "Table")]
+pub struct PyTable {
+    /// The opened data.
+    pub table: Arc<Table>,
+    /// Makes its rows Python dicts.
+    pub converter: Arc<RowConverter>,
+}
+
+impl PyTable {
+    /// Compiles the conversion of rows.
+    pub fn try_new(py: Python<'_>, table: Arc<Table>) -> PyResult<Self> {
+        let converter = Arc::new(RowConverter::try_new(py, table.schema())?);
+        Ok(Self { table, converter })
+    }
+}
+
+#[pymethods]
+impl PyTable {
+    /// The columns read, under their names here.
+    #[getter]
+    fn schema(&self) -> PySchema {
+        PySchema::new(Arc::clone(self.table.schema()))
+    }
+
+    /// The rows with these row ids, as dicts.
+    fn fetch<'py>(&self, py: Python<'py>, row_ids: Vec<u64>) -> PyResult<Bound<'py, PyList>> {
+        let rows = detached(py, || self.table.fetch(&row_ids))?;
+        dicts(py, &self.converter, &rows)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Table({} columns)", self.table.schema().fields().len())
+    }
+}
+
+/// All rows as a list of dicts.
+pub fn dicts<'py>(py: Python<'py>, converter: &RowConverter, rows: &RowSet) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for index in 0..rows.len() {
+        list.append(dict(py, converter, rows, index)?)?;
+    }
+    Ok(list)
+}
+
+/// One row as a dict.
+pub fn dict<'py>(
+    py: Python<'py>,
+    converter: &RowConverter,
+    rows: &RowSet,
+    index: usize,
+) -> PyResult<Bound<'py, pyo3::types::PyDict>> {
+    let (block, row) = rows.locate(index);
+    converter.row(py, &block.columns, row).map_err(|error| raise_conversion(py, error, block.source().path()))
+}
