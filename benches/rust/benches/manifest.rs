@@ -69,6 +69,7 @@ fn ten_thousand_shards(criterion: &mut Criterion) {
     let options = options(folder.path());
     let mut group = criterion.benchmark_group("open 10,000 shards");
     group.sample_size(10);
+    Manifest::open(&files, &options).expect("a manifest");
     let data = [folder.path().join("data")];
     group.bench_function("list the folder", |bencher| bencher.iter(|| resolve(&data).expect("shards")));
     let forced = ManifestOptions { force_reindex: true, ..options.clone() };

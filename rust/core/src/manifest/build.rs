@@ -126,16 +126,7 @@ impl<'a> Opening<'a> {
             warnings: Vec::new(),
             is_index_out_of_reach: false,
         };
-        let files = files.iter().map(|file| {
-            std::path::absolute(file).map_err(|source| Error::Io {
-                action: "find",
-                path: file.clone(),
-                source,
-            })
-        });
-        let files = files.collect::<Result<Vec<_>>>()?;
-        let identities = identity::of_all(&files, opening.num_threads);
-        for (path, identity) in files.into_iter().zip(identities) {
+        for (path, identity) in identity::of_all(files, opening.num_threads) {
             match identity {
                 Ok(identity) => opening.present.push(Present { path, identity }),
                 Err(error) => opening.skip(path, error)?,

@@ -26,11 +26,19 @@ pub(crate) fn is_racy(identity: FileIdentity, walked_ns: i64) -> bool {
     u128::from(walked_ns.abs_diff(identity.mtime_ns)) < RACY.as_nanos()
 }
 
-/// Identities of many files, in their order.
-pub(crate) fn of_all(files: &[PathBuf], num_threads: usize) -> Vec<Result<FileIdentity>> {
+/// Absolute paths and identities of many files, in their order.
+pub(crate) fn of_all(files: &[PathBuf], num_threads: usize) -> Vec<(PathBuf, Result<FileIdentity>)> {
     // A stat costs a microsecond, a thread twenty.
     const FILES_A_THREAD: usize = 512;
-    parallel::map(files, num_threads.min(files.len() / FILES_A_THREAD), |path| of(path))
+    parallel::map(files, num_threads.min(files.len() / FILES_A_THREAD), |file| {
+        match std::path::absolute(file) {
+            Ok(path) => {
+                let identity = of(&path);
+                (path, identity)
+            }
+            Err(source) => (file.clone(), Err(Error::Io { action: "find", path: file.clone(), source })),
+        }
+    })
 }
 
 /// The clock in the unit of modification times.

@@ -16,7 +16,11 @@ pub fn sort<P: AsRef<Path>>(paths: &mut [P]) {
     paths.sort_by(|a, b| compare(a.as_ref(), b.as_ref()));
 }
 
-fn compare_bytes(mut a: &[u8], mut b: &[u8]) -> Ordering {
+fn compare_bytes(a: &[u8], b: &[u8]) -> Ordering {
+    // Names of one folder share most of their bytes: skip those, back to the start of a number.
+    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let number = a[..same].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (mut a, mut b) = (&a[same - number..], &b[same - number..]);
     loop {
         let (Some(&x), Some(&y)) = (a.first(), b.first()) else {
             return a.len().cmp(&b.len());

@@ -31,7 +31,9 @@ impl Dataset {
     pub fn inside(folder: TempDir, num_shards: usize) -> Self {
         let options = options(&folder.path().join("index"));
         let mut data = Self { folder, files: Vec::new(), options };
-        (0..num_shards).for_each(|shard| data.write(shard, shard + 1, 10 + shard as i32));
+        for shard in 0..num_shards {
+            data.write(shard, shard + 1, 10 + shard as i32);
+        }
         data
     }
 
@@ -92,7 +94,9 @@ pub fn write_schema(path: &Path, schema: &Schema) {
 
 fn write_batches(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) {
     let mut writer = StreamWriter::try_new(File::create(path).unwrap(), schema).unwrap();
-    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    for batch in batches {
+        writer.write(batch).unwrap();
+    }
     writer.finish().unwrap();
     drop(writer);
     age(path, 1000);
