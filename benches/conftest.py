@@ -13,9 +13,7 @@ from tables import Options
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("rowmill benches")
-    group.addoption(
-        "--scale", type=float, default=0.05, help="size of the corpora; 1 is about a gigabyte each"
-    )
+    group.addoption("--scale", type=float, default=0.05, help="size of the corpora; 1 is about a gigabyte each")
     group.addoption("--tables", action="store_true", help="make the tables of `make bench` as well")
 
 

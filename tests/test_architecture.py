@@ -69,8 +69,7 @@ def test_only_named_files_import(companion: str) -> None:
     culprits = [
         relative(path)
         for path in PYTHON_FILES
-        if not is_allowed(path, IMPORTERS[companion])
-        and any(name.split(".")[0] == companion for name in imports(path))
+        if not is_allowed(path, IMPORTERS[companion]) and any(name.split(".")[0] == companion for name in imports(path))
     ]
     assert not culprits, f"{companion} is imported by {culprits}, but only {sorted(IMPORTERS[companion])} may"
 

@@ -37,9 +37,7 @@ def main(options: Options) -> dict[str, Any]:
     )
     rows = [line(case, results[case.name], best) for case in CASES]
     report.show("cold, shuffled token rows", ["reader", "MB/s", "of the disk's best", "target"], rows)
-    bars = {
-        name: result["bytes_a_second"] / 1e6 for name, result in results.items() if "bytes_a_second" in result
-    }
+    bars = {name: result["bytes_a_second"] / 1e6 for name, result in results.items() if "bytes_a_second" in result}
     if bars:
         report.draw("cold_reads", "cold, shuffled token rows", "MB/s", bars, {case.name for case in OURS})
     content = {"title": "cold reads", "options": vars(options), "results": results}

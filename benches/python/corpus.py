@@ -167,9 +167,7 @@ def source_texts() -> list[str]:
     if shards:
         import pyarrow.parquet as pq
 
-        return [
-            text for shard in shards for text in pq.read_table(shard, columns=["text"])["text"].to_pylist()
-        ]
+        return [text for shard in shards for text in pq.read_table(shard, columns=["text"])["text"].to_pylist()]
     paths = (path for suffix in ("md", "rs", "py") for path in sorted(ROOT.glob(f"[!.]*/**/*.{suffix}")))
     return [path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *paths]]
 
@@ -198,10 +196,7 @@ def text_blocks(corpus: Corpus) -> Iterator[dict[str, list[object]]]:
     while written < wanted:
         texts = [pieces[(row + step) % len(pieces)] for step in range(ROWS_A_BLOCK)]
         sizes = [len(text.encode()) for text in texts]
-        ids = [
-            hashlib.blake2b(f"{row + step}".encode(), digest_size=8).hexdigest()
-            for step in range(ROWS_A_BLOCK)
-        ]
+        ids = [hashlib.blake2b(f"{row + step}".encode(), digest_size=8).hexdigest() for step in range(ROWS_A_BLOCK)]
         yield {"id": list(ids), "text": list(texts), "num_bytes": list(sizes)}
         written += sum(sizes)
         row += ROWS_A_BLOCK
@@ -212,9 +207,7 @@ def write_text_arrow(corpus: Corpus, folder: Path) -> None:
     import pyarrow as pa
 
     schema = pa.schema({"id": pa.string(), "text": pa.string(), "num_bytes": pa.int64()})
-    writers = [
-        pa.ipc.new_stream(str(folder / f"text-{shard:05d}.arrow"), schema) for shard in range(NUM_SHARDS)
-    ]
+    writers = [pa.ipc.new_stream(str(folder / f"text-{shard:05d}.arrow"), schema) for shard in range(NUM_SHARDS)]
     for index, block in enumerate(text_blocks(corpus)):
         writers[index % NUM_SHARDS].write_batch(pa.record_batch(block, schema=schema))
     for writer in writers:
@@ -239,9 +232,7 @@ def write_small_shards(corpus: Corpus, folder: Path) -> None:
     batch = pa.record_batch({"id": list(range(20)), "text": [f"row {row}" for row in range(20)]})
     count = max(int(SMALL_SHARDS * corpus.scale), 10)
     for shard in range(count):
-        with pa.ipc.new_stream(
-            str(folder / f"part-{shard:05d}-of-{count:05d}.arrow"), batch.schema
-        ) as writer:
+        with pa.ipc.new_stream(str(folder / f"part-{shard:05d}-of-{count:05d}.arrow"), batch.schema) as writer:
             writer.write_batch(batch)
             writer.write_batch(batch)
 

@@ -38,9 +38,7 @@ def stacked(main_python: Path, name: str) -> Path:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     main_site, own_site = (
-        Path(
-            subprocess.run([str(each), "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
-        )
+        Path(subprocess.run([str(each), "-c", ask], capture_output=True, text=True, check=True).stdout.strip())
         for each in (main_python, python)
     )
     (own_site / "_main.pth").write_text(f"{main_site}\n", encoding="utf-8")

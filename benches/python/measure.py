@@ -74,9 +74,7 @@ def main() -> None:
     read_once(files_of(corpus, data))
     make = getattr(importlib.import_module(module), function)
     result = make(corpus, **keywords)
-    report = (
-        epochs(result, seconds) if isinstance(result, Iterable) and not isinstance(result, dict) else result
-    )
+    report = epochs(result, seconds) if isinstance(result, Iterable) and not isinstance(result, dict) else result
     print("\n" + json.dumps(report), flush=True)
 
 

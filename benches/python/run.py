@@ -25,9 +25,7 @@ TABLES = {
 def main() -> int:
     """Runs the tables asked for; says at the end what missed its target."""
     command_line = parser(__doc__)
-    command_line.add_argument(
-        "--only", choices=TABLES, action="append", help="this table (may be given again)"
-    )
+    command_line.add_argument("--only", choices=TABLES, action="append", help="this table (may be given again)")
     given = command_line.parse_args()
     options = Options(given.scale, given.seconds, given.runs)
     for name in given.only or TABLES:

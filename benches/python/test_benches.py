@@ -56,9 +56,7 @@ def test_text_rows(case: Case, corpus: Corpus, benchmark: Any) -> None:
 
 
 @pytest.mark.parametrize("table", ["tokens", "text_rows", "open_shards", "resume", "memory", "cold_reads"])
-def test_peers_table(
-    table: str, options: Options, benchmark: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_peers_table(table: str, options: Options, benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """The README's tables themselves, fresh processes and all, as `make bench` prints them."""
     if not options.runs:
         pytest.skip("asked for by --tables")

@@ -17,17 +17,13 @@ def ratio_text(case: Case, ours: float | None, theirs: float) -> tuple[str, str]
     return f"{ratio:.2f}x", f">= {case.target_ratio:g}x {word}"
 
 
-def table(
-    name: str, title: str, unit: str, per_item: float, cases: list[Case], options: Options
-) -> dict[str, Any]:
+def table(name: str, title: str, unit: str, per_item: float, cases: list[Case], options: Options) -> dict[str, Any]:
     """Runs all cases, ours first, prints, draws and saves."""
     with report.console.status(f"{title}: {len(cases)} loaders, {options.runs} runs each"):
         results = run_all(cases, options)
     ours = next((results[case.name] for case in cases if case.is_ours), {})
     rows = [line(case, results[case.name], ours.get("rate"), per_item) for case in cases]
-    report.show(
-        title, ["loader", unit, "later epochs", "first item, s", "rowmill is", "target"], rows, note(options)
-    )
+    report.show(title, ["loader", unit, "later epochs", "first item, s", "rowmill is", "target"], rows, note(options))
     bars = {name: result["rate"] * per_item for name, result in results.items() if "rate" in result}
     if bars:
         report.draw(name, title, unit, bars, {case.name for case in cases if case.is_ours})

@@ -9,6 +9,7 @@ from throughput import table
 
 CASES = [
     Case("rowmill, shuffled", "peers.rowmill:tokens_shuffled", "tokens_arrow"),
+    Case("rowmill, no threads", "peers.rowmill:tokens_shuffled", "tokens_arrow", keywords={"num_threads": 0}),
     Case("rowmill, 1 thread", "peers.rowmill:tokens_shuffled", "tokens_arrow", keywords={"num_threads": 1}),
     Case("rowmill, 2 threads", "peers.rowmill:tokens_shuffled", "tokens_arrow", keywords={"num_threads": 2}),
     # The promise is held against the documented way, a DataLoader; `iter` is datasets at its fastest.

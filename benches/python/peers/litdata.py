@@ -13,9 +13,7 @@ from peers import Again
 def tokens_shuffled(corpus: Corpus) -> Iterable[Any]:
     """Shuffled blocks, eight stacked and widened to int64."""
     loader = TokensLoader(block_size=SEQ_LEN)
-    dataset = StreamingDataset(
-        corpus.tokens_litdata, item_loader=loader, shuffle=True, seed=42, drop_last=True
-    )
+    dataset = StreamingDataset(corpus.tokens_litdata, item_loader=loader, shuffle=True, seed=42, drop_last=True)
 
     def epoch() -> Iterator[torch.Tensor]:
         rows: list[torch.Tensor] = []

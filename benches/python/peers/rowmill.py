@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import rowmill
-
 from corpus import BATCH_SIZE, Corpus
 
 
