@@ -70,7 +70,7 @@ pub fn assemble(rows: RowSet, plans: &[ColumnPlan], names: &[String], pool: &Poo
             }
         });
     }
-    rows.check_intact()?;
+    rows.check_damage()?;
     let num_rows = rows.len();
     let keeps_rows = columns.iter().any(|column| matches!(column, Column::Objects));
     Ok(Batch { columns, rows: if keeps_rows { rows } else { RowSet::default() }, num_rows })

@@ -76,7 +76,7 @@ impl RowSet {
     }
 
     /// An error where a file under one of the blocks was damaged while it was read.
-    pub fn check_intact(&self) -> Result<()> {
-        self.blocks.iter().try_for_each(|block| block.check_intact())
+    pub fn check_damage(&self) -> Result<()> {
+        self.blocks.iter().try_for_each(|block| block.check_damage())
     }
 }

@@ -255,7 +255,7 @@ fn ensure_last(rows: &RowSet, is_there: bool) -> Result<bool> {
     if is_there {
         let (block, row) = rows.locate(rows.len() - 1);
         (0..block.columns.len()).try_for_each(|column| block.ensure_rows(column, row..row + 1))?;
-        block.check_intact()?;
+        block.check_damage()?;
     }
     Ok(is_there)
 }

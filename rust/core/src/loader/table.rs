@@ -107,7 +107,10 @@ impl Table {
             let (shard, meta) = self.manifest.block(index);
             let first = self.manifest.shard(shard).blocks.start;
             let in_shard = (index - first) as u64;
-            self.reader(shard)?.decode(in_shard, &meta).map_err(|error| error.in_block(in_shard))
+            let reader = self.reader(shard)?;
+            // Bytes that were written over in place would decode into other rows: refuse them here.
+            reader.source().check_intact()?;
+            reader.decode(in_shard, &meta).map_err(|error| error.in_block(in_shard))
         })
     }
 

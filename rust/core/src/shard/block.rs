@@ -59,6 +59,11 @@ impl Block {
         &self.source
     }
 
+    /// An error if a page that was touched could not be read; cheap enough for every row.
+    pub fn check_damage(&self) -> Result<()> {
+        if self.source.is_damaged() { self.check_intact() } else { Ok(()) }
+    }
+
     /// An error if the file was truncated or changed since it was opened.
     pub fn check_intact(&self) -> Result<()> {
         self.source.check_intact()

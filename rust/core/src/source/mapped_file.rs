@@ -233,6 +233,17 @@ impl Source for MappedFile {
         self.identity.check_intact(&self.file, &self.path)
     }
 
+    fn is_damaged(&self) -> bool {
+        #[cfg(unix)]
+        {
+            self.map.guard.is_damaged()
+        }
+        #[cfg(not(unix))]
+        {
+            false
+        }
+    }
+
     fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
     }

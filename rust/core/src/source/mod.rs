@@ -68,6 +68,11 @@ pub trait Source: Send + Sync + Debug {
     /// An error if the file was truncated or changed since it was opened.
     fn check_intact(&self) -> Result<()>;
 
+    /// Whether a page of a map could not be read: one load of a flag, for hot loops.
+    fn is_damaged(&self) -> bool {
+        false
+    }
+
     /// Bytes brought in so far.
     fn bytes_read(&self) -> u64;
 
