@@ -118,14 +118,17 @@ class Plan:
         asked = batch.remainder if batch is not None and batch.remainder else self.remainder
         return asked or ("drop" if num_shards > 1 else "keep")
 
-    @property
+    @cached_property
     def full_format(self) -> Format:
-        """The format, with the fill values that .batch was given."""
-        batch = self.pipeline.batch
-        if batch is None or batch.fill_null is None:
-            return self.format
-        fills = batch.fill_null if isinstance(batch.fill_null, dict) else {"": batch.fill_null}
-        return replace(self.format, fill_null=tuple({**dict(self.format.fill_null), **fills}.items()))
+        """The format, with the fill values that .batch was given and the stored types that functions should keep."""
+        batch, chosen = self.pipeline.batch, self.format
+        if batch is not None and batch.fill_null is not None:
+            fills = batch.fill_null if isinstance(batch.fill_null, dict) else {"": batch.fill_null}
+            chosen = replace(chosen, fill_null=tuple({**dict(chosen.fill_null), **fills}.items()))
+        if not self.pipeline.row_stages:
+            return chosen
+        table = self.source.rust.table(list(self.pipeline.columns), "auto")
+        return replace(chosen, stored=tuple(table.numeric_dtypes(chosen.batch_name == "torch")))
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled parts hold what does not pickle, and are cheap to make again.

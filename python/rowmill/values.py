@@ -28,6 +28,8 @@ class Format:
     name: str | None = None
     dtypes: tuple[tuple[str, str], ...] = ()
     fill_null: tuple[tuple[str, float], ...] = ()
+    stored: tuple[tuple[str, str], ...] = ()
+    """Element type of the numeric columns as they are stored: what a function passes on keeps its type."""
 
     @property
     def batch_name(self) -> str:
@@ -66,13 +68,29 @@ def _column(name: str, values: list[Any], batch_format: Format) -> Any:
     numbers = _numbers(_filled(name, values, batch_format))
     if numbers is None:
         return values
-    dtype = _chosen(batch_format.dtypes, name)
+    dtype = _chosen(batch_format.dtypes, name) or _stored(numbers, dict(batch_format.stored).get(name))
     if batch_format.batch_name == "torch":
         if isinstance(numbers, list):
             return [_torch.tensor_from(row, dtype or _token_dtype(row)) for row in numbers]
         # Lists of integers are token ids: int64, as embedding layers want them.
         return _torch.tensor_from(numbers, dtype or (_token_dtype(numbers) if numbers.ndim > 1 else None))
     return numbers if dtype is None else _as_numpy(numbers, dtype)
+
+
+def _stored(numbers: Any, dtype: str | None) -> str | None:
+    """``dtype`` where it holds all of ``numbers``: Python's int and float know no width of their own."""
+    if dtype is None or dtype in ("bool", "bfloat16"):
+        return None
+    wanted = np.dtype(dtype)
+    for array in numbers if isinstance(numbers, list) else [numbers]:
+        if wanted.kind == "f" and array.dtype.kind == "f":
+            continue
+        if wanted.kind not in "iu" or array.dtype.kind not in "iu":
+            return None
+        limits = np.iinfo(wanted)
+        if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
+            return None
+    return dtype
 
 
 def _stacked_tensors(values: list[Any], batch_format: Format, dtype: str | None) -> Any:

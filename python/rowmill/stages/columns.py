@@ -23,8 +23,10 @@ class Select:
         stored = {name: source for source, name in columns}
         return [(stored[name], name) for name in self.names]
 
-    def row(self, row: dict[str, Any]) -> dict[str, Any]:
+    def row(self, row: Any) -> Any:
         """The choice on one row (or batch) that a Python stage has made."""
+        if not isinstance(row, dict):  # a pyarrow.RecordBatch
+            return row.select(list(self.names))
         check_names(self.names, list(row))
         return {name: row[name] for name in self.names}
 
@@ -44,8 +46,10 @@ class Rename:
         renamed = self._renamed(names)
         return [(stored, new) for (stored, _), new in zip(columns, renamed, strict=True)]
 
-    def row(self, row: dict[str, Any]) -> dict[str, Any]:
+    def row(self, row: Any) -> Any:
         """The renaming on one row (or batch) that a Python stage has made."""
+        if not isinstance(row, dict):  # a pyarrow.RecordBatch
+            return row.rename_columns(self._renamed(row.schema.names))
         return dict(zip(self._renamed(list(row)), row.values(), strict=True))
 
     def _renamed(self, names: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use rowmill_core::assemble::RowSet;
+use rowmill_core::assemble::{BatchRequest, ColumnPlan, RowSet, plan_columns};
 use rowmill_core::loader::Table;
 
 use crate::arrow_export::PySchema;
@@ -35,6 +35,18 @@ impl PyTable {
     #[getter]
     fn schema(&self) -> PySchema {
         PySchema::new(Arc::clone(self.table.schema()))
+    }
+
+    /// (name, dtype) of the numeric columns, as batches of them have it.
+    fn numeric_dtypes(&self, tokens_as_int64: bool) -> Vec<(String, &'static str)> {
+        let request = BatchRequest { tokens_as_int64, ..BatchRequest::default() };
+        let schema = self.table.schema();
+        let plans = plan_columns(schema, &request).unwrap_or_default();
+        let numeric = schema.fields().iter().zip(plans).filter_map(|(field, plan)| match plan {
+            ColumnPlan::Numeric(numeric) => Some((field.name().clone(), numeric.target.name())),
+            ColumnPlan::Objects => None,
+        });
+        numeric.collect()
     }
 
     /// The rows with these row ids, as dicts.
