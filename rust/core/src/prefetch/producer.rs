@@ -10,7 +10,7 @@ use super::{Limits, MakeJob, Polled, Weigh, engine::Engine, ring::Ring};
 /// go on. After a fork every call in the child answers [`crate::Error::Closed`], and dropping leaks.
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{sync::Arc, time::Duration};
 /// use rowmill_core::prefetch::{Job, Limits, Polled, Producer, Weigh};
 ///
 /// struct Square(u64);
