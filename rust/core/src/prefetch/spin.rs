@@ -57,7 +57,8 @@ impl Spin {
 
     /// Learns from a wait that is over.
     pub(super) fn learn(&self, waited: Duration) {
-        let waited = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX).min(1_000_000_000);
+        // Clipped, so that one wait through a descheduled worker does not end spinning for long.
+        let waited = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX).min(LONGEST_NS * 4);
         let usual = self.usual_ns.load(Ordering::Relaxed);
         self.usual_ns.store(usual - usual / 8 + waited / 8, Ordering::Relaxed);
     }
