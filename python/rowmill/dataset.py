@@ -245,7 +245,9 @@ class Dataset(IterableDatasetBase):
             TypeError: A filter or batched map decides it, or the stream is endless.
         """
         if self._plan.pipeline.is_laned:
-            raise TypeError("the dataset's length depends on the data (.filter or a batched .map); only reading it tells")
+            raise TypeError(
+                "the dataset's length depends on the data (.filter or a batched .map); only reading it tells"
+            )
         num_shards, index = find_rank(self._plan.rank)
         number = num_items(self._plan, Placement(num_shards, index))
         if number is None:

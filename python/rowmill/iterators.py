@@ -86,9 +86,7 @@ class PositionIterator(_rust.Stream):
         # The progress keeps the count, not this iterator: when a loop is left, its threads end with it.
         self._current = current = functools.partial(_cursor_of, run, self.counter)
         self._progress.follow(current)
-        finish = functools.partial(
-            self._progress.finish, self._worker, run.epoch + (run.num_epochs or 1), current
-        )
+        finish = functools.partial(self._progress.finish, self._worker, run.epoch + (run.num_epochs or 1), current)
         self.counter.on_finish(finish)
 
 

@@ -274,7 +274,11 @@ class LanedIterator(Iterator[Any]):
         lane = Lane(index, self._places.first_epoch)
         total = sum(1 for _ in self._reader.samples(lane, self._places.first_epoch))
         start, stop = self._plan.pipeline.samples
-        first, last = lane_rows(index, self._plan.order.num_lanes, (start, total * self._plan.order.num_lanes + index + 1 if stop is None else stop))
+        first, last = lane_rows(
+            index,
+            self._plan.order.num_lanes,
+            (start, total * self._plan.order.num_lanes + index + 1 if stop is None else stop),
+        )
         return max(min(last, total) - first, 0)
 
 

@@ -68,7 +68,8 @@ def _cursors_of(state: Mapping[str, Any]) -> list[Cursor]:
     if found is not None:
         return [found]
     raise StateMismatchError(
-        "this is neither a rowmill cursor nor a StatefulDataLoader's state: it has the keys " + ", ".join(map(str, state))
+        "this is neither a rowmill cursor nor a StatefulDataLoader's state: it has the keys "
+        + ", ".join(map(str, state))
     )
 
 
@@ -129,7 +130,10 @@ def _merge_positions(cursors: list[Cursor]) -> Cursor:
     delivered: dict[tuple[int, int], int] = {}
     for cursor in cursors:
         worker = _worker(cursor)
-        if worker["num_workers"] != num_workers or (cursor["position"], cursor["epoch"]) != (first["position"], first["epoch"]):
+        if worker["num_workers"] != num_workers or (cursor["position"], cursor["epoch"]) != (
+            first["position"],
+            first["epoch"],
+        ):
             raise StateMismatchError("the workers' states do not begin at the same place; they are not of one job")
         delivered[worker["shard"], worker["id"]] = worker["items"]
     shards = sorted({shard for shard, _ in delivered})
@@ -139,7 +143,10 @@ def _merge_positions(cursors: list[Cursor]) -> Cursor:
     if shards != list(range(num_shards)) and len(shards) > 1:
         raise StateMismatchError(f"states of ranks {shards} of {num_shards} were given; give one rank's, or all")
     # One rank's state stands for all: ranks take the same steps.
-    counts = [[delivered[shard if len(shards) > 1 else shards[0], worker] for worker in range(num_workers)] for shard in range(num_shards)]
+    counts = [
+        [delivered[shard if len(shards) > 1 else shards[0], worker] for worker in range(num_workers)]
+        for shard in range(num_shards)
+    ]
     return _with_holes(first, counts, num_workers, batch_size)
 
 
@@ -159,7 +166,9 @@ def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_
     """One cursor of what consumers (rank, worker) have delivered since the position of ``first``."""
     num_shards = len(counts)
     step = num_shards * batch_size
-    top = max((count - 1) * num_workers + worker + 1 if count else 0 for rank in counts for worker, count in enumerate(rank))
+    top = max(
+        (count - 1) * num_workers + worker + 1 if count else 0 for rank in counts for worker, count in enumerate(rank)
+    )
     undelivered = [
         item * step + shard + num_shards * row
         for shard, rank in enumerate(counts)
@@ -218,6 +227,11 @@ def _interleave(cursors: list[Cursor], into: int) -> Cursor:
         for name, values in columns.items():
             stored = lanes.get(name) or [0] * len(lanes["rows"])
             values[place::number] = [one + cursor["epoch"] - epoch for one in stored] if name == "epochs" else stored
-    merged = {"of": into, "index": cursors[0]["lanes"]["index"] % into, "rows": columns["rows"], "samples": columns["samples"]}
+    merged = {
+        "of": into,
+        "index": cursors[0]["lanes"]["index"] % into,
+        "rows": columns["rows"],
+        "samples": columns["samples"],
+    }
     merged.update({name: columns[name] for name in ("emitted", "epochs") if any(columns[name])})
     return {**cursors[0], "epoch": epoch, "position": sum(columns["samples"]), "lanes": merged}

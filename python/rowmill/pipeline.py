@@ -59,7 +59,9 @@ class Pipeline:
     @property
     def group_size(self) -> int:
         """Rows of a lane that pass through the batched functions together; 1 without any."""
-        return max((stage.batch_size for stage in self.row_stages if isinstance(stage, Map) and stage.batched), default=1)
+        return max(
+            (stage.batch_size for stage in self.row_stages if isinstance(stage, Map) and stage.batched), default=1
+        )
 
 
 def compile_pipeline(stages: tuple[Stage, ...], stored: list[str], num_rows: int) -> Pipeline:

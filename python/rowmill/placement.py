@@ -53,9 +53,7 @@ def _from_environment() -> tuple[int, int] | None:
         return None
     if rank is None or world_size is None:
         missing = "RANK" if rank is None else "WORLD_SIZE"
-        raise TopologyError(
-            f"{missing} is not set although its twin is; set both, or say .shard(num_shards, index)"
-        )
+        raise TopologyError(f"{missing} is not set although its twin is; set both, or say .shard(num_shards, index)")
     try:
         placement = Placement(int(world_size), int(rank))
     except ValueError as error:

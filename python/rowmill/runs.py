@@ -75,9 +75,7 @@ def partition_of(plan: Plan, run: Run) -> dict[str, Any]:
     }
 
 
-def _begin(
-    plan: Plan, placement: Placement, cursor: Cursor | None, per_epoch: int, step: int
-) -> tuple[int, Runs, int]:
+def _begin(plan: Plan, placement: Placement, cursor: Cursor | None, per_epoch: int, step: int) -> tuple[int, Runs, int]:
     if cursor is None:
         return plan.pipeline.batches[0] * step, (), 0
     position = (cursor["epoch"] - cursor["first_epoch"]) * per_epoch + cursor["position"]

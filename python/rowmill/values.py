@@ -56,7 +56,9 @@ def collate(rows: list[dict[str, Any]], batch_format: Format) -> Any:
     if batch_format.batch_name == "arrow":
         import pyarrow as pa
 
-        return pa.RecordBatch.from_pydict({name: [_plain(value) for value in values] for name, values in columns.items()})
+        return pa.RecordBatch.from_pydict(
+            {name: [_plain(value) for value in values] for name, values in columns.items()}
+        )
     if batch_format.batch_name == "python":
         return columns
     return {name: _column(name, values, batch_format) for name, values in columns.items()}

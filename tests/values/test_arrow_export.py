@@ -12,9 +12,7 @@ def sample() -> pa.RecordBatch:
     numbers = pa.field("numbers", pa.list_(pa.int32()), metadata={"unit": "tokens"})
     schema = pa.schema([numbers, pa.field("id", ids.type), pa.field("text", pa.string(), nullable=False)])
     schema = schema.with_metadata({"huggingface": '{"info": {}}', "other": "é"})
-    return pa.record_batch(
-        [pa.array([[1, 2], None], pa.list_(pa.int32())), ids, pa.array(["a", "é"])], schema=schema
-    )
+    return pa.record_batch([pa.array([[1, 2], None], pa.list_(pa.int32())), ids, pa.array(["a", "é"])], schema=schema)
 
 
 def test_pyarrow_gets_the_same_batch_in_place() -> None:

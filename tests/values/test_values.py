@@ -96,12 +96,8 @@ COLUMNS = {
             pa.decimal256(76, -5),
         )
     },
-    "decimal128 ends": pa.array(
-        [decimal.Decimal(10**38 - 1), decimal.Decimal(1 - 10**38)], pa.decimal128(38, 0)
-    ),
-    "decimal256 ends": pa.array(
-        [decimal.Decimal("9" * 76), decimal.Decimal("-" + "9" * 76)], pa.decimal256(76, 0)
-    ),
+    "decimal128 ends": pa.array([decimal.Decimal(10**38 - 1), decimal.Decimal(1 - 10**38)], pa.decimal128(38, 0)),
+    "decimal256 ends": pa.array([decimal.Decimal("9" * 76), decimal.Decimal("-" + "9" * 76)], pa.decimal256(76, 0)),
     "date32": view_of(pa.date32(), [0, -1, 1, 11016, 2932896, -719162, None], pa.int32()),
     "date64": view_of(pa.date64(), [0, -1, 86_399_999, 86_400_001, -86_400_001, 17_280_086_399_999, None]),
     "time32[s]": view_of(pa.time32("s"), [0, 1, 86399, -1, 86400, None], pa.int32()),
@@ -146,9 +142,7 @@ COLUMNS = {
     "list of list of text": pa.array([[["a", None], []], None, [None, ["é"]], []]),
     "struct": pa.array([{"a": 1, "b": "x"}, None, {"a": None, "b": None}, {"a": 2, "b": ""}]),
     "empty struct": pa.array([{}, None, {}], pa.struct([])),
-    "list of struct": pa.array(
-        [[{"a": [1], "b": {"c": b"x"}}, None], [], None, [{"a": None, "b": {"c": None}}]]
-    ),
+    "list of struct": pa.array([[{"a": [1], "b": {"c": b"x"}}, None], [], None, [{"a": None, "b": {"c": None}}]]),
     "map": pa.array([[("a", 1), ("a", 2)], [], None, [("b", None)]], pa.map_(pa.string(), pa.int8())),
     "map of maps": pa.array(
         [[(1, [("x", 1.5)])], None, [(2, None)]], pa.map_(pa.int8(), pa.map_(pa.string(), pa.float32()))
@@ -345,9 +339,7 @@ def structs_of(
 
 def maps_of(inner: tuple[pa.DataType, st.SearchStrategy[Any]]) -> tuple[pa.DataType, st.SearchStrategy[Any]]:
     kind, values = inner
-    return pa.map_(pa.string(), kind), st.lists(
-        st.tuples(st.text(max_size=3), st.none() | values), max_size=3
-    )
+    return pa.map_(pa.string(), kind), st.lists(st.tuples(st.text(max_size=3), st.none() | values), max_size=3)
 
 
 KINDS = st.recursive(
@@ -377,7 +369,5 @@ def test_any_column_reads_as_pyarrow_reads_it(array: pa.Array) -> None:
 @hypothesis.settings(max_examples=100, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
 def test_any_batch_reads_as_pyarrow_reads_it(columns: list[pa.Array]) -> None:
     rows = min(len(column) for column in columns)
-    batch = pa.record_batch(
-        [c.slice(0, rows) for c in columns], names=[f"column{i}" for i in range(len(columns))]
-    )
+    batch = pa.record_batch([c.slice(0, rows) for c in columns], names=[f"column{i}" for i in range(len(columns))])
     assert_same(_rust.rows_from_arrow(batch), batch.to_pylist())

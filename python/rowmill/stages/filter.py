@@ -51,4 +51,6 @@ _INDEX = "__rowmill_row__"
 
 def is_expression(condition: Callable[..., Any] | Any) -> bool:
     """Whether ``condition`` is a pyarrow.compute.Expression, without importing pyarrow."""
-    return any(base.__module__.startswith("pyarrow") and base.__name__ == "Expression" for base in type(condition).__mro__)
+    return any(
+        base.__module__.startswith("pyarrow") and base.__name__ == "Expression" for base in type(condition).__mro__
+    )

@@ -33,9 +33,8 @@ impl Pinning {
         if buffer.is_pinned() || buffer.capacity() == 0 {
             return Ok(());
         }
-        let register = |bytes: &mut [u8]| {
-            self.register.call1(py, (bytes.as_mut_ptr().addr(), bytes.len())).map(drop)
-        };
+        let register =
+            |bytes: &mut [u8]| self.register.call1(py, (bytes.as_mut_ptr().addr(), bytes.len())).map(drop);
         buffer.pin(register, Arc::clone(&self.unregister))
     }
 }

@@ -205,6 +205,12 @@ impl Table {
         let schema = self.manifest.shard_schema(index)?;
         let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };
         let source = source::open(shard.path, mode, Some(shard.identity))?;
-        ShardReader::try_new(source, format, &schema, shard.dictionaries, Some(self.projection.indices.clone()))
+        ShardReader::try_new(
+            source,
+            format,
+            &schema,
+            shard.dictionaries,
+            Some(self.projection.indices.clone()),
+        )
     }
 }
