@@ -343,7 +343,7 @@ class Dataset(IterableDatasetBase):
         """The recommended way to read: no worker processes, Rust threads behind one process.
 
         Args:
-            num_threads: Threads that read ahead; half of the cores, at most 8, when None. 0 reads in the caller.
+            num_threads: Threads that read ahead; half of the cores, at least 2 and at most 8, when None. 0 reads in the caller.
             prefetch_batches: Batches (or chunks of rows) made ahead; 16 when None.
             prefetch_bytes: Bytes made ahead; 64 MiB when None.
             pin_memory: Page-lock the batch buffers for CUDA, each once.

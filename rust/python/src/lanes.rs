@@ -150,10 +150,7 @@ impl PyRows {
     /// Some rows of some columns as an Arrow record batch.
     #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn to_arrow(&self, py: Python<'_>, indices: Vec<usize>, names: Vec<String>) -> PyResult<PyRecordBatch> {
-        let rows = RowSet {
-            blocks: self.rows.blocks.clone(),
-            rows: indices.iter().map(|index| self.rows.rows[*index]).collect(),
-        };
+        let rows = self.rows.pick(&indices);
         self.maker.arrow(py, &rows, &self.maker.columns_named(&names))
     }
 

@@ -90,7 +90,8 @@ impl Maker {
                 names: Arc::clone(&self.names),
                 pool: self.pool.clone(),
             },
-            Kind::RowLists | Kind::Lists | Kind::Arrow => Output::RowSets,
+            Kind::RowLists | Kind::Lists => Output::RowSets { gathers: true },
+            Kind::Arrow => Output::RowSets { gathers: false },
         }
     }
 
@@ -178,9 +179,9 @@ impl Maker {
     fn values<'py>(&self, py: Python<'py>, rows: &RowSet, column: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for index in 0..rows.len() {
-            let (block, row) = rows.locate(index);
-            let value = self.converter.value(py, column, block.columns[column].as_ref(), row);
-            list.append(value.map_err(|error| raise_conversion(py, error, block.source().path()))?)?;
+            let (array, row) = rows.cell(column, index);
+            let value = self.converter.value(py, column, array.as_ref(), row);
+            list.append(value.map_err(|error| raise_conversion(py, error, rows.path_of(index)))?)?;
         }
         Ok(list)
     }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rowmill_core::loader::{Epochs, Stream, StreamSpec, Table};
 use rowmill_core::order::{Holes, Partition};
+use rowmill_core::prefetch::ProducerStats;
 
 use crate::error::raise;
 use crate::interpreter::wait;
@@ -20,9 +21,10 @@ use crate::table::PyTable;
 const PREFETCH_ITEMS: u64 = 16;
 const PREFETCH_BYTES: usize = 64 << 20;
 
-/// Threads without other wishes: a loader must leave the training loop its cores.
+/// Threads without other wishes: a loader must leave the training loop its cores, but one thread and
+/// a hand-over are no faster than none.
 pub fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 8))
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(2, 8))
 }
 
 /// How far a pass has come; outlives the stream that counts in it.
@@ -76,6 +78,8 @@ struct Pass {
 struct State {
     pass: Option<Pass>,
     stream: Option<Stream>,
+    /// What a stream that has ended did.
+    last_stats: Option<ProducerStats>,
     /// Number of the item that was handed out last but not yet acknowledged.
     held_back: Option<(u64, usize, usize)>,
 }
@@ -210,7 +214,7 @@ impl PyStream {
         }
         let stream = state.stream.get_or_insert_with(|| Stream::start(self.spec(pass)));
         let Some((item, step)) = wait(py, &mut |timeout| stream.poll(timeout))? else {
-            state.stream = None;
+            state.last_stats = state.stream.take().map(|stream| stream.stats());
             return finish(py, pass.counter.get()).map(|()| None);
         };
         let (made, rows, bytes) = self.maker.make(py, step)?;
@@ -226,7 +230,7 @@ impl PyStream {
     /// What the engine did so far.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let state = self.locked()?;
-        let dict = stats(py, state.stream.as_ref().map(Stream::stats), &self.maker)?;
+        let dict = stats(py, state.stream.as_ref().map(Stream::stats).or(state.last_stats), &self.maker)?;
         if let Some(pass) = &state.pass {
             let counter = pass.counter.get();
             dict.set_item("batches", counter.returned.load(Ordering::Relaxed))?;
@@ -244,7 +248,10 @@ impl PyStream {
     /// Stops the engine's threads; the stream yields nothing more.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.is_closed.store(true, Ordering::Relaxed);
-        let stream = self.locked()?.stream.take();
+        let mut state = self.locked()?;
+        let stream = state.stream.take();
+        state.last_stats = stream.as_ref().map(Stream::stats).or(state.last_stats);
+        drop(state);
         py.detach(|| drop(stream));
         Ok(())
     }

@@ -76,6 +76,6 @@ pub fn dict<'py>(
     rows: &RowSet,
     index: usize,
 ) -> PyResult<Bound<'py, pyo3::types::PyDict>> {
-    let (block, row) = rows.locate(index);
-    converter.row(py, &block.columns, row).map_err(|error| raise_conversion(py, error, block.source().path()))
+    let cells = (0..converter.num_columns()).map(|column| rows.cell(column, index));
+    converter.row(py, cells).map_err(|error| raise_conversion(py, error, rows.path_of(index)))
 }

@@ -59,27 +59,27 @@ impl Batch {
 /// # Errors
 /// `SchemaMismatch` where a numeric column holds a null without a fill value or a value that its dtype
 /// cannot hold; `CorruptShard` where a file vanished under the rows.
-pub fn assemble(rows: RowSet, plans: &[ColumnPlan], names: &[String], pool: &Pool) -> Result<Batch> {
+pub fn assemble(mut rows: RowSet, plans: &[ColumnPlan], names: &[String], pool: &Pool) -> Result<Batch> {
     let mut columns = Vec::with_capacity(plans.len());
     for (index, plan) in plans.iter().enumerate() {
         columns.push(match plan {
             ColumnPlan::Numeric(numeric) => numeric_column(&rows, index, numeric, &names[index], pool)?,
             ColumnPlan::Objects => {
-                ensure_column(&rows, index)?;
+                rows.ensure_column(index)?;
                 Column::Objects
             }
         });
     }
     rows.check_damage()?;
     let num_rows = rows.len();
-    let keeps_rows = columns.iter().any(|column| matches!(column, Column::Objects));
-    Ok(Batch { columns, rows: if keeps_rows { rows } else { RowSet::default() }, num_rows })
-}
-
-fn ensure_column(rows: &RowSet, column: usize) -> Result<()> {
-    rows.rows.iter().try_for_each(|place| {
-        rows.blocks[place.slot as usize].ensure_rows(column, place.row as usize..place.row as usize + 1)
-    })
+    let objects: Vec<_> =
+        (0..columns.len()).filter(|index| matches!(columns[*index], Column::Objects)).collect();
+    if objects.is_empty() {
+        rows = RowSet::default();
+    } else {
+        rows.gather(objects)?;
+    }
+    Ok(Batch { columns, rows, num_rows })
 }
 
 fn numeric_column(
@@ -89,7 +89,7 @@ fn numeric_column(
     name: &str,
     pool: &Pool,
 ) -> Result<Column> {
-    ensure_column(rows, index)?;
+    rows.ensure_column(index)?;
     let mut leaves = Vec::with_capacity(rows.len());
     for at in 0..rows.len() {
         let (array, row) = rows.cell(index, at);

@@ -1,11 +1,12 @@
 //! References to rows in decoded blocks: what a step of the order becomes once its blocks are at hand.
 
-use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
+use arrow_array::{Array, ArrayRef};
+use arrow_select::interleave::interleave;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shard::Block;
 
 /// A row inside one of the blocks of a [`RowSet`].
@@ -17,6 +18,9 @@ pub struct RowRef {
     pub row: u32,
 }
 
+/// Slots that [`RowSet::push`] finds without a search; lanes read in turn come back to the same few blocks.
+const NUM_HINTS: usize = 128;
+
 /// Rows in the order in which they are to be handed out, and the blocks that hold them.
 #[derive(Clone, Default)]
 pub struct RowSet {
@@ -24,6 +28,10 @@ pub struct RowSet {
     pub blocks: Vec<Arc<Block>>,
     /// The rows, in order.
     pub rows: Vec<RowRef>,
+    /// Columns whose rows were copied side by side; empty, or one place a column.
+    gathered: Vec<Option<ArrayRef>>,
+    /// By a hash of its address, the slot + 1 where a block may be; empty until the first push.
+    hints: Vec<u32>,
 }
 
 impl RowSet {
@@ -37,19 +45,61 @@ impl RowSet {
         self.rows.is_empty()
     }
 
-    /// Adds a row of `block`; the newest block is looked at first, since neighbours often share one.
+    /// Adds a row of `block`.
     pub fn push(&mut self, block: &Arc<Block>, row: u32) {
-        let slot = self.blocks.iter().rposition(|known| Arc::ptr_eq(known, block)).unwrap_or_else(|| {
-            self.blocks.push(Arc::clone(block));
-            self.blocks.len() - 1
-        });
-        self.rows.push(RowRef { slot: slot as u32, row });
+        self.hints.resize(NUM_HINTS, 0);
+        // Blocks are large heap values: their addresses differ above the lowest bits.
+        let at = (Arc::as_ptr(block).addr() >> 6) % NUM_HINTS;
+        let is_here =
+            |slot: u32| self.blocks.get(slot as usize).is_some_and(|known| Arc::ptr_eq(known, block));
+        let hint = self.hints[at].wrapping_sub(1);
+        let slot = if is_here(hint) { hint } else { self.slot_of(block) };
+        self.hints[at] = slot + 1;
+        self.rows.push(RowRef { slot, row });
     }
 
-    /// The rows at `range`, sharing the same blocks.
+    fn slot_of(&mut self, block: &Arc<Block>) -> u32 {
+        let found = self.blocks.iter().rposition(|known| Arc::ptr_eq(known, block));
+        found.unwrap_or_else(|| {
+            self.blocks.push(Arc::clone(block));
+            self.blocks.len() - 1
+        }) as u32
+    }
+
+    /// Some of the rows, sharing the same blocks.
+    ///
+    /// # Panics
+    /// Where an index is out of range.
     #[must_use]
-    pub fn slice(&self, range: Range<usize>) -> Self {
-        Self { blocks: self.blocks.clone(), rows: self.rows[range].to_vec() }
+    pub fn pick(&self, indices: &[usize]) -> Self {
+        let rows = indices.iter().map(|index| self.rows[*index]).collect();
+        Self { blocks: self.blocks.clone(), rows, ..Self::default() }
+    }
+
+    /// Copies these columns of the rows side by side, so that whoever reads them in order finds them in its cache.
+    ///
+    /// # Errors
+    /// `CorruptShard` where arrays cannot be joined, which sound blocks of one table always can.
+    pub fn gather(&mut self, columns: impl IntoIterator<Item = usize>) -> Result<()> {
+        let Some(first) = self.blocks.first() else { return Ok(()) };
+        let path = first.source().path();
+        let places: Vec<_> =
+            self.rows.iter().map(|place| (place.slot as usize, place.row as usize)).collect();
+        let mut gathered = vec![None; first.columns.len()];
+        for column in columns {
+            let arrays: Vec<&dyn Array> =
+                self.blocks.iter().map(|block| block.columns[column].as_ref()).collect();
+            let joined =
+                interleave(&arrays, &places).map_err(|error| Error::corrupt(path, error.to_string()))?;
+            gathered[column] = Some(joined);
+        }
+        self.gathered = gathered;
+        Ok(())
+    }
+
+    /// Bytes of the copies that [`RowSet::gather`] made.
+    pub fn gathered_bytes(&self) -> usize {
+        self.gathered.iter().flatten().map(|array| array.get_array_memory_size()).sum()
     }
 
     /// The block and row index of the row at `index`.
@@ -58,21 +108,36 @@ impl RowSet {
         (&self.blocks[place.slot as usize], place.row as usize)
     }
 
+    /// The file of the row at `index`.
+    pub fn path_of(&self, index: usize) -> &Path {
+        self.locate(index).0.source().path()
+    }
+
     /// The array of `column` that holds the row at `index`, and the row's place in it.
     pub fn cell(&self, column: usize, index: usize) -> (&ArrayRef, usize) {
+        if let Some(Some(array)) = self.gathered.get(column) {
+            return (array, index);
+        }
         let (block, row) = self.locate(index);
         (&block.columns[column], row)
     }
 
     /// Brings the bytes of every row into memory, so that no later touch can fault or fail.
     pub fn ensure(&self) -> Result<()> {
-        for place in &self.rows {
-            let block = &self.blocks[place.slot as usize];
-            for column in 0..block.columns.len() {
-                block.ensure_rows(column, place.row as usize..place.row as usize + 1)?;
-            }
-        }
-        Ok(())
+        (0..self.rows.len()).try_for_each(|index| self.ensure_row(index))
+    }
+
+    /// The same for one row.
+    pub fn ensure_row(&self, index: usize) -> Result<()> {
+        let (block, row) = self.locate(index);
+        (0..block.columns.len()).try_for_each(|column| block.ensure_row(column, row))
+    }
+
+    /// The same for one column.
+    pub fn ensure_column(&self, column: usize) -> Result<()> {
+        self.rows
+            .iter()
+            .try_for_each(|place| self.blocks[place.slot as usize].ensure_row(column, place.row as usize))
     }
 
     /// An error where a file under one of the blocks was damaged while it was read.

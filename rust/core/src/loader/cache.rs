@@ -74,6 +74,14 @@ impl BlockCache {
         Ok(block)
     }
 
+    /// Forgets a block, where it is not being decoded.
+    pub fn remove(&self, index: u64) {
+        let Some(entry) = self.entries.write().remove(&index) else { return };
+        if let Some(block) = entry.block.lock().take() {
+            self.bytes.fetch_sub(weight(&block), Ordering::Relaxed);
+        }
+    }
+
     fn entry(&self, index: u64) -> Arc<Entry> {
         if let Some(entry) = self.entries.read().get(&index) {
             return Arc::clone(entry);

@@ -36,16 +36,17 @@ pub enum Group {
 impl Weigh for Group {
     fn weight(&self) -> usize {
         match self {
-            Self::Rows { rows, .. } => rows.len() * ROW_BYTES,
-            Self::Batches(batches) => batches
-                .iter()
-                .flatten()
-                .flatten()
-                .map(|batch| batch.num_bytes() + batch.rows.len() * ROW_BYTES)
-                .sum(),
-            Self::RowSets(sets) => sets.iter().flatten().map(|rows| rows.len() * ROW_BYTES).sum(),
+            Self::Rows { rows, .. } => weight(rows),
+            Self::Batches(batches) => {
+                batches.iter().flatten().flatten().map(|batch| batch.num_bytes() + weight(&batch.rows)).sum()
+            }
+            Self::RowSets(sets) => sets.iter().flatten().map(weight).sum(),
         }
     }
+}
+
+fn weight(rows: &RowSet) -> usize {
+    rows.len() * ROW_BYTES + rows.gathered_bytes()
 }
 
 /// One item, as the consumer takes it.

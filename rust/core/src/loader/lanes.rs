@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::epochs::{EpochReaders, Epochs};
-use super::table::Table;
+use super::table::{RecentBlocks, Table};
 use crate::assemble::RowSet;
 use crate::error::Result;
 use crate::prefetch::{Job, Limits, Polled, ProducerStats, Requests, Weigh};
@@ -51,8 +51,8 @@ impl Lanes {
     pub fn start(table: Arc<Table>, epochs: Arc<Epochs>, limits: Limits) -> Self {
         let make_job = move || {
             let (table, epochs) = (Arc::clone(&table), Arc::clone(&epochs));
-            let mut readers = EpochReaders::default();
-            Box::new(move |chunk: Chunk| read_chunk(&table, &epochs, &mut readers, chunk))
+            let (mut readers, mut recent) = (EpochReaders::default(), RecentBlocks::default());
+            Box::new(move |chunk: Chunk| read_chunk(&table, &epochs, &mut readers, &mut recent, chunk))
                 as Job<Chunk, ChunkRows>
         };
         Self { requests: Requests::start(limits, Arc::new(make_job)), asked: Mutex::default() }
@@ -86,11 +86,17 @@ impl Lanes {
     }
 }
 
-fn read_chunk(table: &Table, epochs: &Epochs, readers: &mut EpochReaders, chunk: Chunk) -> Result<ChunkRows> {
+fn read_chunk(
+    table: &Table,
+    epochs: &Epochs,
+    readers: &mut EpochReaders,
+    recent: &mut RecentBlocks,
+    chunk: Chunk,
+) -> Result<ChunkRows> {
     let (mut rows, mut offsets) = (RowSet::default(), Vec::new());
     for offset in 0..chunk.len {
         let place = readers.reader(epochs, chunk.epoch).locate_in_lane(chunk.lane, chunk.start + offset);
-        if table.push_row(place, &mut rows)? {
+        if table.push_row(place, &mut rows, recent)? {
             offsets.push(offset as u32);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ahead::ReadAhead;
 use super::epochs::{EpochReaders, Epochs};
 use super::group::{Gap, Group, Step, Unpacker};
-use super::table::Table;
+use super::table::{RecentBlocks, Table};
 use crate::assemble::{ColumnPlan, Pool, RowSet, assemble};
 use crate::error::Result;
 use crate::order::Partition;
@@ -18,6 +18,9 @@ const ROWS_PER_JOB: u64 = 128;
 /// Bytes of batches handed over together: small batches share the cost of a wake-up, and what is
 /// made ahead still lies in a core's cache when it is used.
 const BATCH_BYTES_PER_JOB: u64 = 512 << 10;
+
+/// Rows larger than this on average are not copied before they are converted.
+const GATHERED_ROW_BYTES: u64 = 32 << 10;
 
 /// Never more batches than this in one job, so that the ring stays fine-grained.
 const MAX_BATCHES_PER_JOB: u64 = 16;
@@ -37,7 +40,10 @@ pub enum Output {
         pool: Pool,
     },
     /// Batches of rows that the consumer converts.
-    RowSets,
+    RowSets {
+        /// Whether small rows are copied side by side; Arrow batches would rather view the file.
+        gathers: bool,
+    },
 }
 
 /// Everything that decides what a stream yields and how far ahead it works.
@@ -182,11 +188,12 @@ struct Worker {
     spec: Arc<StreamSpec>,
     ahead: Option<Arc<ReadAhead>>,
     readers: EpochReaders,
+    recent: RecentBlocks,
 }
 
 impl Worker {
     fn new(spec: Arc<StreamSpec>, ahead: Option<Arc<ReadAhead>>) -> Self {
-        Self { spec, ahead, readers: EpochReaders::default() }
+        Self { spec, ahead, readers: EpochReaders::default(), recent: RecentBlocks::default() }
     }
 
     fn group(&mut self, job: u64, per_job: u64) -> Result<Group> {
@@ -195,7 +202,7 @@ impl Worker {
         let items = first..(first + per_job).min(spec.partition.worker_items());
         match &spec.output {
             Output::Rows => Ok(self.rows(items)),
-            Output::RowSets => Ok(Group::RowSets(items.map(|item| self.row_set(item)).collect())),
+            Output::RowSets { .. } => Ok(Group::RowSets(items.map(|item| self.row_set(item)).collect())),
             Output::Batches { plans, names, pool } => {
                 let batch = |item| {
                     let rows = self.row_set(item)?;
@@ -224,7 +231,22 @@ impl Worker {
                 }
             }
         }
-        Group::Rows { rows: Arc::new(rows), gaps }
+        match self.gather(&mut rows) {
+            Ok(()) => Group::Rows { rows: Arc::new(rows), gaps },
+            Err(error) => {
+                Group::Rows { rows: Arc::default(), gaps: std::iter::once((0, Gap::Failed(error))).collect() }
+            }
+        }
+    }
+
+    /// Copies small rows side by side: the consumer then reads from its cache instead of waiting for memory.
+    fn gather(&self, rows: &mut RowSet) -> Result<()> {
+        let manifest = self.spec.table.manifest();
+        if manifest.total_bytes() / manifest.num_rows().max(1) > GATHERED_ROW_BYTES {
+            return Ok(());
+        }
+        rows.gather(0..self.spec.table.schema().fields().len())?;
+        rows.check_damage()
     }
 
     fn row_set(&mut self, item: u64) -> Result<RowSet> {
@@ -233,8 +255,12 @@ impl Worker {
         for position in spec.partition.item(item).into_iter().flatten() {
             self.push(position, &mut rows)?;
         }
-        if matches!(spec.output, Output::RowSets) {
+        if let Output::RowSets { gathers } = spec.output {
             rows.ensure()?;
+            rows.check_damage()?;
+            if gathers {
+                self.gather(&mut rows)?;
+            }
         }
         Ok(rows)
     }
@@ -247,15 +273,14 @@ impl Worker {
         if let Some(ahead) = &self.ahead {
             ahead.reached(epoch, spec.first_position + in_epoch);
         }
-        spec.table.push_row(place, rows)
+        spec.table.push_row(place, rows, &mut self.recent)
     }
 }
 
 fn ensure_last(rows: &RowSet, is_there: bool) -> Result<bool> {
     if is_there {
-        let (block, row) = rows.locate(rows.len() - 1);
-        (0..block.columns.len()).try_for_each(|column| block.ensure_rows(column, row..row + 1))?;
-        block.check_damage()?;
+        rows.ensure_row(rows.len() - 1)?;
+        rows.locate(rows.len() - 1).0.check_damage()?;
     }
     Ok(is_there)
 }

@@ -17,6 +17,9 @@ use crate::source::{self, IoMode, Source};
 /// Blocks kept beside the windows that are being read; a fixed part of an engine's memory.
 const CACHE_FLOOR: u64 = 64 << 20;
 
+/// Blocks that each thread finds without a lock.
+const NUM_RECENT: usize = 256;
+
 /// Texts of skipped damage that are kept for the report.
 const KEPT_REPORTS: usize = 100;
 
@@ -115,12 +118,17 @@ impl Table {
     }
 
     /// Adds the row at `place` to `rows`; `false` where it is skipped for damage.
-    pub fn push_row(&self, place: Place, rows: &mut RowSet) -> Result<bool> {
+    pub fn push_row(&self, place: Place, rows: &mut RowSet, recent: &mut RecentBlocks) -> Result<bool> {
+        if let Some(block) = recent.get(place.block) {
+            rows.push(block, place.row);
+            return Ok(true);
+        }
         let block = match self.block(place.block as usize) {
             Ok(block) => block,
             Err(error) => return self.skip(error, 1),
         };
-        rows.push(&block, place.row as u32);
+        rows.push(&block, place.row);
+        recent.put(place.block, block);
         Ok(true)
     }
 
@@ -129,7 +137,7 @@ impl Table {
     /// # Errors
     /// `InvalidArgument` for an id outside of the dataset, otherwise what reading raises.
     pub fn fetch(&self, row_ids: &[u64]) -> Result<RowSet> {
-        let mut rows = RowSet::default();
+        let (mut rows, mut recent) = (RowSet::default(), RecentBlocks::default());
         let num_rows = self.manifest.num_rows();
         for row_id in row_ids {
             if *row_id >= num_rows {
@@ -137,7 +145,7 @@ impl Table {
                     "row id {row_id} is out of range; the dataset has {num_rows} rows"
                 )));
             }
-            self.push_row(self.layout.locate(*row_id), &mut rows)?;
+            self.push_row(self.layout.locate(*row_id), &mut rows, &mut recent)?;
         }
         rows.ensure()?;
         Ok(rows)
@@ -182,6 +190,8 @@ impl Table {
 
     /// Tells the system that a block is done with.
     pub fn drop_behind(&self, block: usize) {
+        // Decoded again, the block brings its pages back in bulk instead of one fault a page.
+        self.cache.remove(block as u64);
         let (shard, meta) = self.manifest.block(block);
         if let Some(reader) = self.shards[shard].get() {
             reader.source().drop_behind(meta.offset, (meta.end() - meta.offset) as usize);
@@ -212,5 +222,30 @@ impl Table {
             shard.dictionaries,
             Some(self.projection.indices.clone()),
         )
+    }
+}
+
+/// Blocks that one thread reads at present, found without a lock; a lane read in turn comes back to its own few.
+pub struct RecentBlocks(Vec<Option<(u32, Arc<Block>)>>);
+
+impl Default for RecentBlocks {
+    fn default() -> Self {
+        Self(vec![None; NUM_RECENT])
+    }
+}
+
+impl RecentBlocks {
+    fn get(&self, index: u32) -> Option<&Arc<Block>> {
+        self.0[index as usize % NUM_RECENT]
+            .as_ref()
+            .filter(|(known, _)| *known == index)
+            .map(|(_, block)| block)
+    }
+
+    /// Keeps a block that lies in a map; one with memory of its own is the cache's to keep or drop.
+    fn put(&mut self, index: u32, block: Arc<Block>) {
+        if block.is_mapped() {
+            self.0[index as usize % NUM_RECENT] = Some((index, block));
+        }
     }
 }

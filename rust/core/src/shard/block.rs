@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::ArrayRef;
 use arrow_data::ArrayData;
@@ -29,7 +30,12 @@ pub struct Block {
     /// The columns again, in the form that [`Block::ensure_rows`] walks; empty without a map.
     data: Vec<ArrayData>,
     source: Arc<dyn Source>,
+    /// Columns, of the first 64, that are wholly present.
+    present: AtomicU64,
 }
+
+/// Blocks up to this size are brought in a column at a time, larger ones row by row.
+const WHOLE_COLUMN_BYTES: u64 = 32 << 20;
 
 impl Block {
     pub(super) fn new(
@@ -41,7 +47,16 @@ impl Block {
         source: Arc<dyn Source>,
     ) -> Self {
         let data = if source.is_mapped() { data } else { Vec::new() };
-        Self { columns, num_rows: meta.num_rows as usize, bytes, misaligned, meta, data, source }
+        Self {
+            columns,
+            num_rows: meta.num_rows as usize,
+            bytes,
+            misaligned,
+            meta,
+            data,
+            source,
+            present: AtomicU64::new(0),
+        }
     }
 
     /// Whether columns may view a map.
@@ -75,6 +90,29 @@ impl Block {
             Some(map) => map.ensure(self.meta.offset, (self.meta.end() - self.meta.offset) as usize),
             None => Ok(()),
         }
+    }
+
+    /// Makes one row of a column present.
+    ///
+    /// The first row of a column brings in the column's other rows too, where they are not too many bytes:
+    /// a shuffled window reads all of them soon, and later rows then cost one load.
+    #[inline]
+    pub fn ensure_row(&self, column: usize, row: usize) -> Result<()> {
+        let bit = 1_u64.checked_shl(column as u32).unwrap_or(0);
+        if self.present.load(Ordering::Relaxed) & bit != 0 || !self.is_mapped() {
+            return Ok(());
+        }
+        self.ensure_column_or_row(column, row, bit)
+    }
+
+    #[cold]
+    fn ensure_column_or_row(&self, column: usize, row: usize, bit: u64) -> Result<()> {
+        if bit == 0 || self.meta.body_len > WHOLE_COLUMN_BYTES {
+            return self.ensure_rows(column, row..row + 1);
+        }
+        self.ensure_rows(column, 0..self.num_rows)?;
+        self.present.fetch_or(bit, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes the pages present that these rows of a column lie in. Nothing to do without a map.

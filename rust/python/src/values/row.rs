@@ -22,14 +22,24 @@ impl RowConverter {
         Ok(Self { columns: Named::compile(py, schema.fields())?, names })
     }
 
-    /// The row as a dict; of two columns with one name the last stands, as in pyarrow.
-    pub fn row<'py>(&self, py: Python<'py>, columns: &[ArrayRef], row: usize) -> Result<Bound<'py, PyDict>> {
-        if columns.len() != self.columns.len() {
-            let (found, wanted) = (columns.len(), self.columns.len());
+    /// How many columns a row has.
+    pub fn num_columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The row as a dict, from the array of each column and the row's place in it; of two columns with one
+    /// name the last stands, as in pyarrow.
+    pub fn row<'a, 'py>(
+        &self,
+        py: Python<'py>,
+        cells: impl ExactSizeIterator<Item = (&'a ArrayRef, usize)>,
+    ) -> Result<Bound<'py, PyDict>> {
+        if cells.len() != self.columns.len() {
+            let (found, wanted) = (cells.len(), self.columns.len());
             return Err(PyTypeError::new_err(format!("a row of {found} columns, not {wanted}")).into());
         }
         let dict = PyDict::new(py);
-        for (index, array) in columns.iter().enumerate() {
+        for (index, (array, row)) in cells.enumerate() {
             let value = self.value(py, index, &**array, row)?;
             dict.set_item(self.columns[index].key.bind(py), value)?;
         }

@@ -28,7 +28,7 @@ pub fn rows_from_arrow<'py>(
     if storage {
         columns = columns.iter().map(|column| make_array(storage_data(&column.to_data()))).collect();
     }
-    let row = |row| converter.row(py, &columns, row).map_err(value_error);
+    let row = |row| converter.row(py, columns.iter().map(|array| (array, row))).map_err(value_error);
     (0..batch.num_rows()).map(row).collect()
 }
 
