@@ -36,6 +36,8 @@ def make_run(plan: Plan, placement: Placement, cursor: Cursor | None, epoch: int
     step = placement.num_shards * (plan.batch_size or 1)
     position, holes, first_item = _begin(plan, placement, cursor, per_epoch, step)
     total = _total(plan, per_epoch, num_epochs, step)
+    if cursor is None and total is not None:
+        position = min(position, total)  # .skip may leave nothing
     check_step(position, step, total)
     if total is not None and position > total:
         raise StateMismatchError(f"the cursor stands at position {position} of a stream of {total}; it is damaged")
