@@ -1,0 +1,1 @@
+"""The ``rowmill`` command: one command a file, listed in main.py."""

@@ -1,0 +1,42 @@
+"""How commands open what they were pointed at."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rowmill.cli.output import complain
+
+if TYPE_CHECKING:
+    from rowmill import Dataset
+
+__all__ = ["IndexDir", "Paths", "open_dataset"]
+
+Paths = Annotated[list[str], typer.Argument(help="Files, folders or globs.", show_default=False)]
+IndexDir = Annotated[
+    Path | None, typer.Option(help="Folder of the index, instead of the user's cache folder.", show_default=False)
+]
+
+
+def open_dataset(paths: list[str], index_dir: Path | None, *, force: bool = False) -> Dataset:
+    """Opens ``paths`` as one rank, whatever job this shell is part of; warnings go to stderr as plain lines."""
+    import rowmill
+
+    with warnings.catch_warnings(record=True) as caught, _status():
+        warnings.simplefilter("always")
+        opened = rowmill.open(paths[0] if len(paths) == 1 else paths, index_dir=index_dir, force_reindex=force)
+    for warning in caught:
+        complain(str(warning.message), kind="warning")
+    return opened
+
+
+def _status() -> Any:
+    """A spinner on a terminal, for a first open may take seconds."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return console.status("reading the shards' headers") if console.is_terminal else nullcontext()

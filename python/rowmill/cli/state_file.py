@@ -1,0 +1,65 @@
+"""State files as people keep them: a cursor as JSON. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rowmill.exceptions import StateMismatchError
+
+__all__ = ["read_cursor", "read_state", "write_state"]
+
+# A cursor has at most 16 KB; a DataLoader's state of 1,024 workers is far below this.
+_MAX_BYTES = 64 << 20
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+
+
+def read_state(path: Path) -> Any:
+    """The JSON value in a file.
+
+    Raises:
+        StateMismatchError: It is a torch checkpoint or a pickle, or no JSON.
+    """
+    if path.stat().st_size > _MAX_BYTES:
+        raise StateMismatchError(f"{path} has {path.stat().st_size:,} bytes and is no state; states are JSON of a few KB")
+    content = path.read_bytes()
+    if content.startswith((_ZIP, _PICKLE)):
+        kind = "a torch checkpoint (a zip around a pickle)" if content.startswith(_ZIP) else "a pickle"
+        raise StateMismatchError(
+            f"{path} is {kind}, and rowmill unpickles nothing, for a pickle can run any program. Load it yourself and "
+            'save the cursor in it as JSON: json.dump(torch.load(path, weights_only=True)["cursor"], file)'
+        )
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise StateMismatchError(f"{path} is no JSON, and states are kept as JSON: {error}") from None
+
+
+def read_cursor(path: Path) -> dict[str, Any]:
+    """The cursor in a file.
+
+    Raises:
+        StateMismatchError: The file holds something else.
+    """
+    state = read_state(path)
+    if not isinstance(state, dict) or "schema_version" not in state:
+        raise StateMismatchError(
+            f"{path} holds no rowmill cursor. If it is the state of a StatefulDataLoader or a list of the ranks' "
+            f"states, make one of it: rowmill state merge {path} -o cursor.json"
+        )
+    return state
+
+
+def write_state(path: Path, cursor: dict[str, Any]) -> None:
+    """Writes a cursor whole or not at all."""
+    new = path.with_name(path.name + f".{os.getpid()}.new")
+    try:
+        with new.open("w", encoding="utf-8") as file:
+            json.dump(cursor, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)

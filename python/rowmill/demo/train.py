@@ -1,0 +1,143 @@
+"""One rank of a training job: ``python -m rowmill.demo.train SETTINGS``, ended by its last step or a kill.
+
+It reads the shards in the order that the settings say, logs the rows of each step, and every few steps writes a
+checkpoint: model, optimiser and cursor in one file. It begins at the checkpoint where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import rowmill
+from rowmill.demo.model import make_model, next_byte_loss
+from rowmill.demo.stream import log_path, row_digests
+
+__all__ = ["Settings", "dataset", "main", "train"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one rank has to know; travels as JSON."""
+
+    data: str
+    folder: str
+    checkpoint: str
+    num_steps: int
+    global_batch: int
+    checkpoint_every: int = 10
+    seed: int = 42
+    rank: int = 0
+    num_ranks: int = 1
+
+    def as_json(self) -> str:
+        """The settings as one argument of a command line."""
+        return json.dumps(asdict(self))
+
+
+def dataset(settings: Settings) -> rowmill.Dataset:
+    """The rows in their order, endless, in this rank's batches."""
+    batch_size = settings.global_batch // settings.num_ranks
+    files = os.path.join(settings.data, "*.arrow")
+    opened = rowmill.open(files, index_dir=settings.data, columns=["id", "tokens"])
+    return opened.shuffle(settings.seed).repeat().batch(batch_size)
+
+
+def train(settings: Settings) -> None:
+    """Trains from the checkpoint, or from the beginning, to the last step; prints a line of JSON a step."""
+    import torch
+
+    torch.set_num_threads(1)
+    model, optimiser = make_model(settings.seed)
+    with _process_group(settings):
+        ds = dataset(settings)
+        first = _restore(settings.checkpoint, model, optimiser, ds)
+        with ds.loader() as loader, log_path(Path(settings.folder), settings.rank).open("w", encoding="utf-8") as log:
+            for step, batch in zip(range(first, settings.num_steps), loader, strict=False):
+                loss = _update(model, optimiser, batch["tokens"], settings.num_ranks)
+                _print_line(log, {"step": step, "rows": row_digests(batch["id"], batch["tokens"].numpy())})
+                if settings.rank == 0 and (step + 1) % settings.checkpoint_every == 0:
+                    _save(settings.checkpoint, model, optimiser, loader.state_dict(), step + 1)
+                _print_line(sys.stdout, {"step": step, "loss": loss})
+
+
+def _update(model: Any, optimiser: Any, tokens: Any, num_ranks: int) -> float:
+    """One step on the mean gradient of all ranks; returns the mean loss."""
+    import torch
+    from torch import distributed
+
+    optimiser.zero_grad()
+    loss = next_byte_loss(model, tokens)
+    loss.backward()
+    if num_ranks > 1:
+        parts = [parameter.grad for parameter in model.parameters()]
+        flat = torch.cat([part.flatten() for part in parts] + [loss.detach().reshape(1)])
+        distributed.all_reduce(flat)
+        flat /= num_ranks
+        sizes = [part.numel() for part in parts]
+        for part, mean in zip(parts, flat[:-1].split(sizes), strict=True):
+            part.copy_(mean.view_as(part))
+        loss = flat[-1]
+    optimiser.step()
+    return float(loss)
+
+
+def _save(path: str, model: Any, optimiser: Any, cursor: dict[str, Any], step: int) -> None:
+    """Writes a checkpoint whole or not at all: a kill at any moment leaves the one before."""
+    import torch
+
+    made = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "cursor": cursor, "step": step}
+    with open(path + ".new", "wb") as file:
+        torch.save(made, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".new", path)
+
+
+def _restore(path: str, model: Any, optimiser: Any, ds: rowmill.Dataset) -> int:
+    """Loads the checkpoint, if there is one, and returns the step that comes next."""
+    import torch
+
+    if not os.path.exists(path):
+        return 0
+    saved = torch.load(path, weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimiser.load_state_dict(saved["optimiser"])
+    ds.load_state_dict(saved["cursor"])
+    return int(saved["step"])
+
+
+@contextmanager
+def _process_group(settings: Settings) -> Iterator[None]:
+    """torch.distributed over gloo where there are several ranks; rowmill finds its rank there."""
+    if settings.num_ranks == 1:
+        yield
+        return
+    from torch import distributed
+
+    meeting = Path(settings.folder, "ranks").as_uri()
+    distributed.init_process_group("gloo", init_method=meeting, rank=settings.rank, world_size=settings.num_ranks)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def _print_line(file: Any, entry: dict[str, Any]) -> None:
+    file.write(json.dumps(entry) + "\n")
+    file.flush()
+
+
+def main() -> None:
+    """Runs the rank that the command line describes."""
+    train(Settings(**json.loads(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
