@@ -263,6 +263,8 @@ pub fn stats<'py>(
     dict.set_item(intern!(py, "ring_bytes"), engine.ring_bytes)?;
     dict.set_item(intern!(py, "peak_ring_bytes"), engine.peak_ring_bytes)?;
     dict.set_item(intern!(py, "num_threads"), engine.num_threads)?;
+    dict.set_item(intern!(py, "jobs"), engine.produced)?;
+    dict.set_item(intern!(py, "helped_jobs"), engine.helped)?;
     dict.set_item(intern!(py, "blocks_decoded"), table.cache.num_decoded())?;
     dict.set_item(intern!(py, "cache_bytes"), table.cache.num_bytes())?;
     dict.set_item(intern!(py, "skipped_rows"), table.num_skipped())?;
