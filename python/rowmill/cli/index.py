@@ -18,6 +18,8 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """Index shards where `rowmill.open` looks; only changed ones are read."""
+    import rowmill.dataset  # noqa: F401  (torch's import is not the open's)
+
     begun = time.perf_counter()
     ds = open_dataset(paths, index_dir, force=force)
     seconds = time.perf_counter() - begun

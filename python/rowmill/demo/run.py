@@ -95,8 +95,10 @@ def run(
 
     Raises:
         RowmillError: torch is missing, or a process of the demo failed.
-        TopologyError: ``num_ranks`` does not divide ``global_batch``.
+        ValueError: ``num_ranks`` does not divide ``global_batch``.
     """
+    if global_batch % num_ranks:
+        raise ValueError(f"{num_ranks} ranks cannot share a global batch of {global_batch} rows evenly")
     if importlib.util.find_spec("torch") is None:
         raise RowmillError("the demo trains a model and needs torch: pip install 'rowmill[torch]'")
     with tempfile.TemporaryDirectory(prefix="rowmill-demo-", ignore_cleanup_errors=True) as folder:

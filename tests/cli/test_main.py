@@ -1,0 +1,79 @@
+"""What all commands share: help, exit statuses, errors as one paragraph, a quick start."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+import rowmill
+from rowmill.exceptions import MissingShardError
+
+COMMANDS = ("demo", "index", "inspect", "head", "rows", "state", "bench")
+Run = Callable[..., Result]
+
+
+def test_help_names_every_command(run: Run) -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert all(f" {name} " in result.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run: Run, command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage: rowmill" in result.output
+
+
+def test_version_is_the_packages(run: Run) -> None:
+    assert run("--version").output.split() == ["rowmill", rowmill.__version__]
+
+
+def test_help_imports_none_of_the_heavy_companions() -> None:
+    code = (
+        "import sys\n"
+        "from rowmill.cli.main import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'pyarrow', 'numpy', 'matplotlib', 'rowmill._rust'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_bad_file_is_one_paragraph_and_status_1(run: Run, tmp_path: Path) -> None:
+    result = run("inspect", tmp_path / "nothing.arrow")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert "nothing.arrow" in result.stderr
+
+
+def test_debug_shows_the_error_itself(run: Run, tmp_path: Path) -> None:
+    result = run("--debug", "inspect", tmp_path / "nothing.arrow")
+    assert isinstance(result.exception, MissingShardError)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nosuch"],
+        ["inspect"],
+        ["rows", "x"],
+        ["rows", "x", "--step", "0", "--mode", "sideways"],
+        ["rows", "x", "--step", "-1"],
+        ["state", "show", "nosuch.json"],
+        ["bench", "x"],
+        ["demo", "--steps", "50", "--kill-at", "49"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_status_2(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
