@@ -69,7 +69,8 @@ macro_rules! from_float {
 
 /// Writes `array[start..start + len]` into `out`, which holds exactly `len` elements of `target`.
 ///
-/// Nulls are written as whatever lies under them; [`fill_nulls`] mends that.
+/// Nulls are written as whatever lies under them.
+#[expect(clippy::cast_lossless, reason = "the macros cast from every type alike")]
 pub fn convert_run(
     array: &ArrayRef,
     start: usize,
@@ -121,16 +122,18 @@ pub fn fill_all(target: Dtype, out: &mut [u8], fill: f64) -> Result<(), DoesNotF
 }
 
 /// The bytes of one element of value `fill`; integers must be hit exactly.
+#[expect(clippy::float_cmp, reason = "a fill value must be what was asked for, not nearly that")]
 fn fill_cell(target: Dtype, fill: f64) -> Result<[u8; 8], DoesNotFit> {
     let mut cell = [0_u8; 8];
     let mut put = |bytes: &[u8]| cell[..bytes.len()].copy_from_slice(bytes);
     macro_rules! exact {
         ($target:ty) => {{
-            let value = fill as $target;
-            if value as f64 != fill {
-                return Err(DoesNotFit(fill.to_string()));
+            // By way of a wider type: 2^63 as i64 is 2^63 - 1, which as f64 is 2^63 again.
+            let value = fill as i128;
+            match <$target>::try_from(value) {
+                Ok(fitting) if value as f64 == fill => put(&fitting.to_ne_bytes()),
+                _ => return Err(DoesNotFit(fill.to_string())),
             }
-            put(&value.to_ne_bytes());
         }};
     }
     match target {
