@@ -10,12 +10,12 @@ from rowmill.dataset import Dataset
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.merge import merge_states
 from rowmill.placement import find_rank
-from rowmill.torch import IterableDatasetBase, TorchDataLoader, default_collate, default_convert
+from rowmill.torch import IterableDatasetBase, TorchDataLoader
 
 __all__ = ["DataLoader"]
 
 
-class DataLoader(TorchDataLoader):
+class DataLoader(TorchDataLoader[Any]):
     """A ``torch.utils.data.DataLoader`` over a rowmill dataset that knows how far it has been read.
 
     Each worker sends its place along with what it yields; the main process keeps those of the batches that it has
@@ -36,9 +36,9 @@ class DataLoader(TorchDataLoader):
             kwargs.setdefault("batch_size", None)
         super().__init__(_Tagging(dataset), *args, **kwargs)
         # Set after torch has chosen its own, which depends on whether it batches.
-        self.collate_fn = _TaggingCollate(self.collate_fn or _default(self.batch_size), self.batch_size is not None)
+        self.collate_fn = _TaggingCollate(self.collate_fn, self.batch_size is not None)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         dataset = self._rowmill
         if self.num_workers:
             self._places = _first_places(self._start(), dataset, self.num_workers)
@@ -105,10 +105,6 @@ class _TaggingCollate:
             return self.collate([item for item, _ in items]), items[-1][1].state_dict()
         item, iterator = items
         return self.collate(item), iterator.state_dict()
-
-
-def _default(batch_size: int | None) -> Callable[[Any], Any]:
-    return default_convert if batch_size is None else default_collate
 
 
 def _consumer(place: Cursor) -> int:

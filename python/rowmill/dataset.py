@@ -24,6 +24,8 @@ from rowmill.torch import IterableDatasetBase, dtype_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from rowmill import _rust
+
 __all__ = ["Dataset", "open"]
 
 _FORMATS = ("python", "numpy", "torch", "arrow")
@@ -343,7 +345,8 @@ class Dataset(IterableDatasetBase):
         """The recommended way to read: no worker processes, Rust threads behind one process.
 
         Args:
-            num_threads: Threads that read ahead; half of the cores, at least 2 and at most 8, when None. 0 reads in the caller.
+            num_threads: Threads that read ahead; half of the cores, at least 2 and at most 8, when None. 0 reads
+                in the caller.
             prefetch_batches: Batches (or chunks of rows) made ahead; 16 when None.
             prefetch_bytes: Bytes made ahead; 64 MiB when None.
             pin_memory: Page-lock the batch buffers for CUDA, each once.
@@ -422,7 +425,7 @@ class Dataset(IterableDatasetBase):
         progress.set_epoch(self._progress.board.base)
         return progress
 
-    def _table(self) -> Any:
+    def _table(self) -> _rust.Table:
         return self._plan.source.rust.table(list(self._plan.pipeline.columns), "auto")
 
     def _refuse_lanes(self, what: str) -> None:

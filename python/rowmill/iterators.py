@@ -145,11 +145,13 @@ def _cursor_of(run: Run, counter: _rust.Counter) -> Cursor:
 def consumer_type(output: str) -> Callable[[Any], Any] | None:
     """What makes the consumer's own type of Rust's, without a copy."""
     if output == "torch":
-        return _torch.tensor_import()
+        imported: Callable[[Any], Any] | None = _torch.tensor_import()
+        return imported
     if output == "arrow":
         import pyarrow as pa
 
-        return pa.record_batch
+        wrap: Callable[[Any], Any] = pa.record_batch
+        return wrap
     return None
 
 

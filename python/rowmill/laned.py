@@ -303,8 +303,8 @@ def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
     for lane in lanes:
         if lane.index not in places:
             raise StateMismatchError(
-                f"the cursor is that of consumer {index} of {of} and says nothing of lane {lane.index}; pass the states "
-                "of all ranks and workers through rowmill.merge_states"
+                f"the cursor is that of consumer {index} of {of} and says nothing of lane {lane.index}; pass the "
+                "states of all ranks and workers through rowmill.merge_states"
             )
         lane.row, lane.num_samples, lane.emitted, lane.epoch = places[lane.index]
 

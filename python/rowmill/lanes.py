@@ -125,8 +125,8 @@ def leading_expressions(
 ) -> tuple[list[Stage], list[int]]:
     """Runs the filters by expression that come first, on Arrow data; returns the stages left and the rows kept."""
     left, indices = list(stages), list(chosen)
-    while left and isinstance(left[0], Filter) and left[0].is_expression:
-        condition = left.pop(0)
+    while left and isinstance(condition := left[0], Filter) and condition.is_expression:
+        left.pop(0)
         if indices:
             matches = condition.matches(rows.to_arrow(indices, condition.columns_read(names)))
             indices = [indices[match] for match in matches]

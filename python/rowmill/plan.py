@@ -56,7 +56,7 @@ class Plan:
     rank: tuple[int, int] | None = None
     remainder: str | None = None
     num_epochs: int | None = None
-    format: Format = Format()
+    format: Format = Format()  # noqa: RUF009 - frozen, as the other defaults
 
     def with_(self, **changes: Any) -> Plan:
         """A copy with these fields changed."""

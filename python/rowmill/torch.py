@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "IterableDatasetBase",
     "TorchDataLoader",
-    "default_collate",
-    "default_convert",
     "dtype_name",
     "has_torch",
     "is_tensor",
@@ -23,15 +21,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader as TorchDataLoader
-    from torch.utils.data import default_collate, default_convert
+    from torch.utils.data import IterableDataset
 
-    class IterableDatasetBase:
+    class IterableDatasetBase(IterableDataset[Any]):
         """torch.utils.data.IterableDataset where torch is importable, else object."""
 
 elif importlib.util.find_spec("torch") is not None:
     from torch.utils.data import DataLoader as TorchDataLoader
     from torch.utils.data import IterableDataset as IterableDatasetBase
-    from torch.utils.data import default_collate, default_convert
 else:
     IterableDatasetBase = object
 
@@ -70,7 +67,7 @@ def _register_with_cuda(address: int, num_bytes: int) -> None:
     import torch
 
     # cudaHostRegister with flags 0; torch then sees its tensors as pinned, since it asks CUDA for the attribute.
-    code = torch.cuda.cudart().cudaHostRegister(address, num_bytes, 0)
+    code = torch.cuda.cudart().cudaHostRegister(address, num_bytes, 0)  # type: ignore[no-untyped-call]
     if int(code) != 0:
         raise RuntimeError(f"CUDA could not pin {num_bytes} bytes of the loader's memory (error {int(code)})")
 
@@ -78,7 +75,7 @@ def _register_with_cuda(address: int, num_bytes: int) -> None:
 def _unregister_with_cuda(address: int) -> None:
     import torch
 
-    torch.cuda.cudart().cudaHostUnregister(address)
+    torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]
 
 
 def tensor_from(values: Any, dtype: str | None) -> Any:
@@ -111,4 +108,5 @@ def dtype_name(dtype: Any) -> str:
         return dtype
     import numpy as np
 
-    return np.dtype(dtype).name
+    name: str = np.dtype(dtype).name
+    return name

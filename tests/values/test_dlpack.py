@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+
 from rowmill import _rust
 
 DTYPES = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]

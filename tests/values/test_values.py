@@ -14,6 +14,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
+
 from rowmill import _rust
 
 

@@ -98,7 +98,9 @@ fn a_million_blocks(criterion: &mut Criterion) {
     walked.blocks = (0..num_blocks).map(block).collect();
     let files: Vec<PathBuf> =
         (0..SHARDS).map(|shard| folder.path().join(format!("big-{shard}.arrow"))).collect();
-    files.iter().for_each(|file| write_old(file, b"", (num_blocks as u64 + 2) * BLOCK));
+    for file in &files {
+        write_old(file, b"", (num_blocks as u64 + 2) * BLOCK);
+    }
     let (options, walk) = (options(folder.path()), Imagined(walked));
     Manifest::open_with(&files, &options, &walk).expect("a manifest");
     let mut group = criterion.benchmark_group("open 1,000,000 blocks");

@@ -24,7 +24,7 @@ def describe_function(function: Callable[..., Any]) -> str:
     name = getattr(bound, "__qualname__", type(function).__qualname__)
     code = getattr(bound, "__code__", None)
     if code is None:
-        call = getattr(type(function), "__call__", None)
+        call = getattr(type(function), "__call__", None)  # noqa: B004 - its code is wanted, not whether it is there
         code = getattr(call, "__code__", None)
     if code is None:
         return name

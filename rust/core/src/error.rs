@@ -114,12 +114,7 @@ impl Error {
 }
 
 fn corrupt_text(path: &Path, block: Option<u64>, offset: Option<u64>, problem: &str) -> String {
-    let mut text = format!("{} is damaged", path.display());
-    if let Some(block) = block {
-        text.push_str(&format!(", block {block}"));
-    }
-    if let Some(offset) = offset {
-        text.push_str(&format!(", byte {offset}"));
-    }
-    format!("{text}: {problem}")
+    let block = block.map_or_else(String::new, |block| format!(", block {block}"));
+    let offset = offset.map_or_else(String::new, |offset| format!(", byte {offset}"));
+    format!("{} is damaged{block}{offset}: {problem}", path.display())
 }

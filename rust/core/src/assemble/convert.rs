@@ -69,7 +69,8 @@ macro_rules! from_float {
 
 /// Writes `array[start..start + len]` into `out`, which holds exactly `len` elements of `target`.
 ///
-/// Nulls are written as whatever lies under them; [`fill_nulls`] mends that.
+/// Nulls are written as whatever lies under them.
+#[expect(clippy::cast_lossless, reason = "the macros cast from every type alike")]
 pub fn convert_run(
     array: &ArrayRef,
     start: usize,
@@ -121,16 +122,18 @@ pub fn fill_all(target: Dtype, out: &mut [u8], fill: f64) -> Result<(), DoesNotF
 }
 
 /// The bytes of one element of value `fill`; integers must be hit exactly.
+#[expect(clippy::float_cmp, reason = "a fill value must be what was asked for, not nearly that")]
 fn fill_cell(target: Dtype, fill: f64) -> Result<[u8; 8], DoesNotFit> {
     let mut cell = [0_u8; 8];
     let mut put = |bytes: &[u8]| cell[..bytes.len()].copy_from_slice(bytes);
     macro_rules! exact {
         ($target:ty) => {{
-            let value = fill as $target;
-            if value as f64 != fill {
-                return Err(DoesNotFit(fill.to_string()));
+            // By way of a wider type: 2^63 as i64 is 2^63 - 1, which as f64 is 2^63 again.
+            let value = fill as i128;
+            match <$target>::try_from(value) {
+                Ok(fitting) if value as f64 == fill => put(&fitting.to_ne_bytes()),
+                _ => return Err(DoesNotFit(fill.to_string())),
             }
-            put(&value.to_ne_bytes());
         }};
     }
     match target {
@@ -199,10 +202,14 @@ mod tests {
         Ok(bytes.to_vec())
     }
 
+    fn elements<T: Pod>(bytes: &[u8]) -> Vec<T> {
+        bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
+    }
+
     #[test]
     fn integers_widen_with_their_sign() {
         let out = run(Int32Array::from(vec![-1, 7, i32::MIN]), Dtype::Int64).unwrap();
-        assert_eq!(bytemuck::pod_collect_to_vec::<u8, i64>(&out), [-1, 7, i64::from(i32::MIN)]);
+        assert_eq!(elements::<i64>(&out), [-1, 7, i64::from(i32::MIN)]);
     }
 
     #[test]
@@ -215,17 +222,14 @@ mod tests {
     #[test]
     fn bools_become_any_number() {
         let out = run(BooleanArray::from(vec![true, false]), Dtype::Float32).unwrap();
-        assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&out), [1.0, 0.0]);
+        assert_eq!(elements::<f32>(&out), [1.0, 0.0]);
         assert_eq!(run(BooleanArray::from(vec![true, false]), Dtype::Bool).unwrap(), [1, 0]);
     }
 
     #[test]
     fn floats_round_to_bfloat16() {
         let out = run(Float32Array::from(vec![1.0, -2.5]), Dtype::BFloat16).unwrap();
-        assert_eq!(
-            bytemuck::pod_collect_to_vec::<u8, bf16>(&out),
-            [bf16::from_f32(1.0), bf16::from_f32(-2.5)]
-        );
+        assert_eq!(elements::<bf16>(&out), [bf16::from_f32(1.0), bf16::from_f32(-2.5)]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use arrow_schema::DataType;
 
 use crate::error::{Error, Result};
 
-/// An element type that torch or NumPy can hold.
+/// An element type that torch or `NumPy` can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it all")]
 pub enum Dtype {
@@ -77,7 +77,7 @@ impl Dtype {
         matches!(self, Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64)
     }
 
-    /// NumPy's and torch's name of the type.
+    /// `NumPy`'s and torch's name of the type.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(dtype, _)| *dtype == self).map_or("?", |(_, name)| name)
     }

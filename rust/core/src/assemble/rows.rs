@@ -99,7 +99,7 @@ impl RowSet {
 
     /// Bytes of the copies that [`RowSet::gather`] made.
     pub fn gathered_bytes(&self) -> usize {
-        self.gathered.iter().flatten().map(|array| array.get_array_memory_size()).sum()
+        self.gathered.iter().flatten().map(Array::get_array_memory_size).sum()
     }
 
     /// The block and row index of the row at `index`.

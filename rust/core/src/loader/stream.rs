@@ -128,7 +128,7 @@ impl Stream {
         let spec = Arc::new(spec);
         let make_job = move || {
             let mut worker = Worker::new(Arc::clone(&spec), ahead.clone());
-            Box::new(move |job: u64| worker.group(job, per_job)) as Job<u64, Group>
+            Box::new(move |job: u64| Ok(worker.group(job, per_job))) as Job<u64, Group>
         };
         let producer = Producer::start(limits, num_jobs, Arc::new(make_job));
         Self { producer, current: None, next_item: first_item }
@@ -196,19 +196,19 @@ impl Worker {
         Self { spec, ahead, readers: EpochReaders::default(), recent: RecentBlocks::default() }
     }
 
-    fn group(&mut self, job: u64, per_job: u64) -> Result<Group> {
+    fn group(&mut self, job: u64, per_job: u64) -> Group {
         let spec = Arc::clone(&self.spec);
         let first = spec.first_item + job * per_job;
         let items = first..(first + per_job).min(spec.partition.worker_items());
         match &spec.output {
-            Output::Rows => Ok(self.rows(items)),
-            Output::RowSets { .. } => Ok(Group::RowSets(items.map(|item| self.row_set(item)).collect())),
+            Output::Rows => self.rows(items),
+            Output::RowSets { .. } => Group::RowSets(items.map(|item| self.row_set(item)).collect()),
             Output::Batches { plans, names, pool } => {
                 let batch = |item| {
                     let rows = self.row_set(item)?;
                     if rows.is_empty() { Ok(None) } else { assemble(rows, plans, names, pool).map(Some) }
                 };
-                Ok(Group::Batches(items.map(batch).collect()))
+                Group::Batches(items.map(batch).collect())
             }
         }
     }

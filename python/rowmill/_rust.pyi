@@ -1,0 +1,216 @@
+"""The built module: what of rowmill is written in Rust."""
+
+import sys
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any, Self, final
+
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "Buffer",
+    "Counter",
+    "Lanes",
+    "Order",
+    "RecordBatch",
+    "Rows",
+    "Schema",
+    "Source",
+    "Stream",
+    "Table",
+    "count_items",
+    "export_zeros",
+    "live_buffers",
+    "roundtrip",
+    "roundtrip_schema",
+    "rows_from_arrow",
+]
+
+_Register = Callable[[int, int], object]
+_Unregister = Callable[[int], object]
+
+@final
+class Source:
+    @staticmethod
+    def open(
+        paths: Sequence[str | PathLike[str]],
+        *,
+        format: str | None,
+        index_dir: str | PathLike[str] | None,
+        force_reindex: bool,
+        num_threads: int | None,
+        on_error: str,
+    ) -> Source: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_shards(self) -> int: ...
+    @property
+    def num_blocks(self) -> int: ...
+    @property
+    def num_bytes(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def column_names(self) -> list[str]: ...
+    @property
+    def schema(self) -> Schema: ...
+    @property
+    def warnings(self) -> list[str]: ...
+    @property
+    def num_walked(self) -> int: ...
+    def shards(self) -> list[dict[str, Any]]: ...
+    def order(
+        self,
+        mode: str,
+        *,
+        seed: int,
+        num_lanes: int,
+        window_bytes: int,
+        reshuffle_each_epoch: bool,
+        row_start: int,
+        row_stop: int,
+    ) -> Order: ...
+    def table(self, columns: Sequence[tuple[str, str]], io: str) -> Table: ...
+
+@final
+class Order:
+    @property
+    def num_rows(self) -> int: ...
+    def row_ids(self, epoch: int, start: int, stop: int) -> list[int]: ...
+    def quality(self, epoch: int, num_positions: int, batch_size: int) -> dict[str, float]: ...
+
+@final
+class Table:
+    @property
+    def schema(self) -> Schema: ...
+    def numeric_dtypes(self, tokens_as_int64: bool) -> list[tuple[str, str]]: ...
+    def fetch(self, row_ids: Sequence[int]) -> list[dict[str, Any]]: ...
+
+@final
+class Counter:
+    @property
+    def num_returned(self) -> int: ...
+    @property
+    def num_skipped(self) -> int: ...
+    def on_finish(self, callback: Callable[[], object]) -> None: ...
+
+@disjoint_base
+class Stream:
+    def __new__(
+        cls,
+        *,
+        table: Table,
+        order: Order,
+        output: str,
+        dtypes: Sequence[tuple[str, str]],
+        fill_null: Sequence[tuple[str, float]],
+        num_threads: int | None,
+        prefetch_batches: int | None,
+        prefetch_bytes: int | None,
+        wrap: Callable[[Any], Any] | None,
+        pin: tuple[_Register, _Unregister] | None,
+    ) -> Self: ...
+    def begin(
+        self,
+        *,
+        epoch: int,
+        per_epoch: int,
+        first_position: int,
+        first_item: int,
+        skipped: int,
+        num_positions: int | None,
+        num_shards: int,
+        index: int,
+        num_workers: int,
+        worker: int,
+        batch_size: int | None,
+        remainder: str,
+        start: int,
+        holes: Sequence[Sequence[int]],
+    ) -> None: ...
+    @property
+    def counter(self) -> Counter: ...
+    def hold_back(self) -> None: ...
+    def acknowledge(self) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def stats(self) -> dict[str, Any]: ...
+    def take_reports(self) -> list[str]: ...
+    def close(self) -> None: ...
+
+@final
+class Lanes:
+    def __new__(
+        cls,
+        *,
+        table: Table,
+        order: Order,
+        output: str,
+        dtypes: Sequence[tuple[str, str]],
+        fill_null: Sequence[tuple[str, float]],
+        num_threads: int | None,
+        prefetch_bytes: int | None,
+        wrap: Callable[[Any], Any] | None,
+        pin: tuple[_Register, _Unregister] | None,
+    ) -> Self: ...
+    def submit(self, epoch: int, lane: int, start: int, len: int) -> None: ...
+    def take(self, epoch: int, lane: int, start: int, len: int) -> Rows: ...
+    def assemble(self, picks: Sequence[tuple[Rows, int]]) -> Any: ...
+    @property
+    def num_skipped(self) -> int: ...
+    def stats(self) -> dict[str, Any]: ...
+    def take_reports(self) -> list[str]: ...
+    def close(self) -> None: ...
+
+@final
+class Rows:
+    def __len__(self) -> int: ...
+    @property
+    def offsets(self) -> list[int]: ...
+    def row(self, index: int) -> dict[str, Any]: ...
+    def to_arrow(self, indices: Sequence[int], names: Sequence[str]) -> RecordBatch: ...
+
+@final
+class RecordBatch:
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def __arrow_c_schema__(self) -> object: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_columns(self) -> int: ...
+    @property
+    def schema(self) -> Schema: ...
+    def __len__(self) -> int: ...
+
+@final
+class Schema:
+    def __arrow_c_schema__(self) -> object: ...
+    @property
+    def names(self) -> list[str]: ...
+    def __len__(self) -> int: ...
+
+@final
+class Buffer:
+    def __len__(self) -> int: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def count_items(
+    *,
+    num_positions: int | None,
+    num_shards: int,
+    index: int,
+    num_workers: int,
+    worker: int,
+    batch_size: int | None,
+    remainder: str,
+    start: int,
+    holes: Sequence[Sequence[int]],
+) -> int: ...
+def rows_from_arrow(batch: object, *, storage: bool = False) -> list[dict[str, Any]]: ...
+def live_buffers() -> int: ...
+def roundtrip(batch: object) -> RecordBatch: ...
+def roundtrip_schema(schema: object) -> Any: ...
+def export_zeros(kind: str, num_bytes: int, dtype: str, shape: Sequence[int]) -> Any: ...
