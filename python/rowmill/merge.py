@@ -140,7 +140,9 @@ def _merge_positions(cursors: list[Cursor]) -> Cursor:
         raise StateMismatchError(f"states of ranks {shards} of {num_shards} were given; give one rank's, or all")
     # One rank's state stands for all: ranks take the same steps.
     counts = [[delivered[shard if len(shards) > 1 else shards[0], worker] for worker in range(num_workers)] for shard in range(num_shards)]
-    return _with_holes(first, counts, num_workers, batch_size)
+    # Holes are places of the whole stream, which the position inside of an epoch alone does not tell.
+    start = next((cursor["worker"]["start"] for cursor in cursors if "start" in _worker(cursor)), first["position"])
+    return _with_holes(first, counts, num_workers, batch_size, start)
 
 
 def _same_for_all_ranks(cursors: list[Cursor]) -> Cursor:
@@ -155,7 +157,7 @@ def _same_for_all_ranks(cursors: list[Cursor]) -> Cursor:
     return dict(first)
 
 
-def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_size: int) -> Cursor:
+def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_size: int, start: int) -> Cursor:
     """One cursor of what consumers (rank, worker) have delivered since the position of ``first``."""
     num_shards = len(counts)
     step = num_shards * batch_size
@@ -170,7 +172,6 @@ def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_
     if len(undelivered) > _MAX_APART:
         raise StateMismatchError("the workers are more than a million rows apart; the states are not of one job")
     before = expand(first.get("holes", ()))
-    start = first["position"]
 
     def position(index: int) -> int:
         """The position at an index of what was left when the workers began."""
@@ -180,7 +181,7 @@ def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_
     # Holes that nobody had reached yet stay holes where something after them was delivered.
     holes += before[top * step :]
     merged = {name: value for name, value in first.items() if name not in ("worker", "holes")}
-    merged["position"] = start + top * step - len(undelivered)
+    merged["position"] = first["position"] + top * step - len(undelivered)
     if holes:
         merged["holes"] = [list(run) for run in compress(sorted(holes))]
     return merged
