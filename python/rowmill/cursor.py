@@ -124,6 +124,7 @@ class Run:
                 "num_workers": self.placement.num_workers,
                 "shard": self.placement.index,
                 "items": items,
+                "start": self.position,
             }
         else:
             position = self.position + items * self.step
@@ -166,8 +167,9 @@ def check_cursor(cursor: Any, identity: Identity, *, strict: bool) -> Cursor:
             f"the cursor has schema version {cursor['schema_version']!r}, this rowmill reads {SCHEMA_VERSION}"
         )
     for name in ("epoch", "first_epoch", "position"):
-        if type(cursor.get(name)) is not int or cursor[name] < 0:
+        if not _is_count(cursor.get(name)):
             raise StateMismatchError(f"the cursor's {name} is {cursor.get(name)!r}, no count; it is damaged")
+    _check_shape(cursor)
     difference = identity.difference(cursor) if strict else None
     if difference:
         raise StateMismatchError(
@@ -175,6 +177,39 @@ def check_cursor(cursor: Any, identity: Identity, *, strict: bool) -> Cursor:
             "to go on at its position in the new stream"
         )
     return dict(cursor)
+
+
+def _check_shape(cursor: Mapping[str, Any]) -> None:
+    """Raises StateMismatchError unless the optional parts of a cursor are what they should be."""
+    if cursor["first_epoch"] > cursor["epoch"]:
+        raise StateMismatchError(
+            f"the cursor's first_epoch {cursor['first_epoch']} is after its epoch {cursor['epoch']}; it is damaged"
+        )
+    if not isinstance(cursor.get("pipeline") or [], list | tuple):
+        raise StateMismatchError(f"the cursor's pipeline is {cursor['pipeline']!r}, no list; it is damaged")
+    worker = cursor.get("worker")
+    if worker is not None and not _has_counts(worker, ("id", "num_workers", "shard", "items")):
+        raise StateMismatchError(f"the cursor's worker is {worker!r}; it is damaged")
+    lanes = cursor.get("lanes")
+    if lanes is not None and not (_has_counts(lanes, ("of", "index")) and _has_lanes(lanes)):
+        raise StateMismatchError("the cursor's lanes are no lists of counts of the same length; it is damaged")
+
+
+def _has_counts(part: Any, names: tuple[str, ...]) -> bool:
+    return isinstance(part, Mapping) and all(_is_count(part.get(name)) for name in names)
+
+
+def _has_lanes(lanes: Mapping[str, Any]) -> bool:
+    lists = [lanes.get("rows"), lanes.get("samples"), *(lanes[name] for name in ("emitted", "epochs") if name in lanes)]
+    return (
+        lanes["of"] > 0
+        and all(isinstance(values, list) and all(map(_is_count, values)) for values in lists)
+        and len({len(values) for values in lists}) == 1
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def check_step(position: int, step: int, total: int | None) -> None:

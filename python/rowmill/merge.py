@@ -46,8 +46,7 @@ def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Curs
         for name in _SHARED:
             if cursor.get(name) != cursors[0].get(name):
                 raise StateMismatchError(
-                    f"the states are not of one job: {name} is {cursors[0].get(name)!r} in one, "
-                    f"{cursor.get(name)!r} in another"
+                    f"the states are not of one job: {name} is {cursors[0].get(name)!r} in one, {cursor.get(name)!r} in another"
                 )
     merged = _merge_lanes(cursors) if "lanes" in cursors[0] else _merge_positions(cursors)
     skipped = sum(cursor.get("skipped_rows", 0) for cursor in cursors)
@@ -91,8 +90,8 @@ def _stateful_workers(snapshot: Mapping[str, Any], steps_since: int) -> list[Cur
 def _add_steps(cursors: list[Cursor], snapshot: Mapping[str, Any], steps: int) -> None:
     if any("lanes" in cursor or cursor.get("batch_size") is None for cursor in cursors):
         raise StateMismatchError(
-            f"the StatefulDataLoader's state is {steps} steps older than what it has returned, and only a dataset that "
-            "is batched by .batch() says which rows those were; save with snapshot_every_n_steps=1"
+            f"the StatefulDataLoader's state is {steps} steps older than what it has returned, and only a dataset that is "
+            "batched by .batch() says which rows those were; save with snapshot_every_n_steps=1"
         )
     by_worker = {_worker(cursor)["id"]: cursor for cursor in cursors}
     last = snapshot.get("_last_yielded_worker_id", len(cursors) - 1)
@@ -148,7 +147,9 @@ def _merge_positions(cursors: list[Cursor]) -> Cursor:
         [delivered[shard if len(shards) > 1 else shards[0], worker] for worker in range(num_workers)]
         for shard in range(num_shards)
     ]
-    return _with_holes(first, counts, num_workers, batch_size)
+    # Holes are places of the whole stream, which the position inside of an epoch alone does not tell.
+    start = next((cursor["worker"]["start"] for cursor in cursors if "start" in _worker(cursor)), first["position"])
+    return _with_holes(first, counts, num_workers, batch_size, start)
 
 
 def _same_for_all_ranks(cursors: list[Cursor]) -> Cursor:
@@ -163,7 +164,7 @@ def _same_for_all_ranks(cursors: list[Cursor]) -> Cursor:
     return dict(first)
 
 
-def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_size: int) -> Cursor:
+def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_size: int, start: int) -> Cursor:
     """One cursor of what consumers (rank, worker) have delivered since the position of ``first``."""
     num_shards = len(counts)
     step = num_shards * batch_size
@@ -180,7 +181,6 @@ def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_
     if len(undelivered) > _MAX_APART:
         raise StateMismatchError("the workers are more than a million rows apart; the states are not of one job")
     before = expand(first.get("holes", ()))
-    start = first["position"]
 
     def position(index: int) -> int:
         """The position at an index of what was left when the workers began."""
@@ -190,7 +190,7 @@ def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_
     # Holes that nobody had reached yet stay holes where something after them was delivered.
     holes += before[top * step :]
     merged = {name: value for name, value in first.items() if name not in ("worker", "holes")}
-    merged["position"] = start + top * step - len(undelivered)
+    merged["position"] = first["position"] + top * step - len(undelivered)
     if holes:
         merged["holes"] = [list(run) for run in compress(sorted(holes))]
     return merged

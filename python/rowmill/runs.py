@@ -38,6 +38,8 @@ def make_run(plan: Plan, placement: Placement, cursor: Cursor | None, epoch: int
     total = _total(plan, per_epoch, num_epochs, step)
     if cursor is None and total is not None:
         position = min(position, total)  # .skip may leave nothing
+    if cursor is not None and total is not None:
+        position = _within(position, total - sum(length * count for _, length, _, count in holes), cursor)
     check_step(position, step, total)
     if total is not None and position > total:
         raise StateMismatchError(f"the cursor stands at position {position} of a stream of {total}; it is damaged")
@@ -94,6 +96,12 @@ def _begin(plan: Plan, placement: Placement, cursor: Cursor | None, per_epoch: i
             "workers pass the whole StatefulDataLoader state through rowmill.merge_states"
         )
     return position, holes, worker["items"]
+
+
+def _within(position: int, last: int, cursor: Cursor) -> int:
+    """``position``, or ``last`` where states of workers counted the rows that a short last step did not have."""
+    step = cursor.get("num_shards", 1) * (cursor.get("batch_size") or 1)
+    return last if last < position < last + step else position
 
 
 def _total(plan: Plan, per_epoch: int, num_epochs: int | None, step: int) -> int | None:
