@@ -202,7 +202,8 @@ class LanedIterator(Iterator[Any]):
 
     def _padding(self, number: int) -> list[Any]:
         """The first samples of the epoch once more, as often as the last step lacks some."""
-        lanes = [Lane(lane.index, self._places.first_epoch) for lane in self._places.lanes]
+        # Of all lanes: those of this consumer may hold nothing at all.
+        lanes = [Lane(index, self._places.first_epoch) for index in range(self._plan.order.num_lanes)]
         made: list[Any] = []
         while len(made) < number:
             turns, before = self._new_turns([Lane(**vars(lane)) for lane in lanes]), len(made)
