@@ -1,4 +1,4 @@
-"""Shards of the sample, an index folder of their own, and a way to run commands."""
+"""Shards of the sample, and a way to run commands."""
 
 import json
 from collections.abc import Callable
@@ -13,17 +13,10 @@ from rowmill.cli.main import app
 
 
 @pytest.fixture(scope="session")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shards")
     rowmill.demo.write_shards(folder, num_shards=3)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROWMILL_CACHE", str(tmp_path / "cache"))
-    for name in ("RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -45,8 +38,8 @@ def run_json(run: Callable[..., Result]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def dataset(shards: Path) -> rowmill.Dataset:
-    return rowmill.open(shards).shuffle(seed=7).shard(1, 0).batch(8)
+def dataset(sample: Path) -> rowmill.Dataset:
+    return rowmill.open(sample).shuffle(seed=7).shard(1, 0).batch(8)
 
 
 @pytest.fixture

@@ -26,13 +26,15 @@ def test_index_walks_once_then_reuses(run_json: RunJson, run: Run, tmp_path: Pat
     assert "0 walked, 3 known from the index" in run("index", *files).stdout
 
 
-def test_inspect_says_what_describe_knows(run_json: RunJson, run: Run, shards: Path) -> None:
-    assert run_json("inspect", shards) == rowmill.open(shards).describe()
-    listed = run_json("inspect", shards, "--shards")["shards"]
-    assert [Path(shard["path"]).name for shard in listed] == sorted(path.name for path in shards.glob("*.arrow"))
-    assert sum(shard["num_rows"] for shard in listed) == rowmill.open(shards).num_rows
-    told = run("inspect", shards, "--shards").stdout
-    assert all(word in told for word in ("tokens", "list<item: int32>", "fingerprint", "rust-book-00002-of-00003.arrow"))
+def test_inspect_says_what_describe_knows(run_json: RunJson, run: Run, sample: Path) -> None:
+    assert run_json("inspect", sample) == rowmill.open(sample).describe()
+    listed = run_json("inspect", sample, "--shards")["shards"]
+    assert [Path(shard["path"]).name for shard in listed] == sorted(path.name for path in sample.glob("*.arrow"))
+    assert sum(shard["num_rows"] for shard in listed) == rowmill.open(sample).num_rows
+    told = run("inspect", sample, "--shards").stdout
+    assert all(
+        word in told for word in ("tokens", "list<item: int32>", "fingerprint", "rust-book-00002-of-00003.arrow")
+    )
 
 
 def test_inspect_names_a_file_that_is_not_what_the_others_are(run: Run, tmp_path: Path) -> None:
@@ -43,27 +45,27 @@ def test_inspect_names_a_file_that_is_not_what_the_others_are(run: Run, tmp_path
     assert "stray.arrow" in result.stderr
 
 
-def test_head_prints_the_first_rows(run_json: RunJson, run: Run, shards: Path) -> None:
-    rows = run_json("head", shards, "-n", 3)
-    assert rows == rowmill.open(shards).fetch([0, 1, 2])
-    assert run_json("head", shards, "-n", 1, "-c", "id") == [{"id": "ch00-00-introduction.md#0"}]
-    assert "129 values: 35, 32" in run("head", shards, "-n", 1).stdout
+def test_head_prints_the_first_rows(run_json: RunJson, run: Run, sample: Path) -> None:
+    rows = run_json("head", sample, "-n", 3)
+    assert rows == rowmill.open(sample).fetch([0, 1, 2])
+    assert run_json("head", sample, "-n", 1, "-c", "id") == [{"id": "ch00-00-introduction.md#0"}]
+    assert "129 values: 35, 32" in run("head", sample, "-n", 1).stdout
 
 
-def test_head_of_more_rows_than_there_are_prints_all(run_json: RunJson, shards: Path) -> None:
-    assert len(run_json("head", shards, "-n", 10**6, "-c", "id")) == rowmill.open(shards).num_rows
+def test_head_of_more_rows_than_there_are_prints_all(run_json: RunJson, sample: Path) -> None:
+    assert len(run_json("head", sample, "-n", 10**6, "-c", "id")) == rowmill.open(sample).num_rows
 
 
-def test_head_is_the_same_inside_of_a_job(run_json: RunJson, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = run_json("head", shards)
+def test_head_is_the_same_inside_of_a_job(run_json: RunJson, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = run_json("head", sample)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert run_json("head", shards) == expected
+    assert run_json("head", sample) == expected
 
 
-def test_rows_are_those_that_each_rank_is_handed(run_json: RunJson, shards: Path) -> None:
-    told = run_json("rows", shards, "--step", 2, "--ranks", 2, "--batch-size", 4, "--seed", 9, "--epoch", 1)
-    opened = rowmill.open(shards)
+def test_rows_are_those_that_each_rank_is_handed(run_json: RunJson, sample: Path) -> None:
+    told = run_json("rows", sample, "--step", 2, "--ranks", 2, "--batch-size", 4, "--seed", 9, "--epoch", 1)
+    opened = rowmill.open(sample)
     ids = [row["id"] for row in opened.fetch(range(opened.num_rows))]
     for rank in range(2):
         ds = opened.shuffle(9).shard(2, rank).batch(4)
@@ -73,45 +75,45 @@ def test_rows_are_those_that_each_rank_is_handed(run_json: RunJson, shards: Path
         assert handed == [ids[row_id] for row_id in told["by_rank"][rank]]
 
 
-def test_rows_of_a_step_are_the_same_for_every_number_of_ranks(run_json: RunJson, run: Run, shards: Path) -> None:
+def test_rows_of_a_step_are_the_same_for_every_number_of_ranks(run_json: RunJson, run: Run, sample: Path) -> None:
     steps = [
-        run_json("rows", shards, "--step", 5, "--ranks", ranks, "--batch-size", 12 // ranks)["row_ids"]
+        run_json("rows", sample, "--step", 5, "--ranks", ranks, "--batch-size", 12 // ranks)["row_ids"]
         for ranks in (1, 2, 3)
     ]
     assert steps[0] == steps[1] == steps[2]
-    assert str(steps[0][0]) in run("rows", shards, "--step", 5, "--batch-size", 12).stdout
+    assert str(steps[0][0]) in run("rows", sample, "--step", 5, "--batch-size", 12).stdout
 
 
-def test_rows_of_a_step_after_the_last_is_wrong_use(run: Run, shards: Path) -> None:
-    result = run("rows", shards, "--step", 10**6, "--batch-size", 8)
+def test_rows_of_a_step_after_the_last_is_wrong_use(run: Run, sample: Path) -> None:
+    result = run("rows", sample, "--step", 10**6, "--batch-size", 8)
     assert result.exit_code == 2
     assert "out of range" in result.stderr
 
 
-def test_bench_tells_the_modes_apart(run_json: RunJson, run: Run, shards: Path) -> None:
-    modes = run_json("bench", shards, "--shuffle", "--batch-size", 32)["modes"]
+def test_bench_tells_the_modes_apart(run_json: RunJson, run: Run, sample: Path) -> None:
+    modes = run_json("bench", sample, "--shuffle", "--batch-size", 32)["modes"]
     assert set(modes) == {"window", "shard", "row", "none"}
     entropy = {name: values["entropy_normalised"] for name, values in modes.items()}
     assert entropy["none"] < entropy["shard"] < entropy["window"]
     assert modes["row"]["batch_pairs_again"] < 0.1 < modes["none"]["batch_pairs_again"]
-    assert "blocks a batch" in run("bench", shards, "--shuffle", "--mode", "row").stdout
+    assert "blocks a batch" in run("bench", sample, "--shuffle", "--mode", "row").stdout
 
 
-def test_bench_of_one_mode_over_the_first_rows(run_json: RunJson, shards: Path) -> None:
-    measured = run_json("bench", shards, "--shuffle", "--mode", "row", "--max-rows", 100)
+def test_bench_of_one_mode_over_the_first_rows(run_json: RunJson, sample: Path) -> None:
+    measured = run_json("bench", sample, "--shuffle", "--mode", "row", "--max-rows", 100)
     assert measured["num_rows"] == 100
     assert list(measured["modes"]) == ["row"]
 
 
-def test_bench_draws_a_plot(run: Run, shards: Path, tmp_path: Path) -> None:
+def test_bench_draws_a_plot(run: Run, sample: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    result = run("bench", shards, "--shuffle", "--plot", tmp_path / "order.png")
+    result = run("bench", sample, "--shuffle", "--plot", tmp_path / "order.png")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "order.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_plot_without_matplotlib_names_the_remedy(run: Run, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plot_without_matplotlib_names_the_remedy(run: Run, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    result = run("bench", shards, "--shuffle", "--plot", "order.png")
+    result = run("bench", sample, "--shuffle", "--plot", "order.png")
     assert result.exit_code == 1
     assert "rowmill[plot]" in result.stderr

@@ -59,8 +59,8 @@ def test_diff_of_two_streams_is_status_1(
     assert name in run("state", "diff", first, second).stdout
 
 
-def test_merge_makes_one_cursor_of_the_ranks(run: Run, shards: Path, state_file: StateFile, tmp_path: Path) -> None:
-    condition = rowmill.open(shards).shuffle(7).filter(_is_long)
+def test_merge_makes_one_cursor_of_the_ranks(run: Run, sample: Path, state_file: StateFile, tmp_path: Path) -> None:
+    condition = rowmill.open(sample).shuffle(7).filter(_is_long)
     states = [cursors(condition.shard(2, rank).batch(4), 3)[-1] for rank in range(2)]
     files = [state_file(f"{rank}.json", state) for rank, state in enumerate(states)]
     result = run("state", "merge", *files, "-o", tmp_path / "merged.json")
@@ -89,7 +89,9 @@ def test_a_torch_checkpoint_is_refused_and_never_unpickled(run: Run, dataset: An
             assert "unpickles nothing" in result.stderr
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "3", "[]", "{}", "\x00\xff", '{"_snapshot": {"_worker_snapshots": 3}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, "3", "[]", "{}", "\x00\xff", '{"_snapshot": {"_worker_snapshots": 3}}']
+)
 def test_what_is_no_state_is_one_paragraph(run: Run, tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(text, encoding="latin-1")
@@ -101,10 +103,8 @@ def test_what_is_no_state_is_one_paragraph(run: Run, tmp_path: Path, text: str) 
 
 
 @pytest.mark.parametrize("missing", ["order_version", "position", "num_shards", "lanes"])
-def test_a_damaged_state_never_ends_in_a_traceback(
-    run: Run, shards: Path, state_file: StateFile, missing: str
-) -> None:
-    states = [cursors(rowmill.open(shards).shard(2, rank).shuffle(1).filter(_is_long), 2)[-1] for rank in range(2)]
+def test_a_damaged_state_never_ends_in_a_traceback(run: Run, sample: Path, state_file: StateFile, missing: str) -> None:
+    states = [cursors(rowmill.open(sample).shard(2, rank).shuffle(1).filter(_is_long), 2)[-1] for rank in range(2)]
     del states[1][missing]
     result = run("state", "merge", *(state_file(f"{rank}.json", state) for rank, state in enumerate(states)))
     assert result.exit_code in (0, 1)
