@@ -27,9 +27,7 @@ _COLUMNS = {
 def bench(
     paths: Paths,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Measure the quality of the order.")] = False,
-    mode: Annotated[
-        str, typer.Option(help="window, shard, row, none, or all of them.", metavar="MODE|all")
-    ] = "all",
+    mode: Annotated[str, typer.Option(help="window, shard, row, none, or all of them.", metavar="MODE|all")] = "all",
     batch_size: Annotated[int, typer.Option(min=1, help="Rows of a global batch.")] = 64,
     seed: Seed = 0,
     lanes: Lanes = None,

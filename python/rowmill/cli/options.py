@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,7 +10,7 @@ import typer
 __all__ = ["Lanes", "Mode", "OneMode", "Seed"]
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """Names of the shuffle modes."""
 
     window = "window"
@@ -21,6 +21,4 @@ class Mode(str, Enum):
 
 Seed = Annotated[int, typer.Option(help="Keys every permutation.")]
 OneMode = Annotated[Mode, typer.Option(help="How rows are shuffled; none is storage order.")]
-Lanes = Annotated[
-    int | None, typer.Option(min=1, help="Lanes of the order.", show_default="64, or 1 with --mode none")
-]
+Lanes = Annotated[int | None, typer.Option(min=1, help="Lanes of the order.", show_default="64, or 1 with --mode none")]

@@ -58,7 +58,9 @@ def shorten(value: Any, length: int = 72) -> str:
 
 def _list_text(values: list[Any]) -> str:
     shown = ", ".join(repr(value)[:40] for value in values[:16])
-    return f"[{shown}{', ...' if len(values) > 16 else ''}] ({len(values)} values)" if len(values) > 16 else f"[{shown}]"
+    return (
+        f"[{shown}{', ...' if len(values) > 16 else ''}] ({len(values)} values)" if len(values) > 16 else f"[{shown}]"
+    )
 
 
 def complain(text: str, *, kind: str = "error") -> None:

@@ -15,9 +15,7 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Show, compare and merge states.")
 
-StateFile = Annotated[
-    Path, typer.Argument(exists=True, dir_okay=False, help="A state, as JSON.", show_default=False)
-]
+StateFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A state, as JSON.", show_default=False)]
 # What must be equal for a cursor to fit; the rest says where it stands and who took it.
 _IDENTITY = ("schema_version", "order_version", "fingerprint", "num_rows", "order", "pipeline")
 
@@ -61,7 +59,8 @@ def merge(
         typer.Argument(exists=True, dir_okay=False, help="A StatefulDataLoader's state, or one state a rank."),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where the cursor goes; stdout without it.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", help="Where the cursor goes; stdout without it.", show_default=False),
     ] = None,
 ) -> None:
     """Make one cursor, for any ranks and workers, of the states of several."""

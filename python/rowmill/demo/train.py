@@ -81,7 +81,7 @@ def _update(model: Any, optimiser: Any, tokens: Any, num_ranks: int) -> float:
         distributed.all_reduce(flat)
         flat /= num_ranks
         sizes = [part.numel() for part in parts]
-        for part, mean in zip(parts, flat[:-1].split(sizes), strict=True):
+        for part, mean in zip(parts, flat[:-1].split(sizes), strict=True):  # type: ignore[no-untyped-call]
             part.copy_(mean.view_as(part))
         loss = flat[-1]
     optimiser.step()
