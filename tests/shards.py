@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import rowmill
 from torch.utils.data._utils import worker as torch_worker
+
+import rowmill
 
 SCHEMA = pa.schema(
     [
@@ -94,7 +96,7 @@ def write_shards(
         bounds = [*range(first, first + size, block_rows), first + size]
         blocks = [
             pa.RecordBatch.from_pylist([row(at) for at in range(start, stop)], schema=schema)
-            for start, stop in zip(bounds, bounds[1:], strict=False)
+            for start, stop in itertools.pairwise(bounds)
         ]
         blocks.insert(len(blocks) // 2, pa.RecordBatch.from_pylist([], schema=schema))
         paths.append(write(folder / f"shard-{index}.arrow", blocks, schema, container, codec))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import rowmill
 from hypothesis import given
 from hypothesis import strategies as st
 from shards import CODECS, CONTAINERS, as_worker, copy, flat, stream, write_shards
+
+import rowmill
 
 MODES = ("window", "shard", "row", "none")
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
-import rowmill
 from hypothesis import given
 from hypothesis import strategies as st
 from shards import as_worker, copy, flat, frozen, ids, stream, through_json, write_shards
+
+import rowmill
 
 MODES = ("window", "shard", "row", "none")
 FORMATS = (None, "python", "numpy", "torch", "arrow")
@@ -203,9 +204,11 @@ LANED = {
     "batched map": lambda ds: ds.map(
         triples, batched=True, batch_size=4, remove_columns=COLUMNS, fn_kwargs={"word": "w"}
     ),
-    "chain": lambda ds: ds.map(lambda row: {"half": row["id"] // 2})
-    .filter(is_wanted)
-    .map(lambda columns: {"group": [len(columns["id"])] * len(columns["id"])}, batched=True, batch_size=3),
+    "chain": lambda ds: (
+        ds.map(lambda row: {"half": row["id"] // 2})
+        .filter(is_wanted)
+        .map(lambda columns: {"group": [len(columns["id"])] * len(columns["id"])}, batched=True, batch_size=3)
+    ),
 }
 
 
@@ -255,7 +258,9 @@ def test_a_filter_yields_what_its_lanes_hold_in_turn(data: st.DataObject, ranks:
 
 
 @given(st.data(), st.sampled_from([1, 2, 3, 4, 6]), st.sampled_from([1, 2, 3, 4, 6, 12]), st.integers(0, 30))
-def test_merged_ranks_of_a_filter_go_on_with_other_ranks(data: st.DataObject, before: int, after: int, steps: int) -> None:
+def test_merged_ranks_of_a_filter_go_on_with_other_ranks(
+    data: st.DataObject, before: int, after: int, steps: int
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ds = data.draw(laned(Path(folder)))
         whole = sorted(flat(stream(copy(ds))))
@@ -378,9 +383,13 @@ def test_a_cursor_for_a_position_is_the_same_on_every_rank_and_does_not_change_w
 )
 def test_a_damaged_cursor_is_a_state_mismatch(ds, state, damage) -> None:
     job = ds.batch(8)
-    with pytest.raises(rowmill.RowmillError):
+
+    def resume() -> None:
         job.load_state_dict({**state, **damage})
         next(iter(job))
+
+    with pytest.raises(rowmill.RowmillError):
+        resume()
 
 
 @pytest.mark.parametrize("state", [None, 3, [], {}, "x", {"state": 1}], ids=repr)
