@@ -37,8 +37,9 @@ pub struct ReadAhead {
 /// How far one lane has been announced.
 #[derive(Default)]
 struct LaneAhead {
-    /// Epoch + 1 and first element of the first window that was not announced yet.
+    /// Epoch + 1 of the windows that were announced.
     epoch: AtomicU64,
+    /// Element at which the window after the announced ones is to be announced.
     next_element: AtomicU64,
     /// Taken by the thread that announces, so that two never do it at once.
     is_busy: AtomicBool,
@@ -86,24 +87,27 @@ impl ReadAhead {
         state.is_busy.store(false, Ordering::Release);
     }
 
-    /// Announces the window at `element` where that is new, and the one after it.
+    /// Announces the window at `element` where the lane begins, and from its middle on the one after it:
+    /// all lanes' first windows come before any second one.
     fn announce(&self, state: &LaneAhead, lane: u32, epoch: u64, element: u64) {
         let order = self.epochs.order(epoch);
         let Some(span) = order.window_at(lane, element) else { return };
-        let is_first = state.epoch.swap(epoch + 1, Ordering::Relaxed) != epoch + 1;
-        if is_first {
+        if state.epoch.swap(epoch + 1, Ordering::Relaxed) != epoch + 1 {
             self.need(&span);
-        } else if self.drops_behind
-            && element > 0
+            state.next_element.store(middle(&span).max(element + 1), Ordering::Relaxed);
+            return;
+        }
+        if self.drops_behind
             && let Some(before) =
                 span.elements.start.checked_sub(1).and_then(|last| order.window_at(lane, last))
         {
             before.blocks.iter().for_each(|block| self.send(Advice::Done(block.block as usize)));
         }
-        if let Some(next) = order.next_window(lane, &span) {
-            self.need(&next);
+        let next = order.next_window(lane, &span);
+        if let Some(next) = &next {
+            self.need(next);
         }
-        state.next_element.store(span.elements.end, Ordering::Relaxed);
+        state.next_element.store(next.as_ref().map_or(u64::MAX, middle), Ordering::Relaxed);
     }
 
     fn need(&self, span: &WindowSpan) {
@@ -121,6 +125,10 @@ impl Drop for ReadAhead {
         // The queue closes with the sender; the flag spares the thread what is still in it.
         self.is_closed.store(true, Ordering::Relaxed);
     }
+}
+
+fn middle(span: &WindowSpan) -> u64 {
+    u64::midpoint(span.elements.start, span.elements.end)
 }
 
 fn advise(table: &Table, advice: &Receiver<Advice>, is_closed: &AtomicBool) {
