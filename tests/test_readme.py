@@ -1,0 +1,68 @@
+"""Every Python block of the README and the docs runs, and what they point to is there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rowmill
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Pages whose examples go beyond NumPy and pyarrow.
+NEEDS = {"README.md": ["torch"], "recipes.md": ["torch", "torchdata"], "formats.md": ["torch"], "index.md": []}
+
+
+def blocks(page: Path) -> list[tuple[int, str]]:
+    """Each block with the line that it begins at."""
+    text = page.read_text(encoding="utf-8")
+    return [(text.count("\n", 0, found.start(1)), found[1]) for found in BLOCK.finditer(text)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_examples_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NEEDS.get(page.name, []):
+        pytest.importorskip(name)
+    rowmill.demo.write_shards(tmp_path / "data", num_shards=3)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for line, source in blocks(page):
+        # The file's own lines, so that a traceback shows where the page is wrong.
+        exec(compile("\n" * line + source, str(page), "exec"), names)
+
+
+def test_pages_with_examples_are_found() -> None:
+    assert len([page for page in PAGES if blocks(page)]) >= 6
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]
+    missing = [link for link in links if not (page.parent / link.split("#")[0]).exists()]
+    assert not missing
+
+
+def test_the_site_lists_every_page() -> None:
+    listed = set(re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert listed == {page.name for page in PAGES[1:]}
+
+
+def test_the_command_page_tells_of_every_command() -> None:
+    from rowmill.cli.main import app
+
+    names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    told = set(re.findall(r"^## rowmill (\w+)$", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE))
+    assert told == names
+
+
+def test_lines_are_short_enough_to_read() -> None:
+    long = [
+        f"{page.name}:{number}"
+        for page in PAGES
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 128 and not line.startswith("|")
+    ]
+    assert not long
