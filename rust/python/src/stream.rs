@@ -142,6 +142,7 @@ impl PyStream {
     #[pyo3(signature = (*, epoch, per_epoch, first_position, first_item, skipped, num_positions, num_shards, index,
                         num_workers, worker, batch_size, remainder, start, holes))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn begin(
         &self,
         py: Python<'_>,
