@@ -21,6 +21,7 @@ const UNTAKEN: &CStr = c"dltensor";
 /// The memory behind `as_mut_ptr` must be readable and writable for `len` bytes, must not move
 /// when the value moves, and must stay untouched by others until the value is dropped. `Drop`
 /// must neither need the interpreter nor panic.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks whether a tensor's bytes are none")]
 pub unsafe trait OwnedBytes: Send + 'static {
     /// The first byte.
     fn as_mut_ptr(&mut self) -> *mut u8;

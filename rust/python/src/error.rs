@@ -24,9 +24,8 @@ pub fn raise(py: Python<'_>, error: Error) -> PyErr {
         Error::Unsupported { path, .. } => ours(py, "CorruptShardError", &text, Some(&path), None, None),
         Error::StateMismatch(_) => ours(py, "StateMismatchError", &text, None, None, None),
         Error::Topology(_) => ours(py, "TopologyError", &text, None, None, None),
-        Error::InvalidArgument(_) => PyValueError::new_err(text),
+        Error::InvalidArgument(_) | Error::Closed => PyValueError::new_err(text),
         Error::Io { path, source, .. } => io(py, &text, &path, &source),
-        Error::Closed => PyValueError::new_err(text),
         Error::Internal(_) => PyRuntimeError::new_err(text),
     }
 }

@@ -40,13 +40,13 @@ pub struct Maker {
     plans: Arc<[ColumnPlan]>,
     names: Arc<[String]>,
     pool: Pool,
-    /// torch's from_dlpack, pyarrow's record_batch, or numpy's ndarray.
+    /// torch's `from_dlpack`, pyarrow's `record_batch`, or numpy's `ndarray`.
     wrap: Option<Py<PyAny>>,
     pinning: Option<Pinning>,
 }
 
 impl Maker {
-    /// Compiles `output` ("rows", "row_lists", "python", "torch", "numpy", "arrow") over a table's columns.
+    /// Compiles `output` (`rows`, `row_lists`, `python`, `torch`, `numpy`, `arrow`) over a table's columns.
     pub fn try_new(
         py: Python<'_>,
         table: &PyTable,

@@ -44,7 +44,7 @@ impl PySource {
     /// Opens files, folders and globs; walks what the stored index does not know.
     #[staticmethod]
     #[pyo3(signature = (paths, *, format, index_dir, force_reindex, num_threads, on_error))]
-    #[expect(clippy::too_many_arguments, reason = "the keywords of rowmill.open, one each")]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn open(
         py: Python<'_>,
         paths: Vec<PathBuf>,

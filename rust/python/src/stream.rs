@@ -74,6 +74,14 @@ struct Pass {
     counter: Py<PyCounter>,
 }
 
+/// What is counted when an item counts as returned.
+struct Held {
+    item: u64,
+    rows: usize,
+    bytes: usize,
+    skipped: u64,
+}
+
 #[derive(Default)]
 struct State {
     pass: Option<Pass>,
@@ -81,7 +89,7 @@ struct State {
     /// What a stream that has ended did.
     last_stats: Option<ProducerStats>,
     /// Number of the item that was handed out last but not yet acknowledged.
-    held_back: Option<(u64, usize, usize)>,
+    held_back: Option<Held>,
 }
 
 /// Rows or batches of one consumer; `begin` places it, `next` reads.
@@ -134,6 +142,7 @@ impl PyStream {
     #[pyo3(signature = (*, epoch, per_epoch, first_position, first_item, skipped, num_positions, num_shards, index,
                         num_workers, worker, batch_size, remainder, start, holes))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn begin(
         &self,
         py: Python<'_>,
@@ -190,9 +199,8 @@ impl PyStream {
     /// Counts the last item as returned.
     fn acknowledge(&self, py: Python<'_>) -> PyResult<()> {
         let mut state = self.locked()?;
-        if let (Some((item, rows, bytes)), Some(pass)) = (state.held_back.take(), &state.pass) {
-            count(pass.counter.get(), item - pass.first_item, rows, bytes);
-            pass.counter.get().skipped.store(self.table.num_skipped(), Ordering::Relaxed);
+        if let (Some(held), Some(pass)) = (state.held_back.take(), &state.pass) {
+            count(pass, &held);
         }
         drop(state);
         let _ = py;
@@ -217,12 +225,14 @@ impl PyStream {
             state.last_stats = state.stream.take().map(|stream| stream.stats());
             return finish(py, pass.counter.get()).map(|()| None);
         };
+        // Of what was returned, not of what was made ahead.
+        let skipped = stream.num_skipped();
         let (made, rows, bytes) = self.maker.make(py, step)?;
+        let held = Held { item, rows, bytes, skipped };
         if self.holds_back.load(Ordering::Relaxed) {
-            state.held_back = Some((item, rows, bytes));
+            state.held_back = Some(held);
         } else {
-            count(pass.counter.get(), item - pass.first_item, rows, bytes);
-            pass.counter.get().skipped.store(self.table.num_skipped(), Ordering::Relaxed);
+            count(pass, &held);
         }
         Ok(Some(made))
     }
@@ -286,10 +296,12 @@ impl PyStream {
     }
 }
 
-fn count(counter: &PyCounter, item: u64, rows: usize, bytes: usize) {
-    counter.returned.store(item + 1, Ordering::Relaxed);
-    counter.rows.fetch_add(rows as u64, Ordering::Relaxed);
-    counter.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+fn count(pass: &Pass, held: &Held) {
+    let counter = pass.counter.get();
+    counter.returned.store(held.item - pass.first_item + 1, Ordering::Relaxed);
+    counter.rows.fetch_add(held.rows as u64, Ordering::Relaxed);
+    counter.bytes.fetch_add(held.bytes as u64, Ordering::Relaxed);
+    counter.skipped.store(held.skipped, Ordering::Relaxed);
 }
 
 fn finish(py: Python<'_>, counter: &PyCounter) -> PyResult<()> {

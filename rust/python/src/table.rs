@@ -50,6 +50,7 @@ impl PyTable {
     }
 
     /// The rows with these row ids, as dicts.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn fetch<'py>(&self, py: Python<'py>, row_ids: Vec<u64>) -> PyResult<Bound<'py, PyList>> {
         let rows = detached(py, || self.table.fetch(&row_ids))?;
         dicts(py, &self.converter, &rows)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
+use arrow_schema::ArrowError;
 use arrow_select::interleave::interleave;
 
 use crate::error::{Error, Result};
@@ -78,6 +79,8 @@ impl RowSet {
 
     /// Copies these columns of the rows side by side, so that whoever reads them in order finds them in its cache.
     ///
+    /// A column that is too long for the offsets of its type is left where it lies.
+    ///
     /// # Errors
     /// `CorruptShard` where arrays cannot be joined, which sound blocks of one table always can.
     pub fn gather(&mut self, columns: impl IntoIterator<Item = usize>) -> Result<()> {
@@ -89,9 +92,11 @@ impl RowSet {
         for column in columns {
             let arrays: Vec<&dyn Array> =
                 self.blocks.iter().map(|block| block.columns[column].as_ref()).collect();
-            let joined =
-                interleave(&arrays, &places).map_err(|error| Error::corrupt(path, error.to_string()))?;
-            gathered[column] = Some(joined);
+            gathered[column] = match interleave(&arrays, &places) {
+                Ok(joined) => Some(joined),
+                Err(ArrowError::OffsetOverflowError(_)) => None,
+                Err(error) => return Err(Error::corrupt(path, error.to_string())),
+            };
         }
         self.gathered = gathered;
         Ok(())

@@ -76,10 +76,7 @@ impl BlockCache {
 
     /// Forgets a block, where it is not being decoded.
     pub fn remove(&self, index: u64) {
-        let Some(entry) = self.entries.write().remove(&index) else { return };
-        if let Some(block) = entry.block.lock().take() {
-            self.bytes.fetch_sub(weight(&block), Ordering::Relaxed);
-        }
+        self.take_out(&mut self.entries.write(), index);
     }
 
     fn entry(&self, index: u64) -> Arc<Entry> {
@@ -100,15 +97,20 @@ impl BlockCache {
             if self.bytes.load(Ordering::Relaxed) <= target {
                 break;
             }
-            // A block that is being decoded is in use: its lock is taken, leave it.
-            let freed = entries.get(&index).filter(|_| index != keep).and_then(|entry| {
-                entry.block.try_lock().map(|mut slot| slot.take().map_or(0, |block| weight(&block)))
-            });
-            if let Some(freed) = freed {
-                self.bytes.fetch_sub(freed, Ordering::Relaxed);
-                entries.remove(&index);
+            if index != keep {
+                self.take_out(&mut entries, index);
             }
         }
+    }
+
+    /// Takes out a block whose entry no thread holds: what a thread decodes into an entry that the others no
+    /// longer find would be counted for ever.
+    fn take_out(&self, entries: &mut HashMap<u64, Arc<Entry>>, index: u64) {
+        if entries.get(&index).is_none_or(|entry| Arc::strong_count(entry) > 1) {
+            return;
+        }
+        let block = entries.remove(&index).and_then(|entry| entry.block.lock().take());
+        self.bytes.fetch_sub(block.map_or(0, |block| weight(&block)), Ordering::Relaxed);
     }
 }
 

@@ -18,6 +18,14 @@ pub enum Gap {
     Failed(Error),
 }
 
+/// One item as a job made it.
+pub struct Made<T> {
+    /// The item, or the error in its place.
+    pub item: Result<T>,
+    /// Rows of it that were left out for damage.
+    pub skipped: u64,
+}
+
 /// Consecutive items.
 pub enum Group {
     /// One item a row; a gap `(n, ..)` stands before the n-th row that is there.
@@ -28,9 +36,9 @@ pub enum Group {
         gaps: VecDeque<(usize, Gap)>,
     },
     /// One item a batch; `None` where every row of it was left out.
-    Batches(VecDeque<Result<Option<Batch>>>),
+    Batches(VecDeque<Made<Option<Batch>>>),
     /// One item a batch of rows that the consumer converts; may be empty for the same reason.
-    RowSets(VecDeque<Result<RowSet>>),
+    RowSets(VecDeque<Made<RowSet>>),
 }
 
 impl Weigh for Group {
@@ -38,9 +46,10 @@ impl Weigh for Group {
         match self {
             Self::Rows { rows, .. } => weight(rows),
             Self::Batches(batches) => {
-                batches.iter().flatten().flatten().map(|batch| batch.num_bytes() + weight(&batch.rows)).sum()
+                let made = batches.iter().filter_map(|batch| batch.item.as_ref().ok()?.as_ref());
+                made.map(|batch| batch.num_bytes() + weight(&batch.rows)).sum()
             }
-            Self::RowSets(sets) => sets.iter().flatten().map(weight).sum(),
+            Self::RowSets(sets) => sets.iter().filter_map(|rows| rows.item.as_ref().ok()).map(weight).sum(),
         }
     }
 }
@@ -71,26 +80,29 @@ impl Unpacker {
         Self { group, next_row: 0 }
     }
 
-    /// The next item: `None` after the last, `Some(Ok(None))` for one that was left out whole.
-    pub fn next_item(&mut self) -> Option<Result<Option<Step>>> {
+    /// The next item: `None` after the last, one without a step was left out whole.
+    pub fn next_item(&mut self) -> Option<Made<Option<Step>>> {
         match &mut self.group {
             Group::Rows { rows, gaps } => {
                 if gaps.front().is_some_and(|(before, _)| *before == self.next_row) {
                     return gaps.pop_front().map(|(_, gap)| match gap {
-                        Gap::Skipped => Ok(None),
-                        Gap::Failed(error) => Err(error),
+                        Gap::Skipped => Made { item: Ok(None), skipped: 1 },
+                        Gap::Failed(error) => Made { item: Err(error), skipped: 0 },
                     });
                 }
                 let row = self.next_row;
                 self.next_row += 1;
-                (row < rows.len()).then(|| Ok(Some(Step::Row(Arc::clone(rows), row))))
+                let step = || Step::Row(Arc::clone(rows), row);
+                (row < rows.len()).then(|| Made { item: Ok(Some(step())), skipped: 0 })
             }
-            Group::Batches(batches) => {
-                batches.pop_front().map(|batch| batch.map(|batch| batch.map(Step::Batch)))
-            }
-            Group::RowSets(sets) => sets
-                .pop_front()
-                .map(|rows| rows.map(|rows| if rows.is_empty() { None } else { Some(Step::Rows(rows)) })),
+            Group::Batches(batches) => batches.pop_front().map(|Made { item, skipped }| Made {
+                item: item.map(|batch| batch.map(Step::Batch)),
+                skipped,
+            }),
+            Group::RowSets(sets) => sets.pop_front().map(|Made { item, skipped }| Made {
+                item: item.map(|rows| (!rows.is_empty()).then_some(Step::Rows(rows))),
+                skipped,
+            }),
         }
     }
 }

@@ -165,6 +165,11 @@ impl Table {
         Ok(false)
     }
 
+    /// Whether damage is left out rather than raised.
+    pub fn skips(&self) -> bool {
+        self.on_error == OnError::Skip
+    }
+
     /// Rows left out for damage so far.
     pub fn num_skipped(&self) -> u64 {
         self.skipped_rows.load(Ordering::Relaxed)
