@@ -139,7 +139,7 @@ class LanedIterator(Iterator[Any]):
             self._roll_back(touched)
             raise
         self._places.num_batches += 1
-        self._places.num_skipped = self._first_skipped + self._rust.num_skipped
+        self._places.num_skipped = self._first_skipped + self._rust.num_skipped - self._skipped_before
         return made
 
     def state_dict(self) -> Cursor:
@@ -172,6 +172,8 @@ class LanedIterator(Iterator[Any]):
         self._places = _Places(plan.identity, placement, plan.batch_size, first_epoch, lanes, done)
         self._first_skipped = (cursor or {}).get("skipped_rows", 0)
         self._places.num_skipped = self._first_skipped
+        # The table counts over all passes that read it.
+        self._skipped_before = self._rust.num_skipped
         self._reader = LaneReader(plan, self._rust)
         self._turns = self._new_turns(lanes)
         self._num_steps = self._count_steps()

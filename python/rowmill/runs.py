@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from rowmill import _rust
@@ -18,6 +19,12 @@ def current_placement(plan: Plan) -> Placement:
     """This process's part of the job."""
     num_shards, index = find_rank(plan.rank)
     num_workers, worker = find_worker() or (1, 0)
+    if num_shards > plan.order.num_lanes and plan.is_shuffled and plan.order.mode != "none":
+        warnings.warn(
+            f"{num_shards} ranks share {plan.order.num_lanes} lanes, so each block of the data is read by about "
+            f"{-(-num_shards // plan.order.num_lanes)} ranks; .shuffle(num_lanes={num_shards}) reads each once",
+            stacklevel=2,
+        )
     return Placement(num_shards, index, num_workers, worker)
 
 

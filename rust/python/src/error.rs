@@ -41,6 +41,18 @@ pub fn raise_conversion(py: Python<'_>, error: ConvertError, path: &Path) -> PyE
     }
 }
 
+/// Logs what was left out for damage, to the logger "rowmill".
+pub fn log_skipped(py: Python<'_>, reports: &[String]) -> PyResult<()> {
+    if reports.is_empty() {
+        return Ok(());
+    }
+    let logger = py.import("logging")?.call_method1("getLogger", ("rowmill",))?;
+    for text in reports {
+        logger.call_method1("warning", ("rows are left out: %s", text))?;
+    }
+    Ok(())
+}
+
 fn io(py: Python<'_>, text: &str, path: &Path, source: &std::io::Error) -> PyErr {
     if source.kind() == std::io::ErrorKind::PermissionDenied {
         return ours(py, "AccessDeniedError", text, Some(path), None, None);

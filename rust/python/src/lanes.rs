@@ -10,7 +10,7 @@ use rowmill_core::loader::{Chunk, Epochs, Lanes, Table};
 use rowmill_core::prefetch::Limits;
 
 use crate::arrow_export::PyRecordBatch;
-use crate::error::raise;
+use crate::error::{log_skipped, raise};
 use crate::interpreter::wait;
 use crate::make::{Maker, stats};
 use crate::order::PyOrder;
@@ -74,6 +74,7 @@ impl PyLanes {
         let engine = self.engine();
         let chunk = Chunk { epoch, lane, start, len };
         let taken = wait(py, &mut |timeout| engine.take(chunk, timeout))?;
+        log_skipped(py, &self.table.take_reports())?;
         let (rows, offsets) = taken.map(|rows| (rows.rows, rows.offsets)).unwrap_or_default();
         Ok(PyRows { rows, offsets, maker: Arc::clone(&self.maker), converter: Arc::clone(&self.converter) })
     }
@@ -94,11 +95,6 @@ impl PyLanes {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let engine = self.engine.lock().as_ref().map(|engine| engine.stats());
         stats(py, engine, &self.maker)
-    }
-
-    /// Texts of damage that was skipped since the last call.
-    fn take_reports(&self) -> Vec<String> {
-        self.table.take_reports()
     }
 
     /// Stops the engine's threads; the next chunk starts new ones.

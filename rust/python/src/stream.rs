@@ -11,7 +11,7 @@ use rowmill_core::loader::{Epochs, Stream, StreamSpec, Table};
 use rowmill_core::order::{Holes, Partition};
 use rowmill_core::prefetch::ProducerStats;
 
-use crate::error::raise;
+use crate::error::{log_skipped, raise};
 use crate::interpreter::wait;
 use crate::make::{Maker, stats};
 use crate::order::PyOrder;
@@ -197,13 +197,11 @@ impl PyStream {
     }
 
     /// Counts the last item as returned.
-    fn acknowledge(&self, py: Python<'_>) -> PyResult<()> {
+    fn acknowledge(&self) -> PyResult<()> {
         let mut state = self.locked()?;
         if let (Some(held), Some(pass)) = (state.held_back.take(), &state.pass) {
             count(pass, &held);
         }
-        drop(state);
-        let _ = py;
         Ok(())
     }
 
@@ -227,6 +225,9 @@ impl PyStream {
         };
         // Of what was returned, not of what was made ahead.
         let skipped = stream.num_skipped();
+        if skipped > pass.counter.get().skipped.load(Ordering::Relaxed) {
+            log_skipped(py, &self.table.take_reports())?;
+        }
         let (made, rows, bytes) = self.maker.make(py, step)?;
         let held = Held { item, rows, bytes, skipped };
         if self.holds_back.load(Ordering::Relaxed) {
@@ -248,11 +249,6 @@ impl PyStream {
             dict.set_item("bytes", counter.bytes.load(Ordering::Relaxed))?;
         }
         Ok(dict)
-    }
-
-    /// Texts of damage that was skipped since the last call.
-    fn take_reports(&self) -> Vec<String> {
-        self.table.take_reports()
     }
 
     /// Stops the engine's threads; the stream yields nothing more.
