@@ -160,7 +160,6 @@ def test_a_file_that_may_not_be_read_is_access_denied(tmp_path: Path) -> None:
 def test_a_folder_of_mixed_files_names_the_one_that_does_not_fit(tmp_path: Path) -> None:
     write_shards(tmp_path, [5, 5])
     (tmp_path / "README.md").write_text("words")
-    (tmp_path / "dataset_info.json").write_text("{}")
     assert len(rowmill.open(tmp_path)) == 10
     (tmp_path / "table.parquet").write_bytes(b"PAR1" + bytes(64) + b"PAR1")
     with pytest.raises(rowmill.RowmillError, match=r"table\.parquet"):
