@@ -65,7 +65,7 @@ class _Rank:
         return self._process.stdout
 
     def kill(self) -> None:
-        """SIGKILL: the process gets no chance to tidy up (on Windows TerminateProcess, which is the same)."""
+        """Ends the process by SIGKILL (TerminateProcess on Windows): it gets no chance to tidy up."""
         self._process.kill()
         self._process.wait()
 

@@ -72,7 +72,6 @@ def _update(model: Any, optimiser: Any, tokens: Any, num_ranks: int) -> float:
     import torch
     from torch import distributed
 
-    optimiser.zero_grad()
     loss = next_byte_loss(model, tokens)
     loss.backward()
     if num_ranks > 1:
@@ -80,8 +79,8 @@ def _update(model: Any, optimiser: Any, tokens: Any, num_ranks: int) -> float:
         flat = torch.cat([part.flatten() for part in parts] + [loss.detach().reshape(1)])
         distributed.all_reduce(flat)
         flat /= num_ranks
-        sizes = [part.numel() for part in parts]
-        for part, mean in zip(parts, flat[:-1].split(sizes), strict=True):  # type: ignore[no-untyped-call]
+        means = torch.split(flat[:-1], [part.numel() for part in parts])
+        for part, mean in zip(parts, means, strict=True):
             part.copy_(mean.view_as(part))
         loss = flat[-1]
     optimiser.step()
