@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,14 @@ def _process_group(settings: Settings) -> Iterator[None]:
     from torch import distributed
 
     meeting = Path(settings.folder, "ranks").as_uri()
-    distributed.init_process_group("gloo", init_method=meeting, rank=settings.rank, world_size=settings.num_ranks)
+    distributed.init_process_group(
+        "gloo",
+        init_method=meeting,
+        rank=settings.rank,
+        world_size=settings.num_ranks,
+        # A rank that never comes must not keep the others for torch's half an hour.
+        timeout=timedelta(seconds=60),
+    )
     try:
         yield
     finally:
