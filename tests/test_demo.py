@@ -1,5 +1,6 @@
 """The sample's shards, and the demo: a kill, a resume on other ranks, the same stream."""
 
+import io
 import json
 import os
 import subprocess
@@ -94,3 +95,29 @@ def test_another_stream_is_noticed() -> None:
     assert not Outcome(steps, first, {**rest, 11: "other"}, losses).is_good
     assert not Outcome(steps, first, {step: rest[step] for step in range(13, 20)}, losses).is_good
     assert not Outcome(steps, first, rest, {step: -loss for step, loss in losses.items()}).is_good
+
+
+def test_a_failing_rank_is_told_of(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from rowmill.demo.jobs import run_job
+    from rowmill.demo.train import Settings
+
+    settings = Settings(str(tmp_path / "nosuch"), str(tmp_path), str(tmp_path / "checkpoint.pt"), 5, 8)
+    with pytest.raises(rowmill.RowmillError, match=r"rank 0 ended with status 1 .*MissingShardError"):
+        run_job(settings, lambda entry: None)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_teller_speaks_to_terminals_and_files(is_terminal: bool) -> None:
+    from rich.console import Console
+
+    from rowmill.demo.teller import Teller
+
+    heard = io.StringIO()
+    teller = Teller(Console(file=heard, force_terminal=is_terminal, width=120))
+    with teller.phase("training", 16) as told:
+        for step in range(16):
+            told(step, 5.0 - step / 10)
+    assert "training" in heard.getvalue()
+    assert "3.500" in heard.getvalue()
+    assert ("\x1b[" in heard.getvalue()) == is_terminal

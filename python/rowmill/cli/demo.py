@@ -33,8 +33,7 @@ def demo(
         print_json(facts)
     teller.say(f"loss: {outcome.first_loss:.3f} at first, {outcome.last_loss:.3f} at last")
     teller.say(
-        f"resumed at step {facts['resumed_at_step']}; the {outcome.repeated} steps since the checkpoint came again "
-        "as they were"
+        f"resumed at step {facts['resumed_at_step']}; {outcome.repeated} steps of the killed job were done again"
     )
     if outcome.is_identical:
         teller.say(

@@ -15,7 +15,7 @@ def head(
     number: Annotated[int, typer.Option("-n", "--number", min=0, help="How many rows.")] = 5,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--column", "-c", help="Only this column; may be given again.", show_default=False),
+        typer.Option("--column", "-c", help="Only this column; repeat for more.", show_default=False),
     ] = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,

@@ -51,16 +51,11 @@ def print_table(columns: Sequence[str], lines: Iterable[Sequence[Any]], *, title
 
 
 def shorten(value: Any, length: int = 72) -> str:
-    """A value as text of at most ``length`` characters."""
-    text = repr(value) if not isinstance(value, list) else _list_text(value)
+    """A value as text of at most ``length`` characters; a long list says how long it is."""
+    text = repr(value)
+    if isinstance(value, list) and len(text) > length:
+        text = f"{len(value)} values: {', '.join(repr(one)[:40] for one in value[:length])}"
     return text if len(text) <= length else text[: length - 3] + "..."
-
-
-def _list_text(values: list[Any]) -> str:
-    shown = ", ".join(repr(value)[:40] for value in values[:16])
-    return (
-        f"[{shown}{', ...' if len(values) > 16 else ''}] ({len(values)} values)" if len(values) > 16 else f"[{shown}]"
-    )
 
 
 def complain(text: str, *, kind: str = "error") -> None:

@@ -60,7 +60,7 @@ def merge(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Where the cursor goes; stdout without it.", show_default=False),
+        typer.Option("--output", "-o", help="Where the cursor goes; else stdout.", show_default=False),
     ] = None,
 ) -> None:
     """Make one cursor, for any ranks and workers, of the states of several."""

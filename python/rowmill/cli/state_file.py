@@ -22,10 +22,9 @@ def read_state(path: Path) -> Any:
     Raises:
         StateMismatchError: It is a torch checkpoint or a pickle, or no JSON.
     """
-    if path.stat().st_size > _MAX_BYTES:
-        raise StateMismatchError(
-            f"{path} has {path.stat().st_size:,} bytes and is no state; states are JSON of a few KB"
-        )
+    num_bytes = path.stat().st_size
+    if num_bytes > _MAX_BYTES:
+        raise StateMismatchError(f"{path} has {num_bytes:,} bytes and is no state; states are JSON of a few KB")
     content = path.read_bytes()
     if content.startswith((_ZIP, _PICKLE)):
         kind = "a torch checkpoint (a zip around a pickle)" if content.startswith(_ZIP) else "a pickle"

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,20 +29,20 @@ def run_job(settings: Settings, follow: Follow, *, kill_at: int | None = None) -
         kill_at: The step after which the job is killed with SIGKILL; None lets it end.
 
     Raises:
-        RowmillError: A rank failed; the text has what it wrote to stderr.
+        RowmillError: A rank failed; the text has the last of what it wrote to stderr.
     """
     Path(settings.folder).mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         ranks = [stack.enter_context(_Rank(replace(settings, rank=rank))) for rank in range(settings.num_ranks)]
-        for line in ranks[0].lines():
-            entry = json.loads(line)
+        for entry in ranks[0].entries():
             follow(entry)
             if entry["step"] == kill_at:
                 for rank in ranks:
                     rank.kill()
                 return
-        for rank in ranks:
-            rank.finish()
+        failures = [text for rank in ranks if (text := rank.finish())]
+        if failures:
+            raise RowmillError(f"the demo's job failed: {'; '.join(failures)}")
 
 
 class _Rank:
@@ -60,20 +60,25 @@ class _Rank:
                 text=True,
             )
 
-    def lines(self) -> Any:
-        """What rank 0 says."""
-        return self._process.stdout
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """What rank 0 says of each step."""
+        for line in self._process.stdout or ():
+            # Some versions of gloo greet on stdout.
+            if line.startswith("{"):
+                yield json.loads(line)
 
     def kill(self) -> None:
-        """SIGKILL: the process gets no chance to tidy up (on Windows TerminateProcess, which is the same)."""
+        """Ends the process by SIGKILL (TerminateProcess on Windows): it gets no chance to tidy up."""
         self._process.kill()
         self._process.wait()
 
-    def finish(self) -> None:
-        """Waits for the end, which must be a good one."""
-        if self._process.wait() != 0:
-            text = self._errors.read_text(errors="replace").strip()
-            raise RowmillError(f"rank {self._index} of the demo's job failed: {text or 'it wrote no word'}")
+    def finish(self) -> str | None:
+        """Waits for the end; what went wrong, if anything did."""
+        status = self._process.wait()
+        if status == 0:
+            return None
+        words = self._errors.read_text(errors="replace").strip().splitlines()
+        return f"rank {self._index} ended with status {status} ({words[-1] if words else 'it wrote no word'})"
 
     def __enter__(self) -> _Rank:
         return self

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,6 @@ def _update(model: Any, optimiser: Any, tokens: Any, num_ranks: int) -> float:
     import torch
     from torch import distributed
 
-    optimiser.zero_grad()
     loss = next_byte_loss(model, tokens)
     loss.backward()
     if num_ranks > 1:
@@ -80,8 +80,8 @@ def _update(model: Any, optimiser: Any, tokens: Any, num_ranks: int) -> float:
         flat = torch.cat([part.flatten() for part in parts] + [loss.detach().reshape(1)])
         distributed.all_reduce(flat)
         flat /= num_ranks
-        sizes = [part.numel() for part in parts]
-        for part, mean in zip(parts, flat[:-1].split(sizes), strict=True):  # type: ignore[no-untyped-call]
+        means = torch.split(flat[:-1], [part.numel() for part in parts])
+        for part, mean in zip(parts, means, strict=True):
             part.copy_(mean.view_as(part))
         loss = flat[-1]
     optimiser.step()
@@ -122,7 +122,14 @@ def _process_group(settings: Settings) -> Iterator[None]:
     from torch import distributed
 
     meeting = Path(settings.folder, "ranks").as_uri()
-    distributed.init_process_group("gloo", init_method=meeting, rank=settings.rank, world_size=settings.num_ranks)
+    distributed.init_process_group(
+        "gloo",
+        init_method=meeting,
+        rank=settings.rank,
+        world_size=settings.num_ranks,
+        # A rank that never comes must not keep the others for torch's half an hour.
+        timeout=timedelta(seconds=60),
+    )
     try:
         yield
     finally:
