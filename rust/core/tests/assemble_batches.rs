@@ -80,7 +80,7 @@ fn nested(inner: &[usize]) -> ArrayRef {
 fn rows_come_in_the_order_asked_for() {
     let batch = read(Arc::new(Int64Array::from(vec![10, 11, 12])), &[2, 0, 2], &plain()).unwrap();
     assert_eq!(tensor::<i64>(&batch), (vec![12, 10, 12], Dtype::Int64, vec![3]));
-    let bits = BooleanArray::from_iter((0..20).map(|at| Some(at % 3 == 0)));
+    let bits = BooleanArray::from((0..20).map(|at| at % 3 == 0).collect::<Vec<_>>());
     let batch = read(Arc::new(bits), &[0, 1, 9, 19], &plain()).unwrap();
     assert_eq!(tensor::<u8>(&batch), (vec![1, 0, 1, 0], Dtype::Bool, vec![4]));
 }
