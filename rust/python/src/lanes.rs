@@ -48,10 +48,11 @@ impl PyLanes {
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
-        let num_lanes = order.0.settings().num_lanes as usize;
+        let epochs = order.epochs();
+        let num_lanes = epochs.settings().num_lanes as usize;
         Ok(Self {
             table: Arc::clone(&table.table),
-            epochs: Arc::clone(&order.0),
+            epochs,
             maker: Arc::new(Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?),
             converter: Arc::clone(&table.converter),
             limits: Limits {

@@ -2,18 +2,33 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rowmill_core::loader::Epochs;
 use rowmill_core::order::{Layout, OrderSettings, quality};
+use rowmill_core::prefetch::fork_generation;
 
 use crate::interpreter::detached;
 
 /// The orders of all epochs, by one set of settings.
 #[pyclass(frozen, module = "rowmill._rust", name = "Order")]
-pub struct PyOrder(pub Arc<Epochs>);
+pub struct PyOrder(Mutex<(u64, Arc<Epochs>)>);
 
 impl PyOrder {
+    /// The orders. A forked child makes its own: a thread of the parent may hold the lock of the others for ever.
+    pub fn epochs(&self) -> Arc<Epochs> {
+        let generation = fork_generation();
+        // Locked only with the interpreter attached and for a moment, so never held over a fork.
+        let mut kept = self.0.lock();
+        if kept.0 != generation {
+            let (layout, settings) = (Arc::clone(kept.1.layout()), kept.1.settings().clone());
+            let fresh = (generation, Arc::new(Epochs::new(layout, settings)));
+            std::mem::forget(std::mem::replace(&mut *kept, fresh));
+        }
+        Arc::clone(&kept.1)
+    }
+
     /// Checks the settings; no order is made yet.
     pub fn try_new(
         layout: Arc<Layout>,
@@ -26,7 +41,7 @@ impl PyOrder {
         let settings =
             OrderSettings { mode: mode.parse()?, seed, num_lanes, window_bytes, reshuffle_each_epoch };
         settings.validate()?;
-        Ok(Self(Arc::new(Epochs::new(layout, settings))))
+        Ok(Self(Mutex::new((fork_generation(), Arc::new(Epochs::new(layout, settings))))))
     }
 }
 
@@ -35,14 +50,15 @@ impl PyOrder {
     /// Rows of an epoch.
     #[getter]
     fn num_rows(&self) -> u64 {
-        self.0.layout().num_rows()
+        self.epochs().layout().num_rows()
     }
 
     /// Row ids at positions `[start, stop)` of an epoch.
     fn row_ids(&self, py: Python<'_>, epoch: u64, start: u64, stop: u64) -> PyResult<Vec<u64>> {
+        let epochs = self.epochs();
         detached(py, || {
-            let mut reader = self.0.order(epoch).reader();
-            Ok((start..stop.min(self.0.layout().num_rows()))
+            let mut reader = epochs.order(epoch).reader();
+            Ok((start..stop.min(epochs.layout().num_rows()))
                 .map(|position| reader.row_id(position))
                 .collect())
         })
@@ -56,8 +72,9 @@ impl PyOrder {
         num_positions: u64,
         batch_size: u64,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let epochs = self.epochs();
         let (measured, overlap) = detached(py, || {
-            let (first, second) = (self.0.order(epoch), self.0.order(epoch + 1));
+            let (first, second) = (epochs.order(epoch), epochs.order(epoch.saturating_add(1)));
             let stop = num_positions.min(first.num_rows());
             Ok((quality::measure(&first, 0..stop, batch_size), quality::overlap(&first, &second, batch_size)))
         })?;
@@ -75,7 +92,8 @@ impl PyOrder {
     }
 
     fn __repr__(&self) -> String {
-        let settings = self.0.settings();
+        let epochs = self.epochs();
+        let settings = epochs.settings();
         format!("Order({}, seed={}, num_lanes={})", settings.mode, settings.seed, settings.num_lanes)
     }
 }

@@ -127,7 +127,7 @@ impl PyStream {
     ) -> PyResult<Self> {
         Ok(Self {
             table: Arc::clone(&table.table),
-            epochs: Arc::clone(&order.0),
+            epochs: order.epochs(),
             maker: Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?,
             num_threads: num_threads.unwrap_or_else(default_threads),
             prefetch_items: prefetch_batches.unwrap_or(PREFETCH_ITEMS),

@@ -1,6 +1,8 @@
 //! Rows to one batch: every numeric column in one pass from the Arrow buffers into a pooled buffer.
 
-use super::convert::{DoesNotFit, convert_run, fill_all, fill_nulls};
+use arrow_array::Array;
+
+use super::convert::{DoesNotFit, convert_run, fill_all};
 use super::dtype::Dtype;
 use super::leaf::{Leaf, NotARun, Shape, descend};
 use super::plan::{ColumnPlan, NumericPlan};
@@ -157,15 +159,18 @@ fn write_values(
     place: &mut [u8],
 ) -> Result<std::result::Result<(), DoesNotFit>> {
     let Leaf { array, start, len, .. } = *leaf;
-    let has_null = array.null_count() > 0 && (start..start + len).any(|at| array.is_null(at));
-    if has_null && fill.is_none() {
-        return Err(null_error(name));
-    }
-    let written = convert_run(array, start, len, plan.target, place);
-    Ok(match (has_null, fill) {
-        (true, Some(fill)) => written.and_then(|()| fill_nulls(array, start, len, plan.target, place, fill)),
-        _ => written,
-    })
+    let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0).map(|nulls| nulls.slice(start, len));
+    let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else {
+        return Ok(convert_run(array, start, len, plan.target, place));
+    };
+    let Some(fill) = fill else { return Err(null_error(name)) };
+    // What lies under a null is no value of the column and need not fit: only the runs between are converted.
+    let size = plan.target.size();
+    let filled = fill_all(plan.target, place, fill);
+    Ok(nulls.valid_slices().fold(filled, |written, (from, to)| {
+        let run = &mut place[from * size..to * size];
+        written.and_then(|()| convert_run(array, start + from, to - from, plan.target, run))
+    }))
 }
 
 fn null_error(name: &str) -> Error {

@@ -97,23 +97,6 @@ pub fn convert_run(
     Ok(())
 }
 
-/// Overwrites the elements that are null in `array[start..start + len]` with `fill`.
-pub fn fill_nulls(
-    array: &ArrayRef,
-    start: usize,
-    len: usize,
-    target: Dtype,
-    out: &mut [u8],
-    fill: f64,
-) -> Result<(), DoesNotFit> {
-    let cell = fill_cell(target, fill)?;
-    let size = target.size();
-    for index in (0..len).filter(|index| array.is_null(start + index)) {
-        out[index * size..][..size].copy_from_slice(&cell[..size]);
-    }
-    Ok(())
-}
-
 /// Fills all of `out` with `fill`.
 pub fn fill_all(target: Dtype, out: &mut [u8], fill: f64) -> Result<(), DoesNotFit> {
     let cell = fill_cell(target, fill)?;
@@ -233,14 +216,21 @@ mod tests {
     }
 
     #[test]
-    fn nulls_take_the_fill_value_and_only_they() {
-        let array: ArrayRef = Arc::new(Int32Array::from(vec![Some(5), None, Some(6)]));
-        let mut out = [0_i64; 3];
-        let bytes = bytemuck::cast_slice_mut(&mut out);
-        convert_run(&array, 0, 3, Dtype::Int64, bytes).unwrap();
-        fill_nulls(&array, 0, 3, Dtype::Int64, bytes, -100.0).unwrap();
-        assert_eq!(out, [5, -100, 6]);
-        assert!(fill_nulls(&array, 0, 3, Dtype::UInt8, &mut [0; 3], -1.0).is_err());
+    fn a_fill_value_must_fit_exactly() {
+        let mut out = [0_i64; 2];
+        fill_all(Dtype::Int64, bytemuck::cast_slice_mut(&mut out), -100.0).unwrap();
+        assert_eq!(out, [-100, -100]);
+        for (target, fill) in [
+            (Dtype::UInt8, -1.0),
+            (Dtype::UInt8, 256.0),
+            (Dtype::Int32, 0.5),
+            (Dtype::Int64, 9_223_372_036_854_775_808.0),
+            (Dtype::Int16, f64::NAN),
+            (Dtype::Bool, 2.0),
+        ] {
+            let out = bytemuck::cast_slice_mut(&mut out);
+            assert_eq!(fill_all(target, out, fill), Err(DoesNotFit(fill.to_string())), "{target}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::epochs::Epochs;
 use super::stream::StreamSpec;
 use super::table::Table;
 use crate::order::{Mode, WindowSpan};
+use crate::prefetch::without_signals;
 
 /// Announcements that may wait for the kernel; what does not fit is read when it is needed.
 const QUEUE: usize = 4096;
@@ -55,10 +56,9 @@ impl ReadAhead {
         let (queue, advice) = sync_channel(QUEUE);
         let is_closed = Arc::new(AtomicBool::new(false));
         let (table, closed) = (Arc::clone(&spec.table), Arc::clone(&is_closed));
-        std::thread::Builder::new()
-            .name("rowmill-ahead".to_owned())
-            .spawn(move || advise(&table, &advice, &closed))
-            .ok()?;
+        let thread = std::thread::Builder::new().name("rowmill-ahead".to_owned());
+        // As with the engine's threads: Python's signal handlers belong to its main thread.
+        without_signals(|| thread.spawn(move || advise(&table, &advice, &closed))).ok()?;
         let num_lanes = u64::from(spec.epochs.settings().num_lanes);
         Some(Self {
             epochs: Arc::clone(&spec.epochs),

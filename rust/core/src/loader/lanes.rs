@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use super::epochs::{EpochReaders, Epochs};
 use super::table::{RecentBlocks, Table};
 use crate::assemble::RowSet;
-use crate::error::Result;
-use crate::prefetch::{Job, Limits, Polled, ProducerStats, Requests, Weigh};
+use crate::error::{Error, Result};
+use crate::prefetch::{Job, Limits, Polled, ProducerStats, Requests, Weigh, fork_generation};
 
 /// Some consecutive rows of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +44,7 @@ pub struct Lanes {
     requests: Requests<Chunk, ChunkRows>,
     /// Asked for and not yet taken; a resumed lane asks for chunks that nobody announced.
     asked: Mutex<HashSet<Chunk>>,
+    fork_generation: u64,
 }
 
 impl Lanes {
@@ -55,11 +56,16 @@ impl Lanes {
             Box::new(move |chunk: Chunk| read_chunk(&table, &epochs, &mut readers, &mut recent, chunk))
                 as Job<Chunk, ChunkRows>
         };
-        Self { requests: Requests::start(limits, Arc::new(make_job)), asked: Mutex::default() }
+        let requests = Requests::start(limits, Arc::new(make_job));
+        Self { requests, asked: Mutex::default(), fork_generation: fork_generation() }
     }
 
     /// Asks for a chunk that will be taken soon.
     pub fn submit(&self, chunk: Chunk) -> Result<()> {
+        // Before the lock: in a forked child it may be held for ever.
+        if self.fork_generation != fork_generation() {
+            return Err(Error::Closed);
+        }
         if self.asked.lock().insert(chunk) { self.requests.submit(chunk) } else { Ok(()) }
     }
 

@@ -31,7 +31,7 @@ mod sync;
 
 pub use guard::{Job, MakeJob};
 pub use process::fork_generation;
-pub(crate) use process::watch_forks;
+pub(crate) use process::{watch_forks, without_signals};
 pub use producer::{Producer, ProducerStats};
 pub use requests::Requests;
 

@@ -19,7 +19,7 @@ pub(crate) fn watch_forks() {
 }
 
 /// Runs `spawn` with all signals blocked, so that a thread started inside never handles one.
-pub(super) fn without_signals<R>(spawn: impl FnOnce() -> R) -> R {
+pub(crate) fn without_signals<R>(spawn: impl FnOnce() -> R) -> R {
     imp::without_signals(spawn)
 }
 
