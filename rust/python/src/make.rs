@@ -268,6 +268,7 @@ pub fn stats<'py>(
     dict.set_item(intern!(py, "blocks_decoded"), table.cache.num_decoded())?;
     dict.set_item(intern!(py, "cache_bytes"), table.cache.num_bytes())?;
     dict.set_item(intern!(py, "skipped_rows"), table.num_skipped())?;
+    dict.set_item(intern!(py, "io"), table.io().to_string())?;
     let (mut mapped, mut read) = (0_u64, 0_u64);
     for source in table.open_sources() {
         if source.is_mapped() {

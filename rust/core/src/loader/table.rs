@@ -94,6 +94,11 @@ impl Table {
         &self.schema
     }
 
+    /// How files are read, as it was asked for.
+    pub fn io(&self) -> IoMode {
+        self.io
+    }
+
     /// What is known of the data without reading it.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
