@@ -1,6 +1,7 @@
 //! Chunks of lanes on demand, for pipelines whose filters decide what comes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -28,6 +29,7 @@ pub struct PyLanes {
     converter: Arc<crate::values::RowConverter>,
     limits: Limits,
     engine: Mutex<Option<Arc<Lanes>>>,
+    skipped: AtomicU64,
 }
 
 #[pymethods]
@@ -62,6 +64,7 @@ impl PyLanes {
                 help: true,
             },
             engine: Mutex::default(),
+            skipped: AtomicU64::new(0),
         })
     }
 
@@ -77,6 +80,7 @@ impl PyLanes {
         let taken = wait(py, &mut |timeout| engine.take(chunk, timeout))?;
         log_skipped(py, &self.table.take_reports())?;
         let (rows, offsets) = taken.map(|rows| (rows.rows, rows.offsets)).unwrap_or_default();
+        self.skipped.fetch_add(len.saturating_sub(rows.len() as u64), Ordering::Relaxed);
         Ok(PyRows { rows, offsets, maker: Arc::clone(&self.maker), converter: Arc::clone(&self.converter) })
     }
 
@@ -86,10 +90,10 @@ impl PyLanes {
         self.maker.assemble(py, gather(&picks))
     }
 
-    /// Rows left out for damage.
+    /// Rows left out for damage in the chunks that were taken.
     #[getter]
     fn num_skipped(&self) -> u64 {
-        self.table.num_skipped()
+        self.skipped.load(Ordering::Relaxed)
     }
 
     /// What the engine did so far.
