@@ -1,0 +1,34 @@
+"""One rank of a real torch.distributed job: takes its share by itself and writes what it read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import rowmill
+import torch
+import torch.distributed as dist
+
+
+def main(data: str, folder: Path, batch: int, steps: int, state: str) -> None:
+    dist.init_process_group("gloo")
+    rank, world = dist.get_rank(), dist.get_world_size()
+    ds = rowmill.open(data).select_columns(["id", "tokens"]).shuffle(seed=7).batch(batch)
+    if state != "none":
+        ds.load_state_dict(json.loads(Path(state).read_text()))
+    loader = ds.loader()
+    read: list[list[int]] = []
+    for made in loader:
+        read.append(made["id"].tolist())
+        # Hangs if one rank takes a step more than another.
+        dist.all_reduce(torch.ones(1))
+        if len(read) == steps:
+            break
+    result = {"rank": rank, "world": world, "len": len(ds), "read": read, "state": loader.state_dict()}
+    (folder / f"rank-{rank}.json").write_text(json.dumps(result))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])

@@ -1,0 +1,51 @@
+"""Real torchrun jobs over gloo: each rank takes its share by itself, and cursors move between numbers of ranks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rowmill
+from processes.launch import finish, start
+from shards import flat, write_shards
+
+RANK = Path(__file__).parent / "rank.py"
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def torchrun(ranks: int, data: Path, folder: Path, batch: int, steps: int, state: Path | str = "none") -> list[dict[str, Any]]:
+    folder.mkdir()
+    finish(
+        start(
+            "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks,
+            RANK, data, folder, batch, steps, state,
+        )
+    )  # fmt: skip
+    return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(ranks)]
+
+
+def global_steps(results: list[dict[str, Any]]) -> list[list[int]]:
+    return [sorted(flat(step)) for step in zip(*(result["read"] for result in results), strict=True)]
+
+
+def test_two_ranks_read_everything_once_and_three_go_on_from_their_cursor(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_shards(data, [100, 0, 61, 45], columns=["id", "tokens"])
+    whole = torchrun(2, data, tmp_path / "whole", 6, -1)
+    order = rowmill.open(data).shuffle(seed=7).row_ids(0, 206)
+    steps = global_steps(whole)
+    assert [result["world"] for result in whole] == [2, 2]
+    assert [result["len"] for result in whole] == [17, 17] == [len(result["read"]) for result in whole]
+    assert steps == [sorted(order[first : first + 12]) for first in range(0, 204, 12)]
+
+    begun = torchrun(2, data, tmp_path / "begun", 6, 5)
+    assert begun[0]["state"] == begun[1]["state"]
+    assert begun[0]["state"]["position"] == 60
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps(begun[0]["state"]))
+    resumed = torchrun(3, data, tmp_path / "resumed", 4, -1, state)
+    assert [len(result["read"]) for result in resumed] == [12, 12, 12]
+    assert global_steps(begun) + global_steps(resumed) == steps
