@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-import rowmill
 from processes.launch import finish, start
 from shards import flat, ids, write_shards
+
+import rowmill
 
 pytestmark = [pytest.mark.processes]
 
@@ -164,7 +165,11 @@ def test_an_iterator_that_another_thread_reads_says_so_and_own_ones_work(ds) -> 
 
 @linux
 def test_memory_stays_flat_while_reading(tmp_path: Path) -> None:
-    ds = rowmill.open(write_shards(tmp_path, [4000], block_rows=50, columns=["id", "tokens", "text"])).shuffle(1).batch(4)
+    ds = (
+        rowmill.open(write_shards(tmp_path, [4000], block_rows=50, columns=["id", "tokens", "text"]))
+        .shuffle(1)
+        .batch(4)
+    )
 
     def anonymous() -> int:
         status = Path("/proc/self/status").read_text()

@@ -94,8 +94,11 @@ impl Table {
         &self.schema
     }
 
-    /// How files are read, as it was asked for.
+    /// How files are read; of `auto`, what it means for the first shard.
     pub fn io(&self) -> IoMode {
+        if self.io == IoMode::Auto && self.manifest.num_shards() > 0 {
+            return source::resolve_auto(self.manifest.shard_path(0));
+        }
         self.io
     }
 
