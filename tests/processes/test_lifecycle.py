@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-import rowmill
 from processes.launch import finish, start
 from shards import flat, ids, write_shards
+
+import rowmill
 
 pytestmark = [pytest.mark.processes]
 
@@ -80,7 +81,8 @@ def test_threads_end_with_their_iterator(ds, way) -> None:
 @pytest.mark.parametrize("how", ["", "import sys; sys.exit(0)", "raise SystemExit(0)"])
 def test_an_interpreter_with_a_live_iterator_exits(tmp_path: Path, how: str) -> None:
     write_shards(tmp_path, [3000], block_rows=30)
-    code = f"import sys; sys.modules['torch'] = None; import rowmill\nit = iter(rowmill.open(sys.argv[1]).shuffle(1))\nnext(it)\n{how}\n"
+    imports = "import sys; sys.modules['torch'] = None; import rowmill"
+    code = f"{imports}\nit = iter(rowmill.open(sys.argv[1]).shuffle(1))\nnext(it)\n{how}\n"
     assert finish(start("-c", code, tmp_path), HANG) == ""
 
 
@@ -164,7 +166,11 @@ def test_an_iterator_that_another_thread_reads_says_so_and_own_ones_work(ds) -> 
 
 @linux
 def test_memory_stays_flat_while_reading(tmp_path: Path) -> None:
-    ds = rowmill.open(write_shards(tmp_path, [4000], block_rows=50, columns=["id", "tokens", "text"])).shuffle(1).batch(4)
+    ds = (
+        rowmill.open(write_shards(tmp_path, [4000], block_rows=50, columns=["id", "tokens", "text"]))
+        .shuffle(1)
+        .batch(4)
+    )
 
     def anonymous() -> int:
         status = Path("/proc/self/status").read_text()
