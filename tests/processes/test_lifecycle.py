@@ -81,7 +81,8 @@ def test_threads_end_with_their_iterator(ds, way) -> None:
 @pytest.mark.parametrize("how", ["", "import sys; sys.exit(0)", "raise SystemExit(0)"])
 def test_an_interpreter_with_a_live_iterator_exits(tmp_path: Path, how: str) -> None:
     write_shards(tmp_path, [3000], block_rows=30)
-    code = f"import sys; sys.modules['torch'] = None; import rowmill\nit = iter(rowmill.open(sys.argv[1]).shuffle(1))\nnext(it)\n{how}\n"
+    imports = "import sys; sys.modules['torch'] = None; import rowmill"
+    code = f"{imports}\nit = iter(rowmill.open(sys.argv[1]).shuffle(1))\nnext(it)\n{how}\n"
     assert finish(start("-c", code, tmp_path), HANG) == ""
 
 
