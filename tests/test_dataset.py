@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-import rowmill
 import torch
 from shards import CODECS, CONTAINERS, HF_METADATA, SCHEMA, copy, flat, ids, row, stream, write, write_shards
+
+import rowmill
 
 NUMERIC = ["id", "tokens", "score", "flag"]
 
@@ -360,7 +361,9 @@ def test_no_rows_at_all_is_an_empty_dataset(tmp_path: Path) -> None:
 def test_dictionaries_and_null_columns_are_read(tmp_path: Path) -> None:
     schema = pa.schema([("id", pa.int64()), ("word", pa.dictionary(pa.int8(), pa.string())), ("none", pa.null())])
     words = pa.array(["a", "b", "a", None]).dictionary_encode()
-    batch = pa.RecordBatch.from_arrays([pa.array([0, 1, 2, 3]), words.cast(schema.field("word").type), pa.nulls(4)], schema=schema)
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array([0, 1, 2, 3]), words.cast(schema.field("word").type), pa.nulls(4)], schema=schema
+    )
     path = write(tmp_path / "d.arrow", [batch, batch], schema, "stream", None)
     assert list(rowmill.open(path)) == batch.to_pylist() * 2
     assert next(iter(rowmill.open(path).batch(4)))["word"] == ["a", "b", "a", None]

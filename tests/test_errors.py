@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import rowmill
 from shards import SCHEMA, batch_of, copy, flat, stream, through_json, write, write_shards
+
+import rowmill
 
 BASES = {
     "CorruptShardError": OSError,
@@ -112,7 +113,12 @@ except rowmill.RowmillError as error:
 def run_script(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=100, check=False, env=environment
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=environment,
     )
 
 
@@ -222,7 +228,11 @@ def test_a_null_in_a_numeric_batch_column_is_an_error_unless_filled(tmp_path: Pa
     with pytest.raises(rowmill.SchemaMismatchError, match=r"maybe.*null.*fill_null"):
         list(ds.batch(4))
     expected = [-7 if index % 3 == 0 else index for index in range(12)]
-    for filled in (ds.batch(4, fill_null=-7), ds.batch(4, fill_null={"maybe": -7}), ds.batch(4).with_format(name, fill_null=-7)):
+    for filled in (
+        ds.batch(4, fill_null=-7),
+        ds.batch(4, fill_null={"maybe": -7}),
+        ds.batch(4).with_format(name, fill_null=-7),
+    ):
         assert flat(batch["maybe"].tolist() for batch in filled) == expected
     assert flat(batch["maybe"] for batch in ds.with_format("python").batch(4))[:2] == [None, 1]
 
@@ -334,7 +344,11 @@ def test_a_whole_bad_shard_is_skipped_with_a_warning(tmp_path: Path) -> None:
         (lambda ds: len(ds.filter(bool)), TypeError, "depends on the data"),
         (lambda ds: len(ds.repeat()), TypeError, "endless"),
         (lambda ds: list(ds.map(lambda row: 3)), rowmill.SchemaMismatchError, "returned int"),
-        (lambda ds: list(ds.with_format("numpy", dtypes={"nope": "int8"}).batch(2)), rowmill.SchemaMismatchError, "nope"),
+        (
+            lambda ds: list(ds.with_format("numpy", dtypes={"nope": "int8"}).batch(2)),
+            rowmill.SchemaMismatchError,
+            "nope",
+        ),
     ],
 )
 def test_wrong_use_is_refused_with_what_to_do(shards: list[Path], call, error, said: str) -> None:

@@ -7,8 +7,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-import rowmill
 from shards import write_shards
+
+import rowmill
 
 _BLOCK = """
 import sys

@@ -32,7 +32,8 @@ def mutant(random):
         content[random.randrange(len(content))] ^= 1 << random.randrange(8)
     else:
         # Headers and footers hold the lengths: aim at them, and put in numbers that hurt.
-        at = random.choice([random.randrange(len(content)), random.randrange(3000), len(content) - random.randrange(1, 3000)])
+        near = random.randrange(1, 3000)
+        at = random.choice([random.randrange(len(content)), near, len(content) - near])
         value = random.choice([0, 1, 0x7F, 0x80, 0xFF]) if kind == 2 else random.randrange(256)
         width = random.choice([1, 4, 8])
         content[at:at + width] = bytes([value]) * min(width, len(content) - at)
@@ -49,7 +50,8 @@ for index in range(number):
     path = f"{{folder}}/mutant-{{index % 3}}.arrow"
     with open(path, "wb") as out:
         out.write(mutant(chooser))
-    for io, batched, format in (("mmap", False, None), ("read", True, chooser.choice(["numpy", "torch", "arrow", "python"]))):
+    format = chooser.choice(["numpy", "torch", "arrow", "python"])
+    for io, batched, format in (("mmap", False, None), ("read", True, format)):
         try:
             read(path, io, batched, format)
             outcome = "rows"

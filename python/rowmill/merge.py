@@ -46,7 +46,8 @@ def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Curs
         for name in _SHARED:
             if cursor.get(name) != cursors[0].get(name):
                 raise StateMismatchError(
-                    f"the states are not of one job: {name} is {cursors[0].get(name)!r} in one, {cursor.get(name)!r} in another"
+                    f"the states are not of one job: {name} is {cursors[0].get(name)!r} in one, "
+                    f"{cursor.get(name)!r} in another"
                 )
     merged = _merge_lanes(cursors) if "lanes" in cursors[0] else _merge_positions(cursors)
     skipped = sum(cursor.get("skipped_rows", 0) for cursor in cursors)
@@ -90,8 +91,8 @@ def _stateful_workers(snapshot: Mapping[str, Any], steps_since: int) -> list[Cur
 def _add_steps(cursors: list[Cursor], snapshot: Mapping[str, Any], steps: int) -> None:
     if any("lanes" in cursor or cursor.get("batch_size") is None for cursor in cursors):
         raise StateMismatchError(
-            f"the StatefulDataLoader's state is {steps} steps older than what it has returned, and only a dataset that is "
-            "batched by .batch() says which rows those were; save with snapshot_every_n_steps=1"
+            f"the StatefulDataLoader's state is {steps} steps older than what it has returned, and only a dataset "
+            "that is batched by .batch() says which rows those were; save with snapshot_every_n_steps=1"
         )
     by_worker = {_worker(cursor)["id"]: cursor for cursor in cursors}
     last = snapshot.get("_last_yielded_worker_id", len(cursors) - 1)

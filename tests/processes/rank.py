@@ -6,9 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-import rowmill
 import torch
 import torch.distributed as dist
+
+import rowmill
 
 
 def main(data: str, folder: Path, batch: int, steps: int, state: str) -> None:

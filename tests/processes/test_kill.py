@@ -10,9 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-import rowmill
 from processes.launch import GENEROUS, environment, finish, start
 from shards import copy, row, write_shards
+
+import rowmill
 
 READER = Path(__file__).parent / "reader.py"
 

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-import rowmill
 from processes.launch import finish, start
 from shards import flat, ids, write_shards
+
+import rowmill
 
 pytestmark = [pytest.mark.processes]
 
@@ -33,34 +34,34 @@ def engine_threads() -> int:
     return sum(name.startswith("rowmill") for name in names)
 
 
-def wait_for_threads(number: int) -> None:
+def wait_for_threads(numbers: range) -> None:
     """A thread has its name, and has gone, a moment later than the call that asked for it returns."""
     end = time.monotonic() + HANG
-    while engine_threads() != number and time.monotonic() < end:
+    while engine_threads() not in numbers and time.monotonic() < end:
         time.sleep(0.01)
-    assert engine_threads() == number
+    assert engine_threads() in numbers
 
 
 @linux
 def test_threads_start_at_the_first_next_and_end_with_close(ds) -> None:
-    wait_for_threads(0)
+    wait_for_threads(range(1))
     loader = ds.loader(num_threads=2)
     iterator = iter(loader)
     assert engine_threads() == 0
     next(iterator)
-    wait_for_threads(2)
+    wait_for_threads(range(2, 4))  # and perhaps one that reads ahead
     loader.close()
-    wait_for_threads(0)
+    wait_for_threads(range(1))
 
 
 @linux
 @pytest.mark.parametrize("way", ["del", "exhausted", "left", "with"])
 def test_threads_end_with_their_iterator(ds, way) -> None:
-    wait_for_threads(0)
+    wait_for_threads(range(1))
     loader = ds.loader(num_threads=2)
     iterator = iter(loader)
     next(iterator)
-    wait_for_threads(2)
+    wait_for_threads(range(2, 4))  # and perhaps one that reads ahead
     if way == "del":
         del iterator
         gc.collect()
@@ -74,13 +75,16 @@ def test_threads_end_with_their_iterator(ds, way) -> None:
     else:
         with loader:
             pass
-    wait_for_threads(0)
+    wait_for_threads(range(1))
 
 
 @pytest.mark.parametrize("how", ["", "import sys; sys.exit(0)", "raise SystemExit(0)"])
 def test_an_interpreter_with_a_live_iterator_exits(tmp_path: Path, how: str) -> None:
     write_shards(tmp_path, [3000], block_rows=30)
-    code = f"import sys; sys.modules['torch'] = None; import rowmill\nit = iter(rowmill.open(sys.argv[1]).shuffle(1))\nnext(it)\n{how}\n"
+    code = (
+        "import sys; sys.modules['torch'] = None; import rowmill\n"
+        f"it = iter(rowmill.open(sys.argv[1]).shuffle(1))\nnext(it)\n{how}\n"
+    )
     assert finish(start("-c", code, tmp_path), HANG) == ""
 
 
@@ -164,7 +168,11 @@ def test_an_iterator_that_another_thread_reads_says_so_and_own_ones_work(ds) -> 
 
 @linux
 def test_memory_stays_flat_while_reading(tmp_path: Path) -> None:
-    ds = rowmill.open(write_shards(tmp_path, [4000], block_rows=50, columns=["id", "tokens", "text"])).shuffle(1).batch(4)
+    ds = (
+        rowmill.open(write_shards(tmp_path, [4000], block_rows=50, columns=["id", "tokens", "text"]))
+        .shuffle(1)
+        .batch(4)
+    )
 
     def anonymous() -> int:
         status = Path("/proc/self/status").read_text()

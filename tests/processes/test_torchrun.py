@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rowmill
 from processes.launch import finish, start
 from shards import flat, write_shards
+
+import rowmill
 
 RANK = Path(__file__).parent / "rank.py"
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-def torchrun(ranks: int, data: Path, folder: Path, batch: int, steps: int, state: Path | str = "none") -> list[dict[str, Any]]:
+def torchrun(
+    ranks: int, data: Path, folder: Path, batch: int, steps: int, state: Path | str = "none"
+) -> list[dict[str, Any]]:
     folder.mkdir()
     finish(
         start(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import rowmill
 from shards import copy, flat, stream, write_shards
 from torch.utils.data import DataLoader, IterableDataset
+
+import rowmill
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rowmill
 from shards import copy, flat, ids, stream, through_json, write_shards
+
+import rowmill
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rowmill
 from shards import copy, flat, ids, stream, write_shards
 from torchdata.stateful_dataloader import StatefulDataLoader
+
+import rowmill
 
 
 @pytest.fixture
