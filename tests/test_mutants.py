@@ -32,8 +32,8 @@ def mutant(random):
         content[random.randrange(len(content))] ^= 1 << random.randrange(8)
     else:
         # Headers and footers hold the lengths: aim at them, and put in numbers that hurt.
-        last = len(content) - random.randrange(1, 3000)
-        at = random.choice([random.randrange(len(content)), random.randrange(3000), last])
+        near = random.randrange(1, 3000)
+        at = random.choice([random.randrange(len(content)), near, len(content) - near])
         value = random.choice([0, 1, 0x7F, 0x80, 0xFF]) if kind == 2 else random.randrange(256)
         width = random.choice([1, 4, 8])
         content[at:at + width] = bytes([value]) * min(width, len(content) - at)
@@ -50,8 +50,8 @@ for index in range(number):
     path = f"{{folder}}/mutant-{{index % 3}}.arrow"
     with open(path, "wb") as out:
         out.write(mutant(chooser))
-    chosen = chooser.choice(["numpy", "torch", "arrow", "python"])
-    for io, batched, format in (("mmap", False, None), ("read", True, chosen)):
+    format = chooser.choice(["numpy", "torch", "arrow", "python"])
+    for io, batched, format in (("mmap", False, None), ("read", True, format)):
         try:
             read(path, io, batched, format)
             outcome = "rows"

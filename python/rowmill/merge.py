@@ -91,8 +91,8 @@ def _stateful_workers(snapshot: Mapping[str, Any], steps_since: int) -> list[Cur
 def _add_steps(cursors: list[Cursor], snapshot: Mapping[str, Any], steps: int) -> None:
     if any("lanes" in cursor or cursor.get("batch_size") is None for cursor in cursors):
         raise StateMismatchError(
-            f"the StatefulDataLoader's state is {steps} steps older than what it has returned, and only a dataset that "
-            "is batched by .batch() says which rows those were; save with snapshot_every_n_steps=1"
+            f"the StatefulDataLoader's state is {steps} steps older than what it has returned, and only a dataset "
+            "that is batched by .batch() says which rows those were; save with snapshot_every_n_steps=1"
         )
     by_worker = {_worker(cursor)["id"]: cursor for cursor in cursors}
     last = snapshot.get("_last_yielded_worker_id", len(cursors) - 1)

@@ -34,34 +34,34 @@ def engine_threads() -> int:
     return sum(name.startswith("rowmill") for name in names)
 
 
-def wait_for_threads(number: int) -> None:
+def wait_for_threads(numbers: range) -> None:
     """A thread has its name, and has gone, a moment later than the call that asked for it returns."""
     end = time.monotonic() + HANG
-    while engine_threads() != number and time.monotonic() < end:
+    while engine_threads() not in numbers and time.monotonic() < end:
         time.sleep(0.01)
-    assert engine_threads() == number
+    assert engine_threads() in numbers
 
 
 @linux
 def test_threads_start_at_the_first_next_and_end_with_close(ds) -> None:
-    wait_for_threads(0)
+    wait_for_threads(range(1))
     loader = ds.loader(num_threads=2)
     iterator = iter(loader)
     assert engine_threads() == 0
     next(iterator)
-    wait_for_threads(2)
+    wait_for_threads(range(2, 4))  # and perhaps one that reads ahead
     loader.close()
-    wait_for_threads(0)
+    wait_for_threads(range(1))
 
 
 @linux
 @pytest.mark.parametrize("way", ["del", "exhausted", "left", "with"])
 def test_threads_end_with_their_iterator(ds, way) -> None:
-    wait_for_threads(0)
+    wait_for_threads(range(1))
     loader = ds.loader(num_threads=2)
     iterator = iter(loader)
     next(iterator)
-    wait_for_threads(2)
+    wait_for_threads(range(2, 4))  # and perhaps one that reads ahead
     if way == "del":
         del iterator
         gc.collect()
@@ -75,14 +75,16 @@ def test_threads_end_with_their_iterator(ds, way) -> None:
     else:
         with loader:
             pass
-    wait_for_threads(0)
+    wait_for_threads(range(1))
 
 
 @pytest.mark.parametrize("how", ["", "import sys; sys.exit(0)", "raise SystemExit(0)"])
 def test_an_interpreter_with_a_live_iterator_exits(tmp_path: Path, how: str) -> None:
     write_shards(tmp_path, [3000], block_rows=30)
-    imports = "import sys; sys.modules['torch'] = None; import rowmill"
-    code = f"{imports}\nit = iter(rowmill.open(sys.argv[1]).shuffle(1))\nnext(it)\n{how}\n"
+    code = (
+        "import sys; sys.modules['torch'] = None; import rowmill\n"
+        f"it = iter(rowmill.open(sys.argv[1]).shuffle(1))\nnext(it)\n{how}\n"
+    )
     assert finish(start("-c", code, tmp_path), HANG) == ""
 
 
