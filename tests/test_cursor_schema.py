@@ -109,6 +109,13 @@ def worker_cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:
     for worker in state["_snapshot"]["_worker_snapshots"].values():
         yield worker["fetcher_state"]["dataset_iter_state"]
     yield rowmill.merge_states(state)
+    lanes = StatefulDataLoader(opened.shuffle(1).filter(has_an_id).batch(8), batch_size=None, num_workers=2)
+    for worker in after(lanes, 3)["_snapshot"]["_worker_snapshots"].values():
+        yield worker["fetcher_state"]["dataset_iter_state"]
+
+
+def has_an_id(row: dict[str, Any]) -> bool:
+    return bool(row["id"])
 
 
 def test_every_cursor_is_described(opened: rowmill.Dataset) -> None:
@@ -119,7 +126,7 @@ def test_every_cursor_is_described(opened: rowmill.Dataset) -> None:
 def test_cursors_of_workers_are_described(opened: rowmill.Dataset) -> None:
     pytest.importorskip("torchdata")
     made = list(worker_cursors(opened))
-    assert len(made) == 3
+    assert len(made) == 5
     assert "worker" in made[0]
     assert "holes" in made[2]
     for cursor in made:

@@ -124,15 +124,17 @@ def _first_places(start: Cursor, dataset: Dataset, num_workers: int) -> dict[int
     for worker in range(num_workers):
         place = dict(start)
         if "lanes" in start:
-            place["lanes"] = _lanes_of(start["lanes"], shard + num_shards * worker, num_shards * num_workers)
+            place["lanes"] = _lanes_of(
+                start["lanes"], shard + num_shards * worker, num_shards * num_workers, start["position"]
+            )
         else:
             place["worker"] = {"id": worker, "num_workers": num_workers, "shard": shard, "items": 0}
         places[worker] = place
     return places
 
 
-def _lanes_of(lanes: Mapping[str, Any], index: int, of: int) -> dict[str, Any]:
+def _lanes_of(lanes: Mapping[str, Any], index: int, of: int, start: int) -> dict[str, Any]:
     """Those lanes of a cursor that one of ``of`` consumers owns."""
     first, step = (index - lanes["index"]) // lanes["of"], of // lanes["of"]
     chosen = {name: values[first::step] for name, values in lanes.items() if isinstance(values, list)}
-    return {"of": of, "index": index, **chosen}
+    return {"of": of, "index": index, "start": start, **chosen}

@@ -19,6 +19,7 @@ from rowmill.progress import Progress
 from rowmill.runs import make_run, num_items
 from rowmill.source import OpenedSource, OpenOptions, as_paths
 from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
+from rowmill.stages.filter import is_expression
 from rowmill.torch import IterableDatasetBase, dtype_name
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset", "open"]
 
+# Beyond any count of rows, and what 64 bits hold with room for arithmetic.
+_LARGEST = 1 << 60
 _FORMATS = ("python", "numpy", "torch", "arrow")
 _REMAINDERS = ("drop", "pad", "keep")
 
@@ -76,6 +79,8 @@ def open(
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
+    if num_threads is not None:
+        _positive("num_threads", num_threads, 1)
     options = OpenOptions(
         paths=as_paths(paths),
         format=format,
@@ -112,7 +117,7 @@ class Dataset(IterableDatasetBase):
         """Sets the order of the rows.
 
         Args:
-            seed: Keys every permutation; None means 0, so that ranks never disagree.
+            seed: Keys every permutation, by its lowest 64 bits; None means 0, so that ranks never disagree.
             mode: "window" (blocks permuted, rows permuted inside windows of blocks: reads stay local), "shard"
                 (shards permuted), "row" (one permutation of all rows), or "none" (storage order).
             window_bytes: Bytes of one lane's window, 16 MiB when None.
@@ -140,6 +145,7 @@ class Dataset(IterableDatasetBase):
         """
         if self._plan.rank is not None:
             raise TopologyError(f"the dataset is sharded already, as {self._plan.rank[1]} of {self._plan.rank[0]}")
+        num_shards, index = _positive("num_shards", num_shards, 1), _count("index", index)
         Placement(num_shards, index)
         return self._with(rank=(int(num_shards), int(index)), remainder=_remainder(remainder))
 
@@ -189,6 +195,7 @@ class Dataset(IterableDatasetBase):
             remove_columns: Input columns that do not stay.
             fn_kwargs: Further arguments of every call.
         """
+        _callable("map", function)
         removed = (remove_columns,) if isinstance(remove_columns, str) else tuple(remove_columns or ())
         size = _positive("batch_size", batch_size, 1000)
         return self._with_stage(Map(function, batched, size, removed, dict(fn_kwargs or {})))
@@ -198,6 +205,8 @@ class Dataset(IterableDatasetBase):
 
         The pipeline then keeps its place by lanes: ranks x workers must divide ``num_lanes``, and ``len`` is unknown.
         """
+        if not is_expression(condition):
+            _callable("filter", condition)
         return self._with_stage(Filter(condition))
 
     def batch(
@@ -314,7 +323,7 @@ class Dataset(IterableDatasetBase):
 
     def fetch(self, row_ids: Iterable[int]) -> list[dict[str, Any]]:
         """The rows with these row ids, as dicts, in this order."""
-        return self._table().fetch(list(row_ids))
+        return self._table().fetch([_count("row id", row_id) for row_id in row_ids])
 
     def describe(self) -> dict[str, Any]:
         """What is known of the dataset without reading it, as plain values."""
@@ -456,15 +465,20 @@ def _seed(seed: int | None) -> int:
     return int(seed) % (1 << 64)
 
 
+def _callable(name: str, function: Any) -> None:
+    if not callable(function):
+        raise SchemaMismatchError(f".{name} takes a function, not {type(function).__name__}")
+
+
 def _positive(name: str, value: int | None, default: int) -> int:
     value = default if value is None else value
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 < value < _LARGEST:
         raise ValueError(f"{name} must be a positive integer, not {value!r}")
     return int(value)
 
 
 def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value < _LARGEST:
         raise ValueError(f"{name} must be an integer of 0 or more, not {value!r}")
     return int(value)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rowmill import _rust
 from rowmill import torch as _torch
-from rowmill.cursor import Cursor, Identity, check_cursor
+from rowmill.cursor import Cursor, Identity, check_cursor, check_step
 from rowmill.exceptions import StateMismatchError
 from rowmill.iterators import ReadOptions, consumer_type
 from rowmill.lanes import Lane, LaneReader, check_lanes, lane_rows
@@ -65,14 +65,20 @@ class _Turns:
 
 @dataclass
 class _Places:
-    """What a cursor of a laned pipeline says; outlives its iterator."""
+    """What a cursor of a laned pipeline says; outlives its iterator.
+
+    Attributes:
+        start: Positions that the whole job had delivered when this pass began: its steps x ranks x batch size.
+        num_steps: Steps of this consumer since then.
+    """
 
     identity: Identity
     placement: Placement
     batch_size: int | None
     first_epoch: int
     lanes: list[Lane]
-    num_batches: int = 0
+    start: int
+    num_steps: int = 0
     num_skipped: int = 0
 
     def cursor(self) -> Cursor:
@@ -84,6 +90,8 @@ class _Places:
             "rows": [lane.row for lane in self.lanes],
             "samples": [lane.num_samples for lane in self.lanes],
         }
+        if self.placement.num_workers > 1:
+            lanes["start"] = self.start
         # Left out where they say nothing, which keeps the usual cursor small.
         if any(lane.emitted for lane in self.lanes):
             lanes["emitted"] = [lane.emitted for lane in self.lanes]
@@ -95,7 +103,7 @@ class _Places:
             "batch_size": self.batch_size,
             "first_epoch": self.first_epoch,
             "epoch": epoch,
-            "position": sum(lane.num_samples for lane in self.lanes),
+            "position": self.start + self.num_steps * self.placement.num_shards * (self.batch_size or 1),
             "lanes": lanes,
         }
         if self.num_skipped:
@@ -127,7 +135,7 @@ class LanedIterator(Iterator[Any]):
         self._begin(cursor, epoch)
 
     def __next__(self) -> Any:
-        if self._num_steps is not None and self._places.num_batches >= self._num_steps:
+        if self._num_steps is not None and self._places.num_steps >= self._num_steps:
             self._finish()
         touched: list[tuple[Lane, Lane]] = []
         try:
@@ -138,7 +146,7 @@ class LanedIterator(Iterator[Any]):
         except BaseException:
             self._roll_back(touched)
             raise
-        self._places.num_batches += 1
+        self._places.num_steps += 1
         self._places.num_skipped = self._first_skipped + self._rust.num_skipped - self._skipped_before
         return made
 
@@ -162,25 +170,32 @@ class LanedIterator(Iterator[Any]):
 
     def _begin(self, cursor: Cursor | None, epoch: int) -> None:
         plan, placement = self._plan, self._placement
-        consumers = placement.num_shards * placement.num_workers
-        mine = placement.index + placement.num_shards * placement.worker
-        lanes = [Lane(index, epoch) for index in range(mine, plan.order.num_lanes, consumers)]
+        first_epoch, start = (cursor["first_epoch"], cursor["position"]) if cursor else (epoch, 0)
+        step = placement.num_shards * (plan.batch_size or 1)
+        self._deal = deal = _Deal.of(plan, placement, start // step)
+        lanes = [Lane(index, epoch) for index in range(deal.consumer, plan.order.num_lanes, deal.num_consumers)]
         if cursor is not None:
             _place_lanes(lanes, cursor)
-        first_epoch = cursor["first_epoch"] if cursor else epoch
-        done = sum(lane.num_samples for lane in lanes) // (plan.batch_size or 1)
-        self._places = _Places(plan.identity, placement, plan.batch_size, first_epoch, lanes, done)
+            # With "keep" no rank counts on the others' number of steps, so that any place is a beginning.
+            if plan.remainder_for(placement.num_shards) != "keep" and not self._is_over(cursor):
+                check_step(start, step, None)
+        self._places = _Places(plan.identity, placement, plan.batch_size, first_epoch, lanes, start)
         self._first_skipped = (cursor or {}).get("skipped_rows", 0)
         self._places.num_skipped = self._first_skipped
         # The table counts over all passes that read it.
         self._skipped_before = self._rust.num_skipped
         self._reader = LaneReader(plan, self._rust)
         self._turns = self._new_turns(lanes)
-        self._num_steps = self._count_steps()
+        self._num_steps = self._count_steps(cursor)
         self._current = functools.partial(_Places.cursor, self._places)
         self._progress.follow(self._current)
-        if cursor is None:
-            self._skip_batches(plan.pipeline.batches[0])
+        if cursor is None and plan.pipeline.batches[0]:
+            self._skip_steps(plan.pipeline.batches[0])
+
+    def _is_over(self, cursor: Cursor) -> bool:
+        """Whether the lanes were read to their end: the last step may have been a short one."""
+        epochs = self._plan.epochs_per_pass
+        return epochs is not None and cursor["epoch"] >= cursor["first_epoch"] + epochs
 
     def _new_turns(self, lanes: list[Lane]) -> _Turns:
         plan = self._plan
@@ -245,44 +260,93 @@ class LanedIterator(Iterator[Any]):
         self._progress.finish(self._worker, next_epoch, self._current)
         raise StopIteration
 
-    def _skip_batches(self, number: int) -> None:
-        for _ in range(number):
+    def _skip_steps(self, number: int) -> None:
+        """Leaves out this consumer's share of the rank's first ``number`` batches."""
+        for _ in range(self._deal.share(number)):
             try:
                 self._take([])
             except StopIteration:
-                return
+                break
+        # Other workers skip theirs: the whole job stands behind all of them.
+        self._places.start = number * self._placement.num_shards * (self._plan.batch_size or 1)
+        if self._num_steps is not None:
+            self._num_steps = max(self._num_steps - self._deal.share(number), 0)
 
-    def _count_steps(self) -> int | None:
-        """Steps of this consumer's pass, where ranks must agree on a number before the first one; else None.
+    def _count_steps(self, cursor: Cursor | None) -> int | None:
+        """Steps left for this consumer, where ranks must agree on a number before the first one; else None.
 
         Without it ranks whose lanes hold more would wait for the others in a collective for ever. The count is one
         pass of the filters over all lanes; ``.repeat()`` makes it unnecessary.
         """
-        plan, placement = self._plan, self._placement
-        limit = plan.pipeline.batches[1]
-        remainder = plan.remainder_for(placement.num_shards)
-        if placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
+        plan, deal = self._plan, self._deal
+        last = plan.pipeline.batches[1]
+        limit = None if last is None else max(deal.share(last) - deal.share(deal.steps_before), 0)
+        remainder = plan.remainder_for(self._placement.num_shards)
+        if self._placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
             return limit
-        size, num_lanes, shards = plan.batch_size or 1, plan.order.num_lanes, placement.num_shards
-        counts = [self._count_lane(lane) for lane in range(num_lanes)]
-        steps = []
-        for shard in range(shards):
-            mine = shard + shards * placement.worker
-            total = sum(counts[mine :: shards * placement.num_workers])
-            steps.append(total // size if remainder == "drop" else -(-total // size))
-        agreed = min(steps) if remainder == "drop" else max(steps)
+        left = self._samples_left(cursor)
+        size = plan.batch_size or 1
+        agreed = min(left) // size if remainder == "drop" else -(-max(left) // size)
         return agreed if limit is None else min(agreed, limit)
 
-    def _count_lane(self, index: int) -> int:
+    def _samples_left(self, cursor: Cursor | None) -> list[int]:
+        """Samples left for this worker's like on each rank."""
+        plan, deal, num_lanes = self._plan, self._deal, self._plan.order.num_lanes
+        counts = [self._count_lane(lane) for lane in range(num_lanes)]
+        groups = [range(one, num_lanes, deal.num_consumers) for one in deal.on_each_rank()]
+        stored = (cursor or {}).get("lanes", {"of": 1, "samples": [0] * num_lanes})
+        if stored["of"] == 1:
+            samples = stored["samples"]
+            return [sum(max(counts[at][1] - max(counts[at][0], samples[at]), 0) for at in group) for group in groups]
+        # A rank's own state says nothing of the others' lanes, but they have taken as many steps.
+        done = deal.share(deal.steps_before) * (plan.batch_size or 1)
+        return [max(sum(max(counts[at][1] - counts[at][0], 0) for at in group) - done, 0) for group in groups]
+
+    def _count_lane(self, index: int) -> tuple[int, int]:
+        """The range of a lane's samples in this pass that are not clipped."""
         lane = Lane(index, self._places.first_epoch)
         total = sum(1 for _ in self._reader.samples(lane, self._places.first_epoch))
         start, stop = self._plan.pipeline.samples
-        first, last = lane_rows(
-            index,
-            self._plan.order.num_lanes,
-            (start, total * self._plan.order.num_lanes + index + 1 if stop is None else stop),
-        )
-        return max(min(last, total) - first, 0)
+        first, last = lane_rows(index, self._plan.order.num_lanes, (start, start if stop is None else stop))
+        return first, total if stop is None else min(last, total)
+
+
+@dataclass(frozen=True)
+class _Deal:
+    """How a job's lanes and steps are dealt to its consumers.
+
+    The workers of a DataLoader are asked in turn from the first one on, wherever the pass begins; so the consumer
+    that each one is turns with the steps that came before, and the order of batches goes on as it was.
+    """
+
+    num_shards: int
+    num_workers: int
+    shard: int
+    turn: int
+    steps_before: int
+
+    @classmethod
+    def of(cls, plan: Plan, placement: Placement, steps_before: int) -> _Deal:
+        # Single rows are collated by the loader, whose batches this does not know of.
+        shift = steps_before if plan.batch_size is not None else 0
+        turn = (placement.worker + shift) % placement.num_workers
+        return cls(placement.num_shards, placement.num_workers, placement.index, turn, steps_before)
+
+    @property
+    def num_consumers(self) -> int:
+        return self.num_shards * self.num_workers
+
+    @property
+    def consumer(self) -> int:
+        return self.shard + self.num_shards * self.turn
+
+    def on_each_rank(self) -> list[int]:
+        """The consumers that take the same steps as this one."""
+        return [shard + self.num_shards * self.turn for shard in range(self.num_shards)]
+
+    def share(self, steps: int) -> int:
+        """How many of the rank's first ``steps`` steps are this consumer's."""
+        return max(-(-(steps - self.turn) // self.num_workers), 0)
 
 
 def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from rowmill import _rust
-from rowmill.exceptions import TopologyError
+from rowmill.exceptions import SchemaMismatchError, TopologyError
 from rowmill.placement import Placement
 from rowmill.plan import Plan
 from rowmill.stages import Filter, Map, Stage
 
 __all__ = ["Lane", "LaneReader", "check_lanes", "lane_rows"]
+
+# Passes of a lane through the data without a sample, after which an endless stream is not going to have one.
+_EMPTY_EPOCHS = 16
 
 # Rows of a lane read at once where no batched function asks for more.
 _CHUNK_ROWS = 64
@@ -60,9 +63,18 @@ class LaneReader:
 
     def samples(self, lane: Lane, first_epoch: int) -> Iterator[Any]:
         """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
+        num_empty = 0
         while self._num_epochs is None or lane.epoch < first_epoch + self._num_epochs:
+            before = lane.num_samples
             yield from self._epoch(lane)
             lane.epoch, lane.row, lane.emitted = lane.epoch + 1, 0, 0
+            num_empty = num_empty + 1 if lane.num_samples == before else 0
+            if num_empty > _EMPTY_EPOCHS:
+                raise SchemaMismatchError(
+                    f"the filters kept no row of lane {lane.index} in {num_empty} epochs, and the next sample is its own: "
+                    "an endless stream would wait for it for ever. Loosen the filter, or take fewer lanes: "
+                    ".shuffle(..., num_lanes=...)"
+                )
 
     def _epoch(self, lane: Lane) -> Iterator[Any]:
         first, stop = lane_rows(lane.index, self._num_lanes, self._positions)

@@ -236,4 +236,12 @@ def _interleave(cursors: list[Cursor], into: int) -> Cursor:
         "samples": columns["samples"],
     }
     merged.update({name: columns[name] for name in ("emitted", "epochs") if any(columns[name])})
-    return {**cursors[0], "epoch": epoch, "position": sum(columns["samples"]), "lanes": merged}
+    # Workers of one rank share its steps between them; ranks take the same ones.
+    start = cursors[0]["lanes"].get("start", 0)
+    places = [cursor["position"] for cursor in by_place.values()]
+    position = (
+        max(places)
+        if into == 1 and "start" not in cursors[0]["lanes"]
+        else start + sum(place - start for place in places)
+    )
+    return {**cursors[0], "epoch": epoch, "position": position, "lanes": merged}

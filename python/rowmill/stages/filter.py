@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rowmill.exceptions import SchemaMismatchError
 from rowmill.stages.identity import describe_function
 
 __all__ = ["Filter", "is_expression"]
@@ -33,7 +34,10 @@ class Filter:
 
         table = pa.Table.from_batches([pa.record_batch(rows)])
         numbered = table.append_column(_INDEX, pa.array(range(table.num_rows), pa.int32()))
-        kept: list[int] = numbered.filter(self.condition)[_INDEX].to_pylist()
+        try:
+            kept: list[int] = numbered.filter(self.condition)[_INDEX].to_pylist()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError) as error:
+            raise SchemaMismatchError(f"the filter {self.condition} does not fit the columns: {error}") from None
         return kept
 
     def columns_read(self, names: list[str]) -> list[str]:

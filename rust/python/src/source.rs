@@ -179,6 +179,17 @@ impl PySource {
     fn projection(&self, columns: Vec<(String, String)>) -> rowmill_core::Result<Projection> {
         let schema = self.manifest.schema();
         let (stored, names): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        if let Some(twice) = stored.iter().enumerate().find(|(at, name)| stored[..*at].contains(name)) {
+            let path =
+                Some(self.manifest.shard_path(0).to_owned()).filter(|_| self.manifest.num_shards() > 0);
+            return Err(Error::SchemaMismatch {
+                path,
+                message: format!(
+                    "the files have two columns named {:?}, which a row's dict cannot hold; rename one when writing them",
+                    twice.1
+                ),
+            });
+        }
         let index = |name: &String| {
             schema.index_of(name).map_err(|_| Error::SchemaMismatch {
                 path: None,

@@ -86,6 +86,7 @@ pub trait Source: Send + Sync + Debug {
 ///
 /// With `expected`, a file whose size, mtime or inode differ from it is refused.
 pub fn open(path: &Path, mode: IoMode, expected: Option<FileIdentity>) -> Result<Arc<dyn Source>> {
+    allow_many_files();
     let (file, identity) = identity::open_regular(path)?;
     if let Some(expected) = expected {
         identity.check_same(expected, path)?;
@@ -99,6 +100,22 @@ pub fn open(path: &Path, mode: IoMode, expected: Option<FileIdentity>) -> Result
         IoMode::Direct => Arc::new(DirectFile::try_new(file, path, identity)?),
         IoMode::Mmap | IoMode::Auto | IoMode::Read => Arc::new(ReadFile::new(file, path, identity)),
     })
+}
+
+/// Raises the soft limit of open files to the hard one, once: each open shard keeps its file, and the usual
+/// soft limit of 1024 would end a pass over ten thousand shards.
+fn allow_many_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        static RAISED: std::sync::Once = std::sync::Once::new();
+        RAISED.call_once(|| {
+            let limit = getrlimit(Resource::Nofile);
+            let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+            // Refused where the system has a lower bound of its own: the limit then stays what it was.
+            let _ = setrlimit(Resource::Nofile, raised);
+        });
+    }
 }
 
 /// The error of a range that the file never had.
