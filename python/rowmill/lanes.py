@@ -71,8 +71,8 @@ class LaneReader:
             num_empty = num_empty + 1 if lane.num_samples == before else 0
             if num_empty > _EMPTY_EPOCHS:
                 raise SchemaMismatchError(
-                    f"the filters kept no row of lane {lane.index} in {num_empty} epochs, and the next sample is its own: "
-                    "an endless stream would wait for it for ever. Loosen the filter, or take fewer lanes: "
+                    f"the filters kept no row of lane {lane.index} in {num_empty} epochs, and the next sample is its: an "
+                    "endless stream would wait for it for ever. Loosen the filter, or take fewer lanes: "
                     ".shuffle(..., num_lanes=...)"
                 )
 
