@@ -13,6 +13,9 @@ from shards import CODECS, CONTAINERS, as_worker, copy, flat, stream, write_shar
 
 import rowmill
 
+# Few lanes for many ranks are drawn on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:.* ranks share .* lanes:UserWarning")
+
 MODES = ("window", "shard", "row", "none")
 
 
@@ -210,3 +213,11 @@ def test_without_reshuffling_every_epoch_is_the_first(tmp_path: Path) -> None:
     first, second = stream(ds), stream(ds)
     assert ds.epoch == 2
     assert first == second
+
+
+@pytest.mark.filterwarnings("error")
+def test_more_ranks_than_lanes_are_warned_of_with_the_lanes_that_would_do(tmp_path: Path) -> None:
+    ds = rowmill.open(write_shards(tmp_path))
+    with pytest.warns(UserWarning, match=r"4 ranks share 3 lanes.*num_lanes=4"):
+        iter(ds.shuffle(1, num_lanes=3).shard(4, 0))
+    iter(ds.shuffle(1, num_lanes=4).shard(4, 0))

@@ -16,6 +16,9 @@ from shards import as_worker, copy, flat, frozen, ids, stream, through_json, wri
 
 import rowmill
 
+# Few lanes for many ranks are drawn on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:.* ranks share .* lanes:UserWarning")
+
 MODES = ("window", "shard", "row", "none")
 FORMATS = (None, "python", "numpy", "torch", "arrow")
 COLUMNS = ["id", "text", "tokens", "score"]
