@@ -71,7 +71,7 @@ class LaneReader:
             num_empty = num_empty + 1 if lane.num_samples == before else 0
             if num_empty > _EMPTY_EPOCHS:
                 raise SchemaMismatchError(
-                    f"the filters kept no row of lane {lane.index} in {num_empty} epochs, and the next sample is its: an "
+                    f"the filters kept no row of lane {lane.index} in {num_empty} epochs, and its sample is next. An "
                     "endless stream would wait for it for ever. Loosen the filter, or take fewer lanes: "
                     ".shuffle(..., num_lanes=...)"
                 )
