@@ -299,8 +299,7 @@ def test_stats_say_what_was_read(tmp_path: Path) -> None:
         next(iterator)
     stats = loader.stats()
     assert (stats["rows"], stats["batches"], stats["num_threads"]) == (200, 20, 1)
-    # Of whole buffers, whose sizes are rounded up.
-    assert 200 * (8 + 8 * 8) <= stats["bytes"] <= 20 * 2 * 1024
+    assert stats["bytes"] == 200 * (8 + 8 * 8)
     names = "wait_seconds busy_seconds ring_items ring_bytes peak_ring_bytes blocks_decoded cache_bytes read_bytes "
     names += "mapped_bytes pool_bytes skipped_rows io"
     assert set(names.split()) <= set(stats)

@@ -114,6 +114,11 @@ class Run:
         """Positions that all ranks together take for one item each."""
         return self.placement.num_shards * (self.batch_size or 1)
 
+    def is_over(self, num_items: int) -> bool:
+        """Whether this consumer has had all of its share of the ``num_items`` that the rank has from ``position`` on."""
+        workers, worker = self.placement.num_workers, self.placement.worker
+        return self.first_item >= -(-(num_items - worker) // workers)
+
     def cursor(self, num_items: int, extra: Mapping[str, Any] | None = None) -> Cursor:
         """The cursor after this consumer has been handed ``num_items`` items."""
         items = self.first_item + num_items

@@ -5,7 +5,9 @@ An iterator's state says what it has returned, never what was prefetched.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +42,7 @@ class PositionIterator(_rust.Stream):
     _progress: Progress
     _worker: tuple[int, int] | None
     _current: Callable[[], Cursor]
+    final_stats: dict[str, Any]
 
     def __new__(cls, plan: Plan, progress: Progress, options: ReadOptions, output: str) -> PositionIterator:
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
@@ -58,6 +61,7 @@ class PositionIterator(_rust.Stream):
             pin=_torch.pin_functions() if options.pin_memory else None,
         )
         self._plan, self._progress, self._worker = plan, progress, find_worker()
+        self.final_stats = {}
         cursor, epoch = progress.begin(self._worker)
         self._begin(cursor, epoch)
         return self
@@ -72,6 +76,16 @@ class PositionIterator(_rust.Stream):
         self._progress.board.begin(self._worker, cursor["epoch"])
         self._begin(cursor, cursor["epoch"])
 
+    def rewind(self) -> None:
+        """Goes back to after what has been returned, where more was handed out."""
+        cursor = self.state_dict()
+        self._begin(cursor, cursor["epoch"])
+
+    def __del__(self, _suppress: Any = contextlib.suppress) -> None:
+        # A default, because at the interpreter's exit even modules may be gone.
+        with _suppress(Exception):
+            self.final_stats.update(self.stats())
+
     def _begin(self, cursor: Cursor | None, epoch: int) -> None:
         plan = self._plan
         run = make_run(plan, current_placement(plan), cursor, epoch)
@@ -83,6 +97,13 @@ class PositionIterator(_rust.Stream):
             skipped=(cursor or {}).get("skipped_rows", 0),
             **partition_of(plan, run),
         )
+        num_items = _rust.count_items(**partition_of(plan, run)) if run.total is not None else None
+        if num_items is not None and run.is_over(num_items):
+            # A cursor of a finished pass: the pass after this empty one is the next epoch, also where a
+            # StatefulDataLoader makes this one only to see that it is over.
+            self._progress.board.finish(self._worker, run.epoch + (run.num_epochs or 1))
+        if num_items == 0 and cursor is None and run.total:
+            _warn_of_nothing(plan, run)
         # The progress keeps the count, not this iterator: when a loop is left, its threads end with it.
         self._current = current = functools.partial(_cursor_of, run, self.counter)
         self._progress.follow(current)
@@ -97,12 +118,18 @@ class StagedIterator(Iterator[Any]):
         self._stream = stream
         self._stages = stages
         stream.hold_back()
+        self.final_stats = stream.final_stats
 
     def __next__(self) -> Any:
-        item = self._stages(next(self._stream))
-        # Only now has the step been delivered: a function that raises leaves the cursor before it.
+        item = next(self._stream)
+        try:
+            made = self._stages(item)
+        except BaseException:
+            # A function may have been interrupted: the step has not been delivered, and comes again.
+            self._stream.rewind()
+            raise
         self._stream.acknowledge()
-        return item
+        return made
 
     def state_dict(self) -> Cursor:
         """The cursor after what has been returned so far."""
@@ -135,6 +162,15 @@ def position_iterator(plan: Plan, progress: Progress, options: ReadOptions) -> P
     if not pipeline.row_stages and not pipeline.batch_stages:
         return stream
     return StagedIterator(stream, _batch_function(plan))
+
+
+def _warn_of_nothing(plan: Plan, run: Run) -> None:
+    remainder = plan.remainder_for(run.placement.num_shards)
+    warnings.warn(
+        f"this rank yields nothing: {run.total} rows are less than one step of {run.step} (ranks x batch size), and "
+        f'remainder={remainder!r} leaves them out; "keep" or "pad" hand them out',
+        stacklevel=2,
+    )
 
 
 def _cursor_of(run: Run, counter: _rust.Counter) -> Cursor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import heapq
 from collections.abc import Iterator
@@ -131,8 +132,14 @@ class LanedIterator(Iterator[Any]):
             wrap=consumer_type(name if plan.batch_size is not None else plan.full_format.row_name),
             pin=_torch.pin_functions() if options.pin_memory else None,
         )
+        self.final_stats: dict[str, Any] = {}
         cursor, epoch = progress.begin(self._worker)
         self._begin(cursor, epoch)
+
+    def __del__(self, _suppress: Any = contextlib.suppress) -> None:
+        # A default, because at the interpreter's exit even modules may be gone.
+        with _suppress(Exception):
+            self.final_stats.update(self.stats())
 
     def __next__(self) -> Any:
         if self._num_steps is not None and self._places.num_steps >= self._num_steps:
@@ -147,6 +154,7 @@ class LanedIterator(Iterator[Any]):
             self._roll_back(touched)
             raise
         self._places.num_steps += 1
+        self._num_rows += len(samples)
         self._places.num_skipped = self._first_skipped + self._rust.num_skipped - self._skipped_before
         return made
 
@@ -162,7 +170,8 @@ class LanedIterator(Iterator[Any]):
 
     def stats(self) -> dict[str, Any]:
         """What the engine did so far."""
-        return self._rust.stats()
+        places = self._places
+        return {**self._rust.stats(), "batches": places.num_steps, "rows": self._num_rows}
 
     def close(self) -> None:
         """Stops the engine's threads."""
@@ -180,6 +189,7 @@ class LanedIterator(Iterator[Any]):
             if plan.remainder_for(placement.num_shards) != "keep" and not self._is_over(cursor):
                 check_step(start, step, None)
         self._places = _Places(plan.identity, placement, plan.batch_size, first_epoch, lanes, start)
+        self._num_rows = 0
         self._first_skipped = (cursor or {}).get("skipped_rows", 0)
         self._places.num_skipped = self._first_skipped
         # The table counts over all passes that read it.
@@ -187,6 +197,9 @@ class LanedIterator(Iterator[Any]):
         self._reader = LaneReader(plan, self._rust)
         self._turns = self._new_turns(lanes)
         self._num_steps = self._count_steps(cursor)
+        if self._num_steps == 0 or (cursor is not None and self._is_over(cursor)):
+            # As in PositionIterator: after a pass that begins at its end comes the next epoch.
+            self._progress.board.finish(self._worker, first_epoch + (plan.epochs_per_pass or 1))
         self._current = functools.partial(_Places.cursor, self._places)
         self._progress.follow(self._current)
         if cursor is None and plan.pipeline.batches[0]:

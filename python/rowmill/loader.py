@@ -29,6 +29,7 @@ class Loader:
         self.dataset = dataset
         self.options = options
         self._newest: weakref.ref[Any] | None = None
+        self._final_stats: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[Any]:
         """Begins a pass: at the cursor that was loaded, else at the beginning of the epoch that is due."""
@@ -38,7 +39,7 @@ class Loader:
             made = LanedIterator(plan, progress, self.options)
         else:
             made = position_iterator(plan, progress, self.options)
-        self._newest = weakref.ref(made)
+        self._newest, self._final_stats = weakref.ref(made), made.final_stats
         return made  # type: ignore[no-any-return]
 
     def __len__(self) -> int:
@@ -53,7 +54,7 @@ class Loader:
         self.dataset.load_state_dict(state, strict=strict)
 
     def stats(self) -> dict[str, Any]:
-        """What the newest pass did so far; empty before the first one or when its iterator is gone.
+        """What the newest pass did, also after its loop; empty before the first one.
 
         Returns:
             rows, batches (counts returned); bytes (of returned batches); wait_seconds (the consumer waited);
@@ -61,7 +62,7 @@ class Loader:
             cache_bytes; read_bytes; mapped_bytes (made present); pool_bytes; skipped_rows; num_threads; io.
         """
         newest = self._newest() if self._newest is not None else None
-        return {} if newest is None else dict(newest.stats())
+        return dict(self._final_stats if newest is None else newest.stats())
 
     def close(self) -> None:
         """Stops the threads of the newest pass."""

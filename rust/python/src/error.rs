@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use rowmill_core::Error;
+use rowmill_core::shard::Block;
 
 use crate::values::ConvertError;
 
@@ -30,13 +31,13 @@ pub fn raise(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
-/// The Python error for a value that could not be made; damage names the file that the caller knows.
+/// The Python error for a value that could not be made; damage names the block that the caller knows.
 #[cold]
-pub fn raise_conversion(py: Python<'_>, error: ConvertError, path: &Path) -> PyErr {
+pub fn raise_conversion(py: Python<'_>, error: ConvertError, block: &Block) -> PyErr {
     match error {
         ConvertError::Python(error) => error,
         ConvertError::Damaged { column, problem } => {
-            raise(py, Error::corrupt(path, format!("column {column:?}: {problem}")))
+            raise(py, block.corrupt(format!("column {column:?}: {problem}")))
         }
     }
 }

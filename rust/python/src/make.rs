@@ -181,7 +181,7 @@ impl Maker {
         for index in 0..rows.len() {
             let (array, row) = rows.cell(column, index);
             let value = self.converter.value(py, column, array.as_ref(), row);
-            list.append(value.map_err(|error| raise_conversion(py, error, rows.path_of(index)))?)?;
+            list.append(value.map_err(|error| raise_conversion(py, error, rows.locate(index).0))?)?;
         }
         Ok(list)
     }

@@ -78,5 +78,5 @@ pub fn dict<'py>(
     index: usize,
 ) -> PyResult<Bound<'py, pyo3::types::PyDict>> {
     let cells = (0..converter.num_columns()).map(|column| rows.cell(column, index));
-    converter.row(py, cells).map_err(|error| raise_conversion(py, error, rows.path_of(index)))
+    converter.row(py, cells).map_err(|error| raise_conversion(py, error, rows.locate(index).0))
 }

@@ -43,16 +43,22 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Bytes of the batch's own buffers.
+    /// Bytes of memory that the batch's buffers take.
+    pub fn held_bytes(&self) -> usize {
+        self.buffers().map(PoolBuffer::capacity).sum()
+    }
+
+    /// Bytes of the batch's tensors.
     pub fn num_bytes(&self) -> usize {
-        self.columns
-            .iter()
-            .map(|column| match column {
-                Column::Tensor { buffer, .. } => buffer.capacity(),
-                Column::Ragged { rows, .. } => rows.iter().map(|(buffer, _)| buffer.capacity()).sum(),
-                Column::Objects => 0,
-            })
-            .sum()
+        self.buffers().map(PoolBuffer::len).sum()
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = &PoolBuffer> {
+        self.columns.iter().flat_map(|column| match column {
+            Column::Tensor { buffer, .. } => vec![buffer],
+            Column::Ragged { rows, .. } => rows.iter().map(|(buffer, _)| buffer).collect(),
+            Column::Objects => Vec::new(),
+        })
     }
 }
 

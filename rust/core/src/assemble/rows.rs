@@ -1,14 +1,14 @@
 //! References to rows in decoded blocks: what a step of the order becomes once its blocks are at hand.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::ArrowError;
+use arrow_schema::Fields;
 use arrow_select::interleave::interleave;
 
 use crate::error::{Error, Result};
-use crate::shard::Block;
+use crate::shard::{Block, logical_array, storage_type};
 
 /// A row inside one of the blocks of a [`RowSet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,11 +113,6 @@ impl RowSet {
         (&self.blocks[place.slot as usize], place.row as usize)
     }
 
-    /// The file of the row at `index`.
-    pub fn path_of(&self, index: usize) -> &Path {
-        self.locate(index).0.source().path()
-    }
-
     /// The array of `column` that holds the row at `index`, and the row's place in it.
     pub fn cell(&self, column: usize, index: usize) -> (&ArrayRef, usize) {
         if let Some(Some(array)) = self.gathered.get(column) {
@@ -143,6 +138,48 @@ impl RowSet {
         self.rows
             .iter()
             .try_for_each(|place| self.blocks[place.slot as usize].ensure_row(column, place.row as usize))
+    }
+
+    /// Takes the newest rows and blocks off again, down to these numbers.
+    pub fn truncate(&mut self, num_rows: usize, num_blocks: usize) {
+        self.rows.truncate(num_rows);
+        self.blocks.truncate(num_blocks);
+    }
+
+    /// The rows whose files can still be read, without the blocks of the others, and how many those are.
+    pub fn without_damaged(&self) -> (Self, u64) {
+        let mut sound = Self::default();
+        for index in (0..self.len()).filter(|index| !self.is_damaged(*index)) {
+            let (block, row) = self.locate(index);
+            sound.push(block, row as u32);
+        }
+        let lost = (self.len() - sound.len()) as u64;
+        (sound, lost)
+    }
+
+    /// Whether the file of the row at `index` was found damaged while it was read.
+    pub fn is_damaged(&self, index: usize) -> bool {
+        self.locate(index).0.source().is_damaged()
+    }
+
+    /// An error where text in the row at `index` is no UTF-8; `logical` are the fields as they are declared.
+    ///
+    /// Only who leaves damage out asks: everybody else finds it when the text is made.
+    pub fn check_text(&self, index: usize, logical: &Fields) -> Result<()> {
+        let (block, row) = self.locate(index);
+        for (column, field) in block.columns.iter().zip(logical) {
+            if storage_type(field.data_type()) == *field.data_type() {
+                continue;
+            }
+            let problem = interleave(&[column.as_ref()], &[(0, row)])
+                .and_then(|value| logical_array(&value, field.data_type()))
+                .err();
+            if let Some(problem) = problem {
+                let text = format!("row {row}, column {:?}: {problem}", field.name());
+                return Err(block.corrupt(text));
+            }
+        }
+        Ok(())
     }
 
     /// An error where a file under one of the blocks was damaged while it was read.

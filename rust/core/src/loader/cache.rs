@@ -9,8 +9,9 @@ use parking_lot::{Mutex, RwLock};
 use crate::error::Result;
 use crate::shard::Block;
 
-/// What the bookkeeping of one mapped block is taken to cost, since its data lies in the page cache.
-const MAPPED_BLOCK_BYTES: u64 = 1024;
+/// What the bookkeeping of a block and of each of its columns takes beside their data, measured over small blocks.
+const BLOCK_BYTES: u64 = 1024;
+const COLUMN_BYTES: u64 = 2560;
 
 #[derive(Default)]
 struct Entry {
@@ -115,5 +116,5 @@ impl BlockCache {
 }
 
 fn weight(block: &Block) -> u64 {
-    block.bytes as u64 + MAPPED_BLOCK_BYTES
+    block.bytes as u64 + BLOCK_BYTES + block.columns.len() as u64 * COLUMN_BYTES
 }

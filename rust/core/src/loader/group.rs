@@ -47,7 +47,7 @@ impl Weigh for Group {
             Self::Rows { rows, .. } => weight(rows),
             Self::Batches(batches) => {
                 let made = batches.iter().filter_map(|batch| batch.item.as_ref().ok()?.as_ref());
-                made.map(|batch| batch.num_bytes() + weight(&batch.rows)).sum()
+                made.map(|batch| batch.held_bytes() + weight(&batch.rows)).sum()
             }
             Self::RowSets(sets) => sets.iter().filter_map(|rows| rows.item.as_ref().ok()).map(weight).sum(),
         }

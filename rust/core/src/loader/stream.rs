@@ -1,5 +1,6 @@
 //! One consumer's stream: positions to rows to items, made ahead by the engine, taken in order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::assemble::{ColumnPlan, Pool, RowSet, assemble};
 use crate::error::{Error, Result};
 use crate::order::Partition;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
+use crate::source::IoMode;
 
 /// Rows handed over together: enough that a hand-over costs little beside making their dicts.
 const ROWS_PER_JOB: u64 = 128;
@@ -205,10 +207,10 @@ fn reserve_windows(spec: &StreamSpec) {
     let manifest = spec.table.manifest();
     let largest = manifest.block_bytes().iter().copied().max().unwrap_or(0);
     let window = spec.epochs.settings().window_bytes.max(largest).saturating_add(largest);
-    // Twice, since compressed blocks are larger once decoded.
-    spec.table
-        .cache
-        .reserve(spec.lanes_read().saturating_mul(window).min(manifest.total_bytes()).saturating_mul(2));
+    let open = spec.lanes_read().saturating_mul(window).min(manifest.total_bytes());
+    // Mapped blocks hold little beside their bookkeeping; others are larger once decompressed.
+    let held = if spec.table.io() == IoMode::Mmap { open / 4 } else { open.saturating_mul(2) };
+    spec.table.cache.reserve(held);
 }
 
 /// One thread's part: readers of the orders, and what it is working on.
@@ -233,11 +235,12 @@ impl Worker {
             Output::RowSets { .. } => Group::RowSets(items.map(|item| self.row_set(item)).collect()),
             Output::Batches { plans, names, pool } => {
                 let batch = |item| {
-                    let Made { item, skipped } = self.row_set(item);
+                    let Made { item, mut skipped } = self.row_set(item);
                     let batch = |rows: RowSet| {
                         if rows.is_empty() { Ok(None) } else { assemble(rows, plans, names, pool).map(Some) }
                     };
-                    Made { item: item.and_then(batch), skipped }
+                    let item = item.and_then(|rows| self.retry_sound(rows, &mut skipped, batch));
+                    Made { item, skipped }
                 };
                 Group::Batches(items.map(batch).collect())
             }
@@ -247,7 +250,7 @@ impl Worker {
     fn rows(&mut self, items: std::ops::Range<u64>) -> Group {
         let spec = Arc::clone(&self.spec);
         let mut rows = RowSet::default();
-        let mut gaps = std::collections::VecDeque::new();
+        let mut gaps = VecDeque::new();
         for position in items.flat_map(|item| spec.partition.item(item).into_iter().flatten()) {
             let before = rows.len();
             match self.push_present(position, &mut rows) {
@@ -258,9 +261,14 @@ impl Worker {
         }
         match self.gather(&mut rows) {
             Ok(()) => Group::Rows { rows: Arc::new(rows), gaps },
-            Err(error) => {
-                Group::Rows { rows: Arc::default(), gaps: std::iter::once((0, Gap::Failed(error))).collect() }
+            Err(error) if spec.table.skips() && rows.check_damage().is_err() => {
+                let (mut rows, gaps, lost) = leave_out_damaged(&rows, gaps);
+                match spec.table.skip(error, lost).and_then(|_| self.gather(&mut rows)) {
+                    Ok(()) => Group::Rows { rows: Arc::new(rows), gaps },
+                    Err(error) => failed(error),
+                }
             }
+            Err(error) => failed(error),
         }
     }
 
@@ -291,21 +299,53 @@ impl Worker {
             };
             *skipped += u64::from(!is_there);
         }
-        if let Output::RowSets { gathers } = spec.output {
+        let Output::RowSets { gathers } = spec.output else { return Ok(rows) };
+        self.retry_sound(rows, skipped, |mut rows| {
             rows.ensure()?;
             rows.check_damage()?;
             if gathers {
                 self.gather(&mut rows)?;
             }
+            Ok(rows)
+        })
+    }
+
+    /// Does `work` on rows; where a file is lost under them and damage is left out, on those that can be read.
+    fn retry_sound<T>(
+        &self,
+        rows: RowSet,
+        skipped: &mut u64,
+        work: impl Fn(RowSet) -> Result<T>,
+    ) -> Result<T> {
+        if !self.spec.table.skips() {
+            return work(rows);
         }
-        Ok(rows)
+        match work(rows.clone()) {
+            Err(error) => {
+                let (sound, lost) = rows.without_damaged();
+                if lost == 0 {
+                    return Err(error);
+                }
+                self.spec.table.skip(error, lost)?;
+                *skipped += lost;
+                work(sound)
+            }
+            done => done,
+        }
     }
 
     /// Adds the row at a position and makes it present; `false` where it is left out for damage.
     fn push_present(&mut self, position: u64, rows: &mut RowSet) -> Result<bool> {
-        let before = rows.len();
-        self.push(position, rows).and_then(|is_there| ensure_last(rows, is_there)).or_else(|error| {
-            rows.rows.truncate(before);
+        let (num_rows, num_blocks) = (rows.len(), rows.blocks.len());
+        let pushed = self.push(position, rows).and_then(|is_there| {
+            ensure_last(rows, is_there)?;
+            if is_there && self.spec.table.skips() {
+                rows.check_text(rows.len() - 1, self.spec.table.schema().fields())?;
+            }
+            Ok(is_there)
+        });
+        pushed.or_else(|error| {
+            rows.truncate(num_rows, num_blocks);
             self.spec.table.skip(error, 1)
         })
     }
@@ -320,6 +360,31 @@ impl Worker {
         }
         spec.table.push_row(place, rows, &mut self.recent)
     }
+}
+
+/// A group in whose place stands an error.
+fn failed(error: Error) -> Group {
+    Group::Rows { rows: Arc::default(), gaps: std::iter::once((0, Gap::Failed(error))).collect() }
+}
+
+/// The rows whose files can still be read, with gaps where the others were, and how many those are.
+fn leave_out_damaged(
+    rows: &RowSet,
+    mut gaps: VecDeque<(usize, Gap)>,
+) -> (RowSet, VecDeque<(usize, Gap)>, u64) {
+    let (sound, lost) = rows.without_damaged();
+    let (mut before, mut gaps_now) = (0, VecDeque::new());
+    for index in 0..=rows.len() {
+        while gaps.front().is_some_and(|(at, _)| *at == index) {
+            gaps_now.extend(gaps.pop_front().map(|(_, gap)| (before, gap)));
+        }
+        if index < rows.len() && rows.is_damaged(index) {
+            gaps_now.push_back((before, Gap::Skipped));
+        } else {
+            before += 1;
+        }
+    }
+    (sound, gaps_now, lost)
 }
 
 fn ensure_last(rows: &RowSet, is_there: bool) -> Result<bool> {

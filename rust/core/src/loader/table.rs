@@ -18,7 +18,7 @@ use crate::source::{self, IoMode, Source};
 const CACHE_FLOOR: u64 = 64 << 20;
 
 /// Blocks that each thread finds without a lock.
-const NUM_RECENT: usize = 4096;
+const NUM_RECENT: usize = 2048;
 
 /// Texts of skipped damage that are kept for the report.
 const KEPT_REPORTS: usize = 100;

@@ -9,8 +9,8 @@ use super::layout::Place;
 #[derive(Debug)]
 pub struct OrderReader {
     order: Arc<EpochOrder>,
-    /// By lane, as far as lanes were asked for.
-    windows: Vec<Window>,
+    /// By lane, as far as lanes were asked for; lanes that are in one window share it.
+    windows: Vec<Arc<Window>>,
 }
 
 impl OrderReader {
@@ -53,10 +53,16 @@ impl OrderReader {
     #[cold]
     fn locate_in_next_window(&mut self, lane: u32, sequence: u64) -> Place {
         if self.windows.len() <= lane as usize {
-            self.windows.resize_with(lane as usize + 1, Window::default);
+            self.windows.resize_with(lane as usize + 1, Arc::default);
         }
-        let window = &mut self.windows[lane as usize];
-        self.order.fill(window, sequence);
-        window.place(sequence)
+        let shared = self.windows.iter().find(|window| window.contains(sequence)).map(Arc::clone);
+        let window = shared.unwrap_or_else(|| {
+            let mut window = Window::default();
+            self.order.fill(&mut window, sequence);
+            Arc::new(window)
+        });
+        let place = window.place(sequence);
+        self.windows[lane as usize] = window;
+        place
     }
 }

@@ -27,6 +27,8 @@ pub struct Block {
     /// Buffers that had to be copied because the file does not align them.
     pub misaligned: usize,
     meta: BlockMeta,
+    /// Place in the shard.
+    index: u64,
     /// The columns again, in the form that [`Block::ensure_rows`] walks; empty without a map.
     data: Vec<ArrayData>,
     source: Arc<dyn Source>,
@@ -41,6 +43,7 @@ impl Block {
     pub(super) fn new(
         columns: Vec<ArrayRef>,
         data: Vec<ArrayData>,
+        index: u64,
         meta: BlockMeta,
         bytes: usize,
         misaligned: usize,
@@ -53,6 +56,7 @@ impl Block {
             bytes,
             misaligned,
             meta,
+            index,
             data,
             source,
             present: AtomicU64::new(0),
@@ -74,9 +78,23 @@ impl Block {
         &self.source
     }
 
+    /// Damage of this block, with its place.
+    pub fn corrupt(&self, problem: impl Into<String>) -> Error {
+        Error::CorruptShard {
+            path: self.source.path().to_owned(),
+            block: Some(self.index),
+            offset: Some(self.meta.offset),
+            problem: problem.into(),
+        }
+    }
+
     /// An error if a page that was touched could not be read; cheap enough for every row.
     pub fn check_damage(&self) -> Result<()> {
-        if self.source.is_damaged() { self.check_intact() } else { Ok(()) }
+        if self.source.is_damaged() {
+            self.check_intact().map_err(|error| error.in_block(self.index))
+        } else {
+            Ok(())
+        }
     }
 
     /// An error if the file was truncated or changed since it was opened.

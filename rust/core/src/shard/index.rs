@@ -65,7 +65,7 @@ pub struct ShardIndex {
     pub blocks: Vec<BlockMeta>,
     /// In the order of the file (stream) or footer (file).
     pub dictionaries: Vec<DictionaryMeta>,
-    /// Over all headers, for the fingerprint of the dataset.
+    /// Over all headers and some samples of values, for the fingerprint of the dataset.
     pub header_hash: u64,
 }
 
@@ -76,15 +76,39 @@ impl ShardIndex {
     }
 }
 
-/// Walks a shard's headers with small reads; bodies are never read.
+/// Bytes of each sample of a body.
+const SAMPLE_LEN: u64 = 4 << 10;
+
+/// Walks a shard's headers with small reads; of the bodies only three samples are read, for the fingerprint.
 pub fn index(path: &Path) -> Result<ShardIndex> {
     let file = ReadFile::open(path)?;
     let mut reader = HeaderReader::new(&file);
     let format = sniff(path, reader.bytes(0, SNIFF_LEN)?, file.len())?;
-    match format {
-        Format::ArrowStream => ipc_stream::index(&mut reader),
-        Format::ArrowFile => ipc_file::index(&mut reader),
+    let mut index = match format {
+        Format::ArrowStream => ipc_stream::index(&mut reader)?,
+        Format::ArrowFile => ipc_file::index(&mut reader)?,
+    };
+    index.header_hash = hash_samples(&mut reader, &index)?;
+    Ok(index)
+}
+
+/// The hash of the headers carried on over samples of the first and the last body.
+///
+/// Shards of rows of one length all have the same headers: only their values tell them apart, and the ends of
+/// bodies hold values, where their beginnings hold offsets that are the same too.
+fn hash_samples(reader: &mut HeaderReader<'_>, index: &ShardIndex) -> Result<u64> {
+    let mut hash = Xxh3Default::new();
+    hash.update(&index.header_hash.to_le_bytes());
+    for (block, is_middle) in
+        [(index.blocks.first(), true), (index.blocks.first(), false), (index.blocks.last(), false)]
+    {
+        let Some(block) = block else { continue };
+        let len = SAMPLE_LEN.min(block.body_len);
+        let skipped = if is_middle { (block.body_len - len) / 2 } else { block.body_len - len };
+        let start = block.end() - block.body_len + skipped;
+        hash.update(reader.bytes(start, len as usize)?);
     }
+    Ok(hash.digest())
 }
 
 /// Collects what a walk finds.

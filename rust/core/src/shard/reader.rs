@@ -119,6 +119,7 @@ impl ShardReader {
         Ok(Block::new(
             columns.iter().cloned().map(make_array).collect(),
             columns,
+            site.block.unwrap_or_default(),
             *block,
             body.owned(),
             body.misaligned(),
