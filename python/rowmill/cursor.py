@@ -115,7 +115,7 @@ class Run:
         return self.placement.num_shards * (self.batch_size or 1)
 
     def is_over(self, num_items: int) -> bool:
-        """Whether this consumer has had all of its share of the ``num_items`` that the rank has from ``position`` on."""
+        """Whether this consumer has had its share of the ``num_items`` that the rank has from ``position`` on."""
         workers, worker = self.placement.num_workers, self.placement.worker
         return self.first_item >= -(-(num_items - worker) // workers)
 

@@ -179,7 +179,9 @@ class LanedIterator(Iterator[Any]):
 
     def _begin(self, cursor: Cursor | None, epoch: int) -> None:
         plan, placement = self._plan, self._placement
-        first_epoch, start = (cursor["first_epoch"], cursor["position"]) if cursor else (epoch, 0)
+        first_epoch, position = (cursor["first_epoch"], cursor["position"]) if cursor else (epoch, 0)
+        # A worker's own state says where all workers began, and how far it is since then.
+        start = cursor["lanes"].get("start", position) if cursor and isinstance(cursor.get("lanes"), dict) else position
         step = placement.num_shards * (plan.batch_size or 1)
         self._deal = deal = _Deal.of(plan, placement, start // step)
         lanes = [Lane(index, epoch) for index in range(deal.consumer, plan.order.num_lanes, deal.num_consumers)]
@@ -188,7 +190,8 @@ class LanedIterator(Iterator[Any]):
             # With "keep" no rank counts on the others' number of steps, so that any place is a beginning.
             if plan.remainder_for(placement.num_shards) != "keep" and not self._is_over(cursor):
                 check_step(start, step, None)
-        self._places = _Places(plan.identity, placement, plan.batch_size, first_epoch, lanes, start)
+        done = (position - start) // step
+        self._places = _Places(plan.identity, placement, plan.batch_size, first_epoch, lanes, start, done)
         self._num_rows = 0
         self._first_skipped = (cursor or {}).get("skipped_rows", 0)
         self._places.num_skipped = self._first_skipped
@@ -196,8 +199,9 @@ class LanedIterator(Iterator[Any]):
         self._skipped_before = self._rust.num_skipped
         self._reader = LaneReader(plan, self._rust)
         self._turns = self._new_turns(lanes)
-        self._num_steps = self._count_steps(cursor)
-        if self._num_steps == 0 or (cursor is not None and self._is_over(cursor)):
+        left = self._count_steps(cursor)
+        self._num_steps = None if left is None else done + left
+        if left == 0 or (cursor is not None and self._is_over(cursor)):
             # As in PositionIterator: after a pass that begins at its end comes the next epoch.
             self._progress.board.finish(self._worker, first_epoch + (plan.epochs_per_pass or 1))
         self._current = functools.partial(_Places.cursor, self._places)
@@ -293,7 +297,7 @@ class LanedIterator(Iterator[Any]):
         """
         plan, deal = self._plan, self._deal
         last = plan.pipeline.batches[1]
-        limit = None if last is None else max(deal.share(last) - deal.share(deal.steps_before), 0)
+        limit = None if last is None else max(deal.share(last) - self._steps_done(), 0)
         remainder = plan.remainder_for(self._placement.num_shards)
         if self._placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
             return limit
@@ -301,6 +305,10 @@ class LanedIterator(Iterator[Any]):
         size = plan.batch_size or 1
         agreed = min(left) // size if remainder == "drop" else -(-max(left) // size)
         return agreed if limit is None else min(agreed, limit)
+
+    def _steps_done(self) -> int:
+        """Steps of this pass that this consumer has taken, those before a resume included."""
+        return self._deal.share(self._deal.steps_before) + self._places.num_steps
 
     def _samples_left(self, cursor: Cursor | None) -> list[int]:
         """Samples left for this worker's like on each rank."""
@@ -312,7 +320,7 @@ class LanedIterator(Iterator[Any]):
             samples = stored["samples"]
             return [sum(max(counts[at][1] - max(counts[at][0], samples[at]), 0) for at in group) for group in groups]
         # A rank's own state says nothing of the others' lanes, but they have taken as many steps.
-        done = deal.share(deal.steps_before) * (plan.batch_size or 1)
+        done = self._steps_done() * (plan.batch_size or 1)
         return [max(sum(max(counts[at][1] - counts[at][0], 0) for at in group) - done, 0) for group in groups]
 
     def _count_lane(self, index: int) -> tuple[int, int]:

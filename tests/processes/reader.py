@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 sys.modules["torch"] = None  # type: ignore[assignment]  # starts faster: this process is started 21 times
@@ -26,6 +27,8 @@ def main(data: str, journal: Path, epochs: int) -> None:
             os.replace(unfinished, journal / f"step-{number:06}.json")
             number += 1
             print(number, flush=True)
+            # As training would: without it the whole data is read before the kills are over.
+            time.sleep(0.002)
 
 
 if __name__ == "__main__":
