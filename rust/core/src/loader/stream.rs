@@ -132,6 +132,9 @@ impl Stream {
         reserve_windows(&spec);
         let first_item = spec.first_item;
         let ahead = ReadAhead::start(&spec).map(Arc::new);
+        if let Some(ahead) = &ahead {
+            announce_first_windows(&spec, ahead);
+        }
         let spec = Arc::new(spec);
         let make_job = move || {
             let mut worker = Worker::new(Arc::clone(&spec), ahead.clone());
@@ -211,6 +214,17 @@ fn reserve_windows(spec: &StreamSpec) {
     // Mapped blocks hold little beside their bookkeeping; others are larger once decompressed.
     let held = if spec.table.io() == IoMode::Mmap { open / 4 } else { open.saturating_mul(2) };
     spec.table.cache.reserve(held);
+}
+
+/// Tells the kernel of every lane's first window at once: met one by one, each would be waited for alone.
+fn announce_first_windows(spec: &StreamSpec, ahead: &ReadAhead) {
+    let positions = (spec.first_item..).map_while(|item| spec.partition.item(item)).flatten();
+    for position in positions.take(spec.epochs.settings().num_lanes as usize) {
+        ahead.reached(
+            spec.first_epoch + position / spec.per_epoch,
+            spec.first_position + position % spec.per_epoch,
+        );
+    }
 }
 
 /// One thread's part: readers of the orders, and what it is working on.
