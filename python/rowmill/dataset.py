@@ -356,7 +356,7 @@ class Dataset(IterableDatasetBase):
         Args:
             num_threads: Threads that read ahead; half of the cores, at least 2 and at most 8, when None. 0 reads
                 in the caller.
-            prefetch_batches: Batches (or chunks of rows) made ahead; 16 when None.
+            prefetch_batches: Batches (or chunks of rows) made ahead; 32 when None.
             prefetch_bytes: Bytes made ahead; 64 MiB when None.
             pin_memory: Page-lock the batch buffers for CUDA, each once.
             io: "mmap", "read" (pread), "direct" (O_DIRECT) or "auto": mmap on local disks, read on network ones.

@@ -18,7 +18,7 @@ use crate::order::PyOrder;
 use crate::table::PyTable;
 
 /// What is made ahead without other wishes: enough to ride out a hiccup, little enough to stay in a core's cache.
-const PREFETCH_ITEMS: u64 = 16;
+const PREFETCH_ITEMS: u64 = 32;
 const PREFETCH_BYTES: usize = 64 << 20;
 
 /// Threads without other wishes: a loader must leave the training loop its cores, but one thread and

@@ -19,7 +19,7 @@ const ROWS_PER_JOB: u64 = 128;
 
 /// Bytes of batches handed over together: small batches share the cost of a wake-up, and what is
 /// made ahead still lies in a core's cache when it is used.
-const BATCH_BYTES_PER_JOB: u64 = 512 << 10;
+const BATCH_BYTES_PER_JOB: u64 = 256 << 10;
 
 /// Rows larger than this on average are not copied before they are converted.
 const GATHERED_ROW_BYTES: u64 = 32 << 10;
