@@ -89,25 +89,27 @@ class PositionIterator(_rust.Stream):
     def _begin(self, cursor: Cursor | None, epoch: int) -> None:
         plan = self._plan
         run = make_run(plan, current_placement(plan), cursor, epoch)
+        partition = partition_of(plan, run)
+        next_epoch = run.epoch + (run.num_epochs or 1)
         self.begin(
             epoch=run.epoch,
             per_epoch=run.per_epoch,
             first_position=plan.position_range[0],
             first_item=run.first_item,
             skipped=(cursor or {}).get("skipped_rows", 0),
-            **partition_of(plan, run),
+            **partition,
         )
-        num_items = _rust.count_items(**partition_of(plan, run)) if run.total is not None else None
+        num_items = None if run.total is None else _rust.count_items(**partition)
         if num_items is not None and run.is_over(num_items):
             # A cursor of a finished pass: the pass after this empty one is the next epoch, also where a
             # StatefulDataLoader makes this one only to see that it is over.
-            self._progress.board.finish(self._worker, run.epoch + (run.num_epochs or 1))
+            self._progress.board.finish(self._worker, next_epoch)
         if num_items == 0 and cursor is None and run.total:
             _warn_of_nothing(plan, run)
         # The progress keeps the count, not this iterator: when a loop is left, its threads end with it.
         self._current = current = functools.partial(_cursor_of, run, self.counter)
         self._progress.follow(current)
-        finish = functools.partial(self._progress.finish, self._worker, run.epoch + (run.num_epochs or 1), current)
+        finish = functools.partial(self._progress.finish, self._worker, next_epoch, current)
         self.counter.on_finish(finish)
 
 

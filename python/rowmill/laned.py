@@ -120,16 +120,16 @@ class LanedIterator(Iterator[Any]):
         self._placement = current_placement(plan)
         check_lanes(plan.order.num_lanes, self._placement)
         table = plan.source.rust.table(list(plan.pipeline.columns), options.io)
-        name = plan.full_format.batch_name
+        output = plan.full_format.row_name if plan.batch_size is None else plan.full_format.batch_name
         self._rust = _rust.Lanes(
             table=table,
             order=plan.rust_order,
-            output=name if plan.batch_size is not None else plan.full_format.row_name,
+            output=output,
             dtypes=list(plan.full_format.dtypes),
             fill_null=list(plan.full_format.fill_null),
             num_threads=options.num_threads,
             prefetch_bytes=options.prefetch_bytes,
-            wrap=consumer_type(name if plan.batch_size is not None else plan.full_format.row_name),
+            wrap=consumer_type(output),
             pin=_torch.pin_functions() if options.pin_memory else None,
         )
         self.final_stats: dict[str, Any] = {}
