@@ -94,7 +94,12 @@ fn a_million_blocks(criterion: &mut Criterion) {
     fs::write(&small, stream()).expect("a shard");
     let mut walked = Shards.walk(&small).expect("a walk");
     let first = walked.blocks[0];
-    let block = |at: usize| BlockMeta { offset: 1024 + at as u64 * BLOCK, body_len: BLOCK / 2, ..first };
+    let block = |at: usize| BlockMeta {
+        offset: 1024 + at as u64 * BLOCK,
+        body_len: BLOCK / 2,
+        memory_len: BLOCK / 2,
+        ..first
+    };
     walked.blocks = (0..num_blocks).map(block).collect();
     let files: Vec<PathBuf> =
         (0..SHARDS).map(|shard| folder.path().join(format!("big-{shard}.arrow"))).collect();

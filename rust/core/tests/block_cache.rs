@@ -10,8 +10,7 @@ use rowmill_core::source::{IoMode, open};
 fn reader(data: &Data, shard: usize) -> ShardReader {
     let view = data.manifest.shard(shard);
     let source = open(view.path, IoMode::Mmap, Some(view.identity)).unwrap();
-    let schema = data.manifest.shard_schema(shard).unwrap();
-    ShardReader::try_new(source, view.known_format().unwrap(), &schema, view.dictionaries, None).unwrap()
+    ShardReader::try_new(source, data.manifest.shard_index(shard).unwrap(), None).unwrap()
 }
 
 #[test]

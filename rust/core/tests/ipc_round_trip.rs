@@ -89,8 +89,7 @@ fn reader(
 ) -> (ShardReader, rowmill_core::shard::ShardIndex) {
     let found = index(path).unwrap();
     let source = open(path, mode, None).unwrap();
-    let dictionaries = found.dictionaries.clone();
-    (ShardReader::try_new(source, found.format, &found.schema, dictionaries, projection).unwrap(), found)
+    (ShardReader::try_new(source, found.clone(), projection).unwrap(), found)
 }
 
 #[test]

@@ -30,7 +30,8 @@ fn truncate(path: &Path, len: u64) {
 fn reader(path: &Path, mode: IoMode) -> (ShardReader, rowmill_core::shard::BlockMeta) {
     let found = index(path).unwrap();
     let source = open(path, mode, None).unwrap();
-    (ShardReader::try_new(source, found.format, &found.schema, vec![], None).unwrap(), found.blocks[0])
+    let block = found.blocks[0];
+    (ShardReader::try_new(source, found, None).unwrap(), block)
 }
 
 fn assert_truncated(error: &Error) {

@@ -159,7 +159,7 @@ impl RowSet {
 
     /// Whether the file of the row at `index` was found damaged while it was read.
     pub fn is_damaged(&self, index: usize) -> bool {
-        self.locate(index).0.source().is_damaged()
+        self.locate(index).0.is_damaged()
     }
 
     /// An error where text in the row at `index` is no UTF-8; `logical` are the fields as they are declared.

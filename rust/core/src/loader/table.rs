@@ -221,20 +221,9 @@ impl Table {
 
     fn open_shard(&self, index: usize) -> Result<ShardReader> {
         let shard = self.manifest.shard(index);
-        let format = shard.known_format().ok_or_else(|| Error::Unsupported {
-            path: shard.path.to_owned(),
-            message: format!("its index names format {}, which this version does not know", shard.format),
-        })?;
-        let schema = self.manifest.shard_schema(index)?;
         let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };
         let source = source::open(shard.path, mode, Some(shard.identity))?;
-        ShardReader::try_new(
-            source,
-            format,
-            &schema,
-            shard.dictionaries,
-            Some(self.projection.indices.clone()),
-        )
+        ShardReader::try_new(source, self.manifest.shard_index(index)?, Some(self.projection.indices.clone()))
     }
 }
 

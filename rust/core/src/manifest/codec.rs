@@ -19,7 +19,7 @@ use crate::source::FileIdentity;
 
 const MAGIC: [u8; 8] = *b"RWMLIDX\n";
 /// Another number means another layout: older and newer files are rebuilt, not converted.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 const NUM_COUNTS: usize = 7;
 /// Magic, version, length, checksum, counts.
 const HEADER_LEN: usize = 8 * (4 + NUM_COUNTS);
@@ -52,6 +52,7 @@ pub(crate) fn encode(records: &[Record<'_>]) -> Vec<u8> {
     out.joined(records, |r| r.blocks.offset);
     out.joined(records, |r| r.blocks.body);
     out.joined(records, |r| r.blocks.rows);
+    out.joined(records, |r| r.blocks.memory);
     out.joined(records, |r| r.blocks.metadata);
     out.joined(records, |r| r.blocks.dictionaries);
     out.joined(records, |r| r.dictionaries.offset);
@@ -188,6 +189,7 @@ impl<'a> Index<'a> {
                 offset: reader.section(blocks)?,
                 body: reader.section(blocks)?,
                 rows: reader.section(blocks)?,
+                memory: reader.section(blocks)?,
                 metadata: reader.section(blocks)?,
                 dictionaries: reader.section(blocks)?,
             },
@@ -327,6 +329,7 @@ pub(crate) mod tests {
                 offset: &[8, 100],
                 body: &[10, 20],
                 rows: &[1, u64::MAX - 1],
+                memory: &[10, 30],
                 metadata: &[3, 4],
                 dictionaries: &[0, 1],
             },

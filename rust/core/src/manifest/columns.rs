@@ -10,6 +10,7 @@ pub(crate) struct Blocks<'a> {
     pub(crate) offset: &'a [u64],
     pub(crate) body: &'a [u64],
     pub(crate) rows: &'a [u64],
+    pub(crate) memory: &'a [u64],
     pub(crate) metadata: &'a [u32],
     pub(crate) dictionaries: &'a [u32],
 }
@@ -24,6 +25,7 @@ impl<'a> Blocks<'a> {
             offset: &self.offset[range.clone()],
             body: &self.body[range.clone()],
             rows: &self.rows[range.clone()],
+            memory: &self.memory[range.clone()],
             metadata: &self.metadata[range.clone()],
             dictionaries: &self.dictionaries[range],
         }
@@ -35,6 +37,7 @@ impl<'a> Blocks<'a> {
             metadata_len: self.metadata[index],
             body_len: self.body[index],
             num_rows: self.rows[index],
+            memory_len: self.memory[index],
             dictionaries: self.dictionaries[index],
         }
     }
@@ -46,6 +49,7 @@ pub(crate) struct BlockColumns {
     offset: Vec<u64>,
     body: Vec<u64>,
     rows: Vec<u64>,
+    memory: Vec<u64>,
     metadata: Vec<u32>,
     dictionaries: Vec<u32>,
 }
@@ -56,6 +60,7 @@ impl BlockColumns {
             offset: Vec::with_capacity(count),
             body: Vec::with_capacity(count),
             rows: Vec::with_capacity(count),
+            memory: Vec::with_capacity(count),
             metadata: Vec::with_capacity(count),
             dictionaries: Vec::with_capacity(count),
         }
@@ -66,6 +71,7 @@ impl BlockColumns {
             offset: metas.iter().map(|block| block.offset).collect(),
             body: metas.iter().map(|block| block.body_len).collect(),
             rows: metas.iter().map(|block| block.num_rows).collect(),
+            memory: metas.iter().map(|block| block.memory_len).collect(),
             metadata: metas.iter().map(|block| block.metadata_len).collect(),
             dictionaries: metas.iter().map(|block| block.dictionaries).collect(),
         }
@@ -75,6 +81,7 @@ impl BlockColumns {
         self.offset.extend_from_slice(more.offset);
         self.body.extend_from_slice(more.body);
         self.rows.extend_from_slice(more.rows);
+        self.memory.extend_from_slice(more.memory);
         self.metadata.extend_from_slice(more.metadata);
         self.dictionaries.extend_from_slice(more.dictionaries);
     }
@@ -84,6 +91,7 @@ impl BlockColumns {
             offset: &self.offset,
             body: &self.body,
             rows: &self.rows,
+            memory: &self.memory,
             metadata: &self.metadata,
             dictionaries: &self.dictionaries,
         }

@@ -193,6 +193,7 @@ impl Manifest {
             blocks: (0..blocks.len()).map(|at| blocks.get(at)).collect(),
             dictionaries: shard.dictionaries,
             header_hash: shard.header_hash,
+            extra: shard.extra.to_vec(),
         })
     }
 
@@ -214,9 +215,9 @@ impl Manifest {
         self.0.blocks.view().rows
     }
 
-    /// Body length of each block.
+    /// Bytes that each block takes in memory, by which windows are cut.
     pub fn block_bytes(&self) -> &[u64] {
-        self.0.blocks.view().body
+        self.0.blocks.view().memory
     }
 
     /// The first block of each shard; an empty shard has the next one's.

@@ -48,7 +48,7 @@ impl Record<'_> {
                 .and_then(|end| end.checked_add(body))
                 .is_some_and(|end| end <= size)
         };
-        let Blocks { offset, body, rows, metadata, dictionaries } = self.blocks;
+        let Blocks { offset, body, rows, memory: _, metadata, dictionaries } = self.blocks;
         let places = offset.iter().zip(metadata).zip(body);
         if !places.clone().all(|((&offset, &metadata), &body)| ends_inside(offset, metadata, body)) {
             return Err("a block outside its file");

@@ -41,10 +41,10 @@ pub struct Shards;
 
 impl Walk for Shards {
     fn walk(&self, path: &Path) -> Result<Walked> {
-        let ShardIndex { format, schema_message, schema, blocks, dictionaries, header_hash } =
+        let ShardIndex { format, schema_message, schema, blocks, dictionaries, header_hash, extra } =
             shard::index(path)?;
         let format = number_of(format);
-        Ok(Walked { format, schema_message, schema, blocks, dictionaries, header_hash, extra: Vec::new() })
+        Ok(Walked { format, schema_message, schema, blocks, dictionaries, header_hash, extra })
     }
 
     fn decode_schema(&self, path: &Path, format: u32, message: &[u8]) -> Result<SchemaRef> {

@@ -32,6 +32,8 @@ pub struct Block {
     /// The columns again, in the form that [`Block::ensure_rows`] walks; empty without a map.
     data: Vec<ArrayData>,
     source: Arc<dyn Source>,
+    /// Whether columns may view the map of the source.
+    views_map: bool,
     /// Columns, of the first 64, that are wholly present.
     present: AtomicU64,
 }
@@ -49,8 +51,10 @@ impl Block {
         misaligned: usize,
         source: Arc<dyn Source>,
     ) -> Self {
-        let data = if source.is_mapped() { data } else { Vec::new() };
+        let views_map = source.is_mapped();
+        let data = if views_map { data } else { Vec::new() };
         Self {
+            views_map,
             columns,
             num_rows: meta.num_rows as usize,
             bytes,
@@ -63,14 +67,32 @@ impl Block {
         }
     }
 
+    /// A block whose columns lie in memory of their own, `bytes` of it, whatever the source is.
+    #[expect(dead_code, reason = "for the formats whose blocks are decoded into memory")]
+    pub(super) fn owned(
+        columns: Vec<ArrayRef>,
+        index: u64,
+        meta: BlockMeta,
+        bytes: usize,
+        source: Arc<dyn Source>,
+    ) -> Self {
+        let block = Self::new(columns, Vec::new(), index, meta, bytes, 0, source);
+        Self { views_map: false, ..block }
+    }
+
     /// Whether columns may view a map.
     pub fn is_mapped(&self) -> bool {
-        self.source.is_mapped()
+        self.views_map
     }
 
     /// The map, for hot loops that call [`MappedFile::ensure_slice`] themselves.
     pub fn mapped(&self) -> Option<&MappedFile> {
-        self.source.as_mapped()
+        if self.views_map { self.source.as_mapped() } else { None }
+    }
+
+    /// Whether a page that columns view could not be read.
+    pub fn is_damaged(&self) -> bool {
+        self.views_map && self.source.is_damaged()
     }
 
     /// The file.
@@ -90,7 +112,7 @@ impl Block {
 
     /// An error if a page that was touched could not be read; cheap enough for every row.
     pub fn check_damage(&self) -> Result<()> {
-        if self.source.is_damaged() {
+        if self.is_damaged() {
             self.check_intact().map_err(|error| error.in_block(self.index))
         } else {
             Ok(())

@@ -23,8 +23,10 @@ pub struct BlockMeta {
     pub metadata_len: u32,
     /// Bytes of the body.
     pub body_len: u64,
-    /// Rows of the batch.
+    /// Rows of the block.
     pub num_rows: u64,
+    /// Bytes that it takes in memory once it is decoded, as far as headers tell: windows and caches go by it.
+    pub memory_len: u64,
     /// How many of the shard's dictionary messages count for this batch: those before it in a
     /// stream, all of them in a file.
     pub dictionaries: u32,
@@ -67,6 +69,8 @@ pub struct ShardIndex {
     pub dictionaries: Vec<DictionaryMeta>,
     /// Over all headers and some samples of values, for the fingerprint of the dataset.
     pub header_hash: u64,
+    /// What only this format needs to read its blocks again.
+    pub extra: Vec<u8>,
 }
 
 impl ShardIndex {
@@ -170,6 +174,7 @@ impl IndexBuilder {
             metadata_len: extent.metadata_len,
             body_len: extent.body_len,
             num_rows: num_rows(batch, site)?,
+            memory_len: extent.body_len,
             dictionaries,
         });
         Ok(())
@@ -193,6 +198,7 @@ impl IndexBuilder {
             blocks: self.blocks,
             dictionaries: self.dictionaries,
             header_hash: self.hash.digest(),
+            extra: Vec::new(),
         }
     }
 }

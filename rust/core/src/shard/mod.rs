@@ -6,7 +6,8 @@
 //! - `ipc_stream`, `ipc_file`: the two framings
 //! - [`schema`]: the schema message, refused where arrow-rs would panic on it
 //! - [`storage`]: the form that decoded columns have, and the way back to the declared types
-//! - [`reader`]: decodes blocks; `layout`, `body`, `array`, `compression`, `dictionaries` are its steps
+//! - [`reader`]: decodes blocks of any format
+//! - `ipc_reader`: those of Arrow; `layout`, `body`, `array`, `compression`, `dictionaries` are its steps
 //! - [`block`]: the decoded columns and the pages under them
 //!
 //! The IPC *stream* files that Hugging Face `datasets` writes have no footer: the only way to
@@ -26,6 +27,7 @@ pub mod format;
 mod header_reader;
 pub mod index;
 mod ipc_file;
+pub mod ipc_reader;
 mod ipc_stream;
 mod layout;
 mod message;
@@ -38,5 +40,5 @@ pub use block::Block;
 pub use format::Format;
 pub use index::{BlockMeta, DictionaryMeta, ShardIndex, index};
 pub use reader::ShardReader;
-pub use schema::parse_schema;
+pub use schema::{encode_schema, parse_schema};
 pub use storage::{logical_array, storage_type};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 use arrow_ipc::{Endianness, Field as IpcField};
-use arrow_schema::{DataType, Field, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::message::{Kind, kind_of, verify};
 use super::site::Site;
@@ -20,6 +21,19 @@ pub fn parse_schema(path: &Path, schema_message: &[u8]) -> Result<SchemaRef> {
         Kind::Schema(schema) => schema_of(schema, &site),
         Kind::Dictionary { .. } | Kind::Batch(_) => Err(site.corrupt("not a schema message")),
     }
+}
+
+/// The flatbuffer that [`parse_schema`] reads, for formats whose files hold no such message.
+///
+/// Each dictionary gets an id of its own, in the order of the fields.
+pub fn encode_schema(schema: &Schema) -> Vec<u8> {
+    let mut tracker = DictionaryTracker::new(false);
+    let data = IpcDataGenerator {}.schema_to_bytes_with_dictionary_tracker(
+        schema,
+        &mut tracker,
+        &IpcWriteOptions::default(),
+    );
+    data.ipc_message
 }
 
 /// The schema of a verified flatbuffer.

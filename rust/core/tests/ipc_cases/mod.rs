@@ -289,7 +289,7 @@ pub fn write(case: &Case, options: &Options) -> Vec<u8> {
 pub fn read_all(path: &Path, mode: IoMode) -> Result<Vec<Vec<ArrayRef>>> {
     let found = index(path)?;
     let source = open(path, mode, None)?;
-    let reader = ShardReader::try_new(source, found.format, &found.schema, found.dictionaries, None)?;
+    let reader = ShardReader::try_new(source, found.clone(), None)?;
     let mut blocks = Vec::new();
     for (at, meta) in found.blocks.iter().enumerate() {
         let block = reader.decode(at as u64, meta)?;
