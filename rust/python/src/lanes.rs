@@ -50,19 +50,20 @@ impl PyLanes {
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
+        let maker = Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?;
         let epochs = order.epochs();
         let num_lanes = epochs.settings().num_lanes as usize;
         Ok(Self {
             table: Arc::clone(&table.table),
             epochs,
-            maker: Arc::new(Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?),
             converter: Arc::clone(&table.converter),
             limits: Limits {
-                num_threads: num_threads.unwrap_or_else(default_threads),
+                num_threads: num_threads.unwrap_or_else(|| default_threads(&maker)),
                 slots: num_lanes * 2 + 2,
                 bytes: prefetch_bytes.unwrap_or(PREFETCH_BYTES),
                 help: true,
             },
+            maker: Arc::new(maker),
             engine: Mutex::default(),
             skipped: AtomicU64::new(0),
         })

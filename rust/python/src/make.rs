@@ -95,6 +95,11 @@ impl Maker {
         }
     }
 
+    /// Whether the consumer's thread turns every row into Python objects.
+    pub fn makes_objects(&self) -> bool {
+        matches!(self.kind, Kind::Rows | Kind::RowLists | Kind::Lists)
+    }
+
     /// The pool that batches are assembled in.
     pub fn pool(&self) -> &Pool {
         &self.pool

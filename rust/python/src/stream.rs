@@ -23,8 +23,12 @@ const PREFETCH_BYTES: usize = 64 << 20;
 
 /// Threads without other wishes: a loader must leave the training loop its cores, but one thread and
 /// a hand-over are no faster than none.
-pub fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(2, 8))
+///
+/// Where the consumer makes Python objects of what they read, it is the slowest and needs a core of its own.
+pub fn default_threads(maker: &Maker) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let least = if maker.makes_objects() { cores.saturating_sub(1) } else { 2 };
+    (cores / 2).clamp(least.clamp(1, 2), 8)
 }
 
 /// How far a pass has come; outlives the stream that counts in it.
@@ -125,11 +129,12 @@ impl PyStream {
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
+        let maker = Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?;
         Ok(Self {
             table: Arc::clone(&table.table),
             epochs: order.epochs(),
-            maker: Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?,
-            num_threads: num_threads.unwrap_or_else(default_threads),
+            num_threads: num_threads.unwrap_or_else(|| default_threads(&maker)),
+            maker,
             prefetch_items: prefetch_batches.unwrap_or(PREFETCH_ITEMS),
             prefetch_bytes: prefetch_bytes.unwrap_or(PREFETCH_BYTES),
             holds_back: AtomicBool::new(false),

@@ -1,29 +1,23 @@
 //! Read-ahead: the order is a pure function, so the blocks that come next are known exactly.
 //!
-//! Each lane announces its next window while it is still in the one before, evenly over it, so that the
-//! disk sees a steady stream of large reads instead of a burst a window. One thread talks to the kernel,
-//! because advice may block. Data that is in memory already is never announced again.
+//! Each lane announces the window after the one that it enters, so that a disk always has work: while the rows of
+//! one window are handed out, those of the next are read. Where two windows of every lane would take too much of
+//! the memory, the second is announced from the middle of the first. Data that is in memory already costs little.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use super::advice::Adviser;
 use super::epochs::Epochs;
-use super::stream::StreamSpec;
 use super::table::Table;
 use crate::order::{Mode, WindowSpan};
-use crate::prefetch::without_signals;
-
-/// Announcements that may wait for the kernel; what does not fit is read when it is needed.
-const QUEUE: usize = 4096;
 
 /// A dataset larger than this share of memory is dropped behind the reader.
 const MEMORY_SHARE: f64 = 0.5;
 
-enum Advice {
-    Need(usize),
-    Done(usize),
-}
+/// Two windows of every lane are read ahead where they take no more than this share of memory.
+const EARLY_SHARE: f64 = 0.2;
 
 /// Announces blocks to the kernel ahead of a stream, and lets them go behind it.
 pub struct ReadAhead {
@@ -31,8 +25,8 @@ pub struct ReadAhead {
     num_lanes: u64,
     lanes: Vec<LaneAhead>,
     drops_behind: bool,
-    queue: SyncSender<Advice>,
-    is_closed: Arc<AtomicBool>,
+    is_early: bool,
+    adviser: Adviser,
 }
 
 /// How far one lane has been announced.
@@ -47,26 +41,23 @@ struct LaneAhead {
 }
 
 impl ReadAhead {
-    /// Starts the advising thread; `None` where advice cannot help.
-    pub fn start(spec: &StreamSpec) -> Option<Self> {
+    /// Starts the advising thread, where there are to be threads; `None` where advice cannot help.
+    pub fn start(table: &Arc<Table>, epochs: &Arc<Epochs>, has_threads: bool) -> Option<Self> {
+        let settings = epochs.settings();
         // Rows of one permutation over everything have no window to announce.
-        if spec.epochs.settings().mode == Mode::Row || spec.num_threads == 0 {
+        if settings.mode == Mode::Row {
             return None;
         }
-        let (queue, advice) = sync_channel(QUEUE);
-        let is_closed = Arc::new(AtomicBool::new(false));
-        let (table, closed) = (Arc::clone(&spec.table), Arc::clone(&is_closed));
-        let thread = std::thread::Builder::new().name("rowmill-ahead".to_owned());
-        // As with the engine's threads: Python's signal handlers belong to its main thread.
-        without_signals(|| thread.spawn(move || advise(&table, &advice, &closed))).ok()?;
-        let num_lanes = u64::from(spec.epochs.settings().num_lanes);
+        let num_lanes = u64::from(settings.num_lanes);
+        let (total, memory) = (table.manifest().total_bytes() as f64, memory_bytes());
+        let windows = (2.0 * num_lanes as f64 * settings.window_bytes as f64).min(total);
         Some(Self {
-            epochs: Arc::clone(&spec.epochs),
+            epochs: Arc::clone(epochs),
             num_lanes,
             lanes: (0..num_lanes).map(|_| LaneAhead::default()).collect(),
-            drops_behind: spec.table.manifest().total_bytes() as f64 > MEMORY_SHARE * memory_bytes(),
-            queue,
-            is_closed,
+            drops_behind: total > MEMORY_SHARE * memory,
+            is_early: windows < EARLY_SHARE * memory,
+            adviser: if has_threads { Adviser::start(table)? } else { Adviser::Inline(Arc::clone(table)) },
         })
     }
 
@@ -87,60 +78,38 @@ impl ReadAhead {
         state.is_busy.store(false, Ordering::Release);
     }
 
-    /// Announces the window at `element` where the lane begins, and from its middle on the one after it:
+    /// Announces the window at `element` where the lane begins, and after that the one that follows it:
     /// all lanes' first windows come before any second one.
     fn announce(&self, state: &LaneAhead, lane: u32, epoch: u64, element: u64) {
         let order = self.epochs.order(epoch);
         let Some(span) = order.window_at(lane, element) else { return };
         if state.epoch.swap(epoch + 1, Ordering::Relaxed) != epoch + 1 {
             self.need(&span);
-            state.next_element.store(middle(&span).max(element + 1), Ordering::Relaxed);
+            state.next_element.store(self.turn(&span).max(element + 1), Ordering::Relaxed);
             return;
         }
         if self.drops_behind
             && let Some(before) =
                 span.elements.start.checked_sub(1).and_then(|last| order.window_at(lane, last))
         {
-            before.blocks.iter().for_each(|block| self.send(Advice::Done(block.block as usize)));
+            before.blocks.iter().for_each(|block| self.adviser.done(block.block as usize));
         }
         let next = order.next_window(lane, &span);
         if let Some(next) = &next {
             self.need(next);
         }
-        state.next_element.store(next.as_ref().map_or(u64::MAX, middle), Ordering::Relaxed);
+        let turn = next.map_or(u64::MAX, |next| self.turn(&next));
+        state.next_element.store(turn, Ordering::Relaxed);
+    }
+
+    /// The element of a window at which the one after it is announced.
+    fn turn(&self, span: &WindowSpan) -> u64 {
+        let Range { start, end } = span.elements;
+        if self.is_early { start } else { u64::midpoint(start, end) }
     }
 
     fn need(&self, span: &WindowSpan) {
-        span.blocks.iter().for_each(|block| self.send(Advice::Need(block.block as usize)));
-    }
-
-    fn send(&self, advice: Advice) {
-        // A full queue means that the disk is behind already: more advice would not help it.
-        let _ = self.queue.try_send(advice);
-    }
-}
-
-impl Drop for ReadAhead {
-    fn drop(&mut self) {
-        // The queue closes with the sender; the flag spares the thread what is still in it.
-        self.is_closed.store(true, Ordering::Relaxed);
-    }
-}
-
-fn middle(span: &WindowSpan) -> u64 {
-    u64::midpoint(span.elements.start, span.elements.end)
-}
-
-fn advise(table: &Table, advice: &Receiver<Advice>, is_closed: &AtomicBool) {
-    while let Ok(next) = advice.recv() {
-        if is_closed.load(Ordering::Relaxed) {
-            return;
-        }
-        match next {
-            // What cannot be read will say so at the step that needs it.
-            Advice::Need(block) => drop(table.will_need(block)),
-            Advice::Done(block) => table.drop_behind(block),
-        }
+        span.blocks.iter().for_each(|block| self.adviser.need(block.block as usize));
     }
 }
 

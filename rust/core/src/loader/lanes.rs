@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::ahead::ReadAhead;
 use super::epochs::{EpochReaders, Epochs};
 use super::table::{RecentBlocks, Table};
 use crate::assemble::RowSet;
@@ -50,11 +51,17 @@ pub struct Lanes {
 impl Lanes {
     /// Starts the threads.
     pub fn start(table: Arc<Table>, epochs: Arc<Epochs>, limits: Limits) -> Self {
+        let ahead = ReadAhead::start(&table, &epochs, limits.num_threads > 0).map(Arc::new);
         let make_job = move || {
-            let (table, epochs) = (Arc::clone(&table), Arc::clone(&epochs));
+            let (table, epochs, ahead) = (Arc::clone(&table), Arc::clone(&epochs), ahead.clone());
             let (mut readers, mut recent) = (EpochReaders::default(), RecentBlocks::default());
-            Box::new(move |chunk: Chunk| read_chunk(&table, &epochs, &mut readers, &mut recent, chunk))
-                as Job<Chunk, ChunkRows>
+            Box::new(move |chunk: Chunk| {
+                if let Some(ahead) = &ahead {
+                    let num_lanes = u64::from(epochs.settings().num_lanes);
+                    ahead.reached(chunk.epoch, chunk.start * num_lanes + u64::from(chunk.lane));
+                }
+                read_chunk(&table, &epochs, &mut readers, &mut recent, chunk)
+            }) as Job<Chunk, ChunkRows>
         };
         let requests = Requests::start(limits, Arc::new(make_job));
         Self { requests, asked: Mutex::default(), fork_generation: fork_generation() }

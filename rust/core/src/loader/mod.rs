@@ -6,8 +6,9 @@
 //! - [`stream`]: one consumer's items, made ahead.
 //! - [`group`]: what is handed over at a time.
 //! - [`lanes`]: chunks of lanes on demand.
-//! - [`ahead`]: what the kernel is told of the blocks that come.
+//! - [`ahead`]: which blocks are announced when; `advice`: the thread that tells the kernel.
 
+mod advice;
 pub mod ahead;
 pub mod cache;
 pub mod epochs;

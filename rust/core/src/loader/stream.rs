@@ -131,7 +131,7 @@ impl Stream {
         let limits = spec.limits(per_job);
         reserve_windows(&spec);
         let first_item = spec.first_item;
-        let ahead = ReadAhead::start(&spec).map(Arc::new);
+        let ahead = ReadAhead::start(&spec.table, &spec.epochs, spec.num_threads > 0).map(Arc::new);
         if let Some(ahead) = &ahead {
             announce_first_windows(&spec, ahead);
         }

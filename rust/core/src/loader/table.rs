@@ -20,6 +20,9 @@ const CACHE_FLOOR: u64 = 64 << 20;
 /// Blocks that each thread finds without a lock.
 const NUM_RECENT: usize = 2048;
 
+/// Bytes of a [`Part`].
+const PART_BYTES: u64 = 8 << 20;
+
 /// Texts of skipped damage that are kept for the report.
 const KEPT_REPORTS: usize = 100;
 
@@ -40,6 +43,30 @@ pub enum OnError {
     Raise,
     /// Leave its rows out, count and report them.
     Skip,
+}
+
+/// A part of a file that read-ahead brings in at once.
+pub struct Part {
+    source: Arc<dyn Source>,
+    offset: u64,
+    len: usize,
+}
+
+impl Part {
+    /// Its bytes.
+    pub fn num_bytes(&self) -> u64 {
+        self.len as u64
+    }
+
+    /// Starts reading it.
+    pub fn will_need(&self) {
+        self.source.will_need(self.offset, self.len);
+    }
+
+    /// Waits for it, where its pages can be mapped; what cannot be read says so when it is used.
+    pub fn make_present(&self) {
+        let _ = self.source.ensure(self.offset, self.len);
+    }
 }
 
 /// A dataset opened for reading some of its columns.
@@ -193,12 +220,17 @@ impl Table {
         self.shards.iter().filter_map(|shard| shard.get().map(|reader| reader.source()))
     }
 
-    /// Tells the system that a block will be read soon.
-    pub fn will_need(&self, block: usize) -> Result<()> {
+    /// The parts of files that a block's columns lie in, in pieces that can be read one after the other.
+    pub fn parts(&self, block: usize) -> Result<Vec<Part>> {
         let (shard, meta) = self.manifest.block(block);
-        let source = self.reader(shard)?.source();
-        source.will_need(meta.offset, (meta.end() - meta.offset) as usize);
-        Ok(())
+        let reader = self.reader(shard)?;
+        let in_shard = (block - self.manifest.shard(shard).blocks.start) as u64;
+        let pieces = reader.ranges(in_shard, &meta)?.into_iter().flat_map(|range| {
+            let (end, step) = (range.end, PART_BYTES);
+            range.step_by(step as usize).map(move |start| (start, step.min(end - start) as usize))
+        });
+        let part = |(offset, len)| Part { source: Arc::clone(reader.source()), offset, len };
+        Ok(pieces.map(part).collect())
     }
 
     /// Tells the system that a block is done with.

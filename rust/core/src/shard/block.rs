@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::ArrayRef;
 use arrow_data::ArrayData;
@@ -34,12 +34,9 @@ pub struct Block {
     source: Arc<dyn Source>,
     /// Whether columns may view the map of the source.
     views_map: bool,
-    /// Columns, of the first 64, that are wholly present.
-    present: AtomicU64,
+    /// Whether all pages are known to be present.
+    is_present: AtomicBool,
 }
-
-/// Blocks up to this size are brought in a column at a time, larger ones row by row.
-const WHOLE_COLUMN_BYTES: u64 = 32 << 20;
 
 impl Block {
     pub(super) fn new(
@@ -63,7 +60,7 @@ impl Block {
             index,
             data,
             source,
-            present: AtomicU64::new(0),
+            is_present: AtomicBool::new(false),
         }
     }
 
@@ -132,27 +129,23 @@ impl Block {
         }
     }
 
-    /// Makes one row of a column present.
-    ///
-    /// The first row of a column brings in the column's other rows too, where they are not too many bytes:
-    /// a shuffled window reads all of them soon, and later rows then cost one load.
+    /// Makes one row of a column present. Once the whole block is, that costs one load.
     #[inline]
     pub fn ensure_row(&self, column: usize, row: usize) -> Result<()> {
-        let bit = 1_u64.checked_shl(column as u32).unwrap_or(0);
-        if self.present.load(Ordering::Relaxed) & bit != 0 || !self.is_mapped() {
+        if self.is_present.load(Ordering::Relaxed) || !self.is_mapped() {
             return Ok(());
         }
-        self.ensure_column_or_row(column, row, bit)
+        self.ensure_rows(column, row..row + 1)?;
+        // Looked at now and then only: it takes a look at each extent of the block.
+        if row.is_multiple_of(16) && self.is_all_present() {
+            self.is_present.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
-    #[cold]
-    fn ensure_column_or_row(&self, column: usize, row: usize, bit: u64) -> Result<()> {
-        if bit == 0 || self.meta.body_len > WHOLE_COLUMN_BYTES {
-            return self.ensure_rows(column, row..row + 1);
-        }
-        self.ensure_rows(column, 0..self.num_rows)?;
-        self.present.fetch_or(bit, Ordering::Relaxed);
-        Ok(())
+    fn is_all_present(&self) -> bool {
+        let len = (self.meta.end() - self.meta.offset) as usize;
+        self.mapped().is_some_and(|map| map.is_all_present(self.meta.offset, len))
     }
 
     /// Makes the pages present that these rows of a column lie in. Nothing to do without a map.

@@ -1,6 +1,7 @@
 //! Decodes the record batches of one Arrow shard.
 
 use std::collections::HashSet;
+use std::ops;
 use std::sync::Arc;
 
 use arrow_array::make_array;
@@ -65,6 +66,33 @@ impl ArrowReader {
 
     /// Decodes the block at `index` of the shard.
     pub fn decode(&self, index: u64, block: &BlockMeta) -> Result<Block> {
+        self.with_layout(index, block, |layout, codec, site| self.decode_columns(block, &layout, codec, site))
+    }
+
+    /// The parts of the file that hold the projected columns of a block; only its header is read.
+    pub fn ranges(&self, index: u64, block: &BlockMeta) -> Result<Vec<ops::Range<u64>>> {
+        if self.projection.len() == self.fields.len() {
+            return Ok(std::iter::once(block.offset..block.end()).collect());
+        }
+        let start = block.offset + u64::from(block.metadata_len);
+        self.with_layout(index, block, |layout, _, site| {
+            let positions = self.positions(&layout, &site)?;
+            let of_column = |column: &usize| {
+                let Range { offset, len } =
+                    covering_range(&layout, &positions, std::slice::from_ref(column), block.body_len)?;
+                Ok(start + offset..start + offset + len)
+            };
+            self.projection.iter().map(of_column).collect()
+        })
+    }
+
+    /// Reads a block's header, checks that it is the one that was indexed, and hands on what it describes.
+    fn with_layout<R>(
+        &self,
+        index: u64,
+        block: &BlockMeta,
+        work: impl FnOnce(Layout<'_>, Option<Codec>, Site<'_>) -> Result<R>,
+    ) -> Result<R> {
         let site = Site { path: self.source.path(), offset: block.offset, block: Some(index) };
         let extent =
             Extent { offset: block.offset, metadata_len: block.metadata_len, body_len: block.body_len };
@@ -82,7 +110,7 @@ impl ArrowReader {
         }
         let layout = Layout::try_new(batch, message.version(), site)?;
         let codec = Codec::of(&batch, &site)?;
-        self.decode_columns(block, &layout, codec, site)
+        work(layout, codec, site)
     }
 
     fn decode_columns(
@@ -93,7 +121,7 @@ impl ArrowReader {
         site: Site<'_>,
     ) -> Result<Block> {
         let positions = self.positions(layout, &site)?;
-        let range = self.covering_range(layout, &positions, block.body_len)?;
+        let range = covering_range(layout, &positions, &self.projection, block.body_len)?;
         let start = block.offset + u64::from(block.metadata_len);
         let body = Body::fetch(&self.source, start, block.body_len, range, codec, site)?;
         let fields: Vec<&FieldRef> = self.storage_fields().collect();
@@ -140,23 +168,28 @@ impl ArrowReader {
         }
         Ok(positions)
     }
+}
 
-    /// The smallest part of the body that holds every buffer of the projected columns.
-    fn covering_range(&self, layout: &Layout<'_>, positions: &[Position], body_len: u64) -> Result<Range> {
-        let mut covered: Option<(u64, u64)> = None;
-        for index in &self.projection {
-            let mut at = positions[*index];
-            while at.buffer < positions[*index + 1].buffer {
-                let Range { offset, len } = layout.buffer(&mut at, body_len)?;
-                if len > 0 {
-                    let (start, end) = covered.unwrap_or((offset, offset));
-                    covered = Some((start.min(offset), end.max(offset + len)));
-                }
+/// The smallest part of the body that holds every buffer of these columns.
+fn covering_range(
+    layout: &Layout<'_>,
+    positions: &[Position],
+    columns: &[usize],
+    body_len: u64,
+) -> Result<Range> {
+    let mut covered: Option<(u64, u64)> = None;
+    for index in columns {
+        let mut at = positions[*index];
+        while at.buffer < positions[*index + 1].buffer {
+            let Range { offset, len } = layout.buffer(&mut at, body_len)?;
+            if len > 0 {
+                let (start, end) = covered.unwrap_or((offset, offset));
+                covered = Some((start.min(offset), end.max(offset + len)));
             }
         }
-        let (start, end) = covered.unwrap_or_default();
-        Ok(Range { offset: start, len: end - start })
     }
+    let (start, end) = covered.unwrap_or_default();
+    Ok(Range { offset: start, len: end - start })
 }
 
 /// The flatbuffer of the message at `extent`, copied to aligned memory.

@@ -1,5 +1,6 @@
 //! One open shard of any format.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_schema::FieldRef;
@@ -46,6 +47,13 @@ impl ShardReader {
     pub fn storage_fields(&self) -> Vec<&FieldRef> {
         match self {
             Self::Arrow(reader) => reader.storage_fields().collect(),
+        }
+    }
+
+    /// The parts of the file that decoding the block at `index` reads, for read-ahead.
+    pub fn ranges(&self, index: u64, block: &BlockMeta) -> Result<Vec<Range<u64>>> {
+        match self {
+            Self::Arrow(reader) => reader.ranges(index, block),
         }
     }
 

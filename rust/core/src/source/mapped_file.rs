@@ -1,7 +1,7 @@
 //! A mapped file whose pages are made present before they are used.
 //!
 //! A fault on a page that the file no longer has is SIGBUS, and a fault a page is slow. So
-//! callers [`MappedFile::ensure`] the ranges they are about to touch: whole 2 MiB extents are
+//! callers [`MappedFile::ensure`] the ranges they are about to touch: whole 256 KiB extents are
 //! populated at once, which fails with an error where the file was truncated, and an extent that
 //! was populated before costs one bit test. What slips through between the test and the use is
 //! caught by `sigbus`.
@@ -23,8 +23,9 @@ use memmap2::Mmap;
 use super::{FileIdentity, Source, beyond_the_end, positioned};
 use crate::error::{Error, Result};
 
-/// log2 of an extent: 2 MiB, a huge page, small enough to read on demand, large enough to be rare.
-const EXTENT_BITS: u32 = 21;
+/// log2 of an extent: 256 KiB. A call costs little beside mapping 64 pages, and a shuffled stream, which touches
+/// all of its windows within a few steps, does not wait at its start for every page of all of them.
+const EXTENT_BITS: u32 = 18;
 
 /// A read-only map of a file.
 #[derive(Debug)]
@@ -100,6 +101,14 @@ impl MappedFile {
             Some(offset) if offset < self.map.bytes.len() => self.ensure(offset as u64, slice.len()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether every page of a range is known to be present: nothing is left to do for any row in it.
+    pub fn is_all_present(&self, offset: u64, len: usize) -> bool {
+        let last_byte = offset + (len as u64).saturating_sub(1);
+        last_byte < self.len()
+            && ((offset >> EXTENT_BITS) as usize..=(last_byte >> EXTENT_BITS) as usize)
+                .all(|extent| self.is_present(extent))
     }
 
     #[inline]
