@@ -1,6 +1,7 @@
 """Measures one case in this very process; the tables start it as a fresh one for each run.
 
-Usage: measure.py MODULE:FUNCTION CORPUS SCALE SECONDS [KEYWORDS as JSON]. Its last line is a line of JSON.
+Usage: measure.py MODULE:FUNCTION CORPUS SCALE SECONDS [KEYWORDS as JSON]. Its last line is a line of JSON. An empty
+CORPUS warms nothing.
 """
 
 import importlib
@@ -57,7 +58,7 @@ def epochs(iterable: Iterable[Any], seconds: float) -> dict[str, Any]:
 
 
 def files_of(corpus: Corpus, name: str) -> list[str]:
-    """The files that a case's corpus has, to be read once before they are measured."""
+    """The files of a case's corpus, read once before it is measured."""
     places = getattr(corpus, name)
     folder = Path(places) if isinstance(places, str) else None
     if folder is None:
@@ -71,7 +72,8 @@ def main() -> None:
     keywords = json.loads(sys.argv[5]) if len(sys.argv) > 5 else {}
     module, function = target.split(":")
     corpus = Corpus(scale)
-    read_once(files_of(corpus, data))
+    if data:
+        read_once(files_of(corpus, data))
     make = getattr(importlib.import_module(module), function)
     result = make(corpus, **keywords)
     report = epochs(result, seconds) if isinstance(result, Iterable) and not isinstance(result, dict) else result

@@ -1,10 +1,12 @@
 """rowmill over a long time (anonymous memory) and from a cold disk; every function returns its numbers."""
 
+import functools
 import mmap
 import os
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +66,24 @@ def drop_pages(paths: list[str]) -> int:
     return total
 
 
+def second_of_two(read: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Reads twice from dropped pages; the second counts: a virtual disk's own cache is then as warm for everybody."""
+
+    @functools.wraps(read)
+    def read_twice(*arguments: Any, **keywords: Any) -> dict[str, Any]:
+        read(*arguments, **keywords)
+        return read(*arguments, **keywords)
+
+    return read_twice
+
+
+@second_of_two
 def cold_rowmill(corpus: Corpus, io: str = "auto") -> dict[str, Any]:
     """One shuffled epoch from dropped pages."""
     import rowmill
 
-    loader = rowmill.open(corpus.tokens_arrow).shuffle(seed=42).batch(BATCH_SIZE).loader(io=io)
-    drop_pages(corpus.tokens_arrow)
+    loader = rowmill.open(corpus.tokens_cold).shuffle(seed=42).batch(BATCH_SIZE).loader(io=io)
+    drop_pages(corpus.tokens_cold)
     started = time.perf_counter()
     batches = sum(1 for _ in loader)
     elapsed = time.perf_counter() - started
@@ -77,12 +91,13 @@ def cold_rowmill(corpus: Corpus, io: str = "auto") -> dict[str, Any]:
     return {"seconds": elapsed, "bytes_a_second": batches * BATCH_BYTES / elapsed}
 
 
+@second_of_two
 def cold_direct(corpus: Corpus, threads: int = 1) -> dict[str, Any]:
     """Every 1 MiB block of the same files once, in random order, past the page cache."""
-    places = [(path, at * MIB) for path in corpus.tokens_arrow for at in range(os.path.getsize(path) // MIB)]
+    places = [(path, at * MIB) for path in corpus.tokens_cold for at in range(os.path.getsize(path) // MIB)]
     random.Random(42).shuffle(places)
-    drop_pages(corpus.tokens_arrow)
-    files = {path: os.open(path, os.O_RDONLY | os.O_DIRECT) for path in corpus.tokens_arrow}
+    drop_pages(corpus.tokens_cold)
+    files = {path: os.open(path, os.O_RDONLY | os.O_DIRECT) for path in corpus.tokens_cold}
 
     def read(part: list[tuple[str, int]]) -> None:
         buffer = mmap.mmap(-1, MIB)  # anonymous maps start on a page, as O_DIRECT wants
@@ -102,6 +117,7 @@ def cold_direct(corpus: Corpus, threads: int = 1) -> dict[str, Any]:
     return {"seconds": elapsed, "bytes_a_second": len(places) * MIB / elapsed}
 
 
+@second_of_two
 def cold_memmap(corpus: Corpus) -> dict[str, Any]:
     """np.memmap's random rows from dropped pages, for ten seconds."""
     from peers.memmap import tokens_random
