@@ -19,11 +19,11 @@ class DataLoader(TorchDataLoader[Any]):
     """A ``torch.utils.data.DataLoader`` over a rowmill dataset that knows how far it has been read.
 
     Each worker sends its place along with what it yields; the main process keeps those of the batches that it has
-    returned, so that :meth:`state_dict` never counts what was only prefetched. ``ds.loader()`` needs no workers at
+    returned, so that ``state_dict`` never counts what was only prefetched. ``ds.loader()`` needs no workers at
     all and is faster; this is for datasets whose ``.map`` functions want several processes.
 
     Args:
-        dataset: What :func:`rowmill.open` made. Where it is batched by ``.batch``, ``batch_size`` is None by default.
+        dataset: What ``rowmill.open`` made. Where it is batched by ``.batch``, ``batch_size`` is None by default.
         **kwargs: As for torch's DataLoader.
     """
 
@@ -62,7 +62,7 @@ class DataLoader(TorchDataLoader[Any]):
         return merge_states(list(self._places.values())) if self._places else self._start()
 
     def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, strict: bool = True) -> None:
-        """Makes the next pass begin at ``state``: a cursor, or what :func:`rowmill.merge_states` takes."""
+        """Makes the next pass begin at ``state``: a cursor, or what ``rowmill.merge_states`` takes."""
         self._places = {}
         # Persistent workers hold copies of the dataset that know nothing of this state: start new ones.
         self._iterator = None

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowmill.cursor import Cursor, check_cursor
+from rowmill.describe import describe
 from rowmill.exceptions import SchemaMismatchError, TopologyError
 from rowmill.features import features_of
 from rowmill.iterators import ReadOptions
@@ -95,7 +96,7 @@ def open(
 class Dataset(IterableDatasetBase):
     """Rows of opened shards and what is to be done with them; every method returns a new dataset.
 
-    Made by :func:`rowmill.open`. ``iter(ds)`` is ``iter(ds.loader())``.
+    Made by ``rowmill.open``. ``iter(ds)`` is ``iter(ds.loader())``.
     """
 
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
@@ -141,7 +142,7 @@ class Dataset(IterableDatasetBase):
         Args:
             num_shards: Ranks of the job; ``.shard(1, 0)`` switches the partition off.
             index: This rank.
-            remainder: For unbatched rows, what becomes of the last ones; see :meth:`batch`.
+            remainder: For unbatched rows, what becomes of the last ones; see ``batch``.
         """
         if self._plan.rank is not None:
             raise TopologyError(f"the dataset is sharded already, as {self._plan.rank[1]} of {self._plan.rank[0]}")
@@ -165,7 +166,7 @@ class Dataset(IterableDatasetBase):
         return self._with_stage(Clip(0, _count("n", n), self._plan.is_shuffled))
 
     def skip(self, n: int) -> Dataset:
-        """Leaves out what :meth:`take` with the same ``n`` keeps."""
+        """Leaves out what ``take`` with the same ``n`` keeps."""
         return self._with_stage(Clip(_count("n", n), None, self._plan.is_shuffled))
 
     def repeat(self, num_epochs: int | None = None) -> Dataset:
@@ -232,7 +233,7 @@ class Dataset(IterableDatasetBase):
         Args:
             name: "python", "numpy", "torch" or "arrow"; None for rows as Python values and batches as tensors.
             dtypes: Element types by column name (names, NumPy or torch dtypes), or one for all numeric columns.
-            fill_null: As in :meth:`batch`.
+            fill_null: As in ``batch``.
         """
         if name is not None and name not in _FORMATS:
             raise ValueError(f"format must be one of {', '.join(_FORMATS)}, not {name!r}")
@@ -325,20 +326,14 @@ class Dataset(IterableDatasetBase):
         """The rows with these row ids, as dicts, in this order."""
         return self._table().fetch([_count("row id", row_id) for row_id in row_ids])
 
-    def describe(self) -> dict[str, Any]:
-        """What is known of the dataset without reading it, as plain values."""
-        source = self._plan.source.rust
-        return {
-            "num_rows": self.num_rows,
-            "num_shards": source.num_shards,
-            "num_blocks": source.num_blocks,
-            "num_bytes": source.num_bytes,
-            "fingerprint": source.fingerprint,
-            "columns": {field.name: str(field.type) for field in self.schema},
-            "order": self._plan.order.as_dict(),
-            "pipeline": list(self._plan.pipeline.description),
-            "batch_size": self._plan.batch_size,
-        }
+    def describe(self, *, ranks: int = 1) -> dict[str, Any]:
+        """What is known of the dataset without reading it, as plain values; ``warnings`` say what will cost something.
+
+        Args:
+            ranks: Ranks of the job that is planned.
+        """
+        columns = {field.name: str(field.type) for field in self.schema}
+        return describe(self._plan, self.num_rows, columns, ranks=_positive("ranks", ranks, 1))
 
     # Reading and resuming.
 

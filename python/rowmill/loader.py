@@ -50,7 +50,7 @@ class Loader:
         return self.dataset.state_dict()
 
     def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
-        """Makes the next pass begin at ``state``; see :meth:`rowmill.Dataset.load_state_dict`."""
+        """Makes the next pass begin at ``state``; see ``rowmill.Dataset.load_state_dict``."""
         self.dataset.load_state_dict(state, strict=strict)
 
     def stats(self) -> dict[str, Any]:

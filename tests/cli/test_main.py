@@ -1,5 +1,6 @@
 """What all commands share: help, exit statuses, errors as one paragraph, a quick start."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typer.testing import Result
 import rowmill
 from rowmill.exceptions import MissingShardError
 
-COMMANDS = ("demo", "index", "inspect", "head", "rows", "state", "bench")
+COMMANDS = ("demo", "index", "inspect", "head", "verify", "rows", "state", "bench", "cache")
 Run = Callable[..., Result]
 
 
@@ -74,7 +75,9 @@ def test_debug_shows_the_error_itself(run: Run, tmp_path: Path) -> None:
         ["rows", "x", "--step", "0", "--mode", "sideways"],
         ["rows", "x", "--step", "-1"],
         ["state", "show", "nosuch.json"],
-        ["bench", "x"],
+        ["bench", "x", "--compare", "sideways"],
+        ["head", "x", "--row-id", "1", "--shuffle", "2"],
+        ["cache", "clear", "--kind", "everything"],
         ["demo", "--steps", "50", "--kill-at", "49"],
     ],
     ids=" ".join,
@@ -84,3 +87,29 @@ def test_wrong_use_is_status_2(run: Run, arguments: list[str]) -> None:
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+
+
+def test_what_is_unexpected_is_one_paragraph_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rowmill.cli.inspect.open_dataset", lambda *_: {}["nothing"])
+    result = run("inspect", "x")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: unexpected KeyError: 'nothing'")
+    assert "--debug" in result.stderr
+
+
+def test_the_package_runs_as_a_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "rowmill", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["rowmill", rowmill.__version__]
+
+
+def test_commands_complete_in_a_shell() -> None:
+    code = "from rowmill.cli.main import main; main()"
+    variables = {**os.environ, "_ROWMILL_COMPLETE": "complete_bash", "COMP_WORDS": "rowmill ve", "COMP_CWORD": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=variables)
+    assert done.stdout.split() == ["verify"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "state show", "state diff", "state merge", "cache list", "cache clear"])
+def test_every_commands_help_has_an_example(run: Run, command: str) -> None:
+    told = without_colours(run(*command.split(), "--help").output)
+    assert f"rowmill {command}" in told.split("Usage:")[1].split("\n", 1)[1] or command in ("state", "cache")

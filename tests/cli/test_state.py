@@ -70,6 +70,15 @@ def test_merge_makes_one_cursor_of_the_ranks(run: Run, sample: Path, state_file:
     assert json.loads(run("state", "merge", both).stdout) == rowmill.merge_states(states)
 
 
+def test_merge_tells_programs_what_it_wrote(
+    run_json: RunJson, dataset: Any, state_file: StateFile, tmp_path: Path
+) -> None:
+    cursor = cursors(dataset, 2)[-1]
+    merged = run_json("state", "merge", state_file("a.json", cursor), "-o", tmp_path / "merged.json")
+    assert merged == json.loads((tmp_path / "merged.json").read_text())
+    assert merged["position"] == cursor["position"]
+
+
 def test_merge_of_other_jobs_states_says_what_differs(run: Run, dataset: Any, state_file: StateFile) -> None:
     first, second = state_file("a.json", dataset.state_dict()), state_file("b.json", dataset.shuffle(8).state_dict())
     result = run("state", "merge", first, second)

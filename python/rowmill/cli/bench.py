@@ -1,4 +1,4 @@
-"""``rowmill bench``: how well an order mixes, measured without reading a row."""
+"""``rowmill bench``: how fast this data set is read on this machine, or how well an order mixes."""
 
 from __future__ import annotations
 
@@ -8,74 +8,118 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
-from rowmill.cli.options import Lanes, Mode, Seed
-from rowmill.cli.output import AsJson, print_json, print_table
+from rowmill.cli.options import Lanes, Seed
+from rowmill.cli.output import AsJson, print_json, print_table, size
+from rowmill.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from rowmill import Dataset
-
-_COLUMNS = {
-    "entropy_normalised": "entropy (0 storage order, 1 random)",
-    "mean_displacement": "mean displacement, share of rows",
-    "mean_blocks_per_batch": "blocks a batch",
-    "mean_shards_per_batch": "shards a batch",
-    "batch_pairs_again": "batch mates again next epoch",
-    "same_lane_again": "rows in the same lane again",
-}
+    from rowmill.cli.speed import Measured
 
 
 def bench(
     paths: Paths,
-    shuffle: Annotated[bool, typer.Option("--shuffle", help="Measure the quality of the order.")] = False,
-    mode: Annotated[str, typer.Option(help="window, shard, row, none, or all of them.", metavar="MODE|all")] = "all",
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows of a global batch.")] = 64,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="Measure how well orders mix instead; reads no row.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows of a batch.")] = 64,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", "-c", help="Read only this column; repeat for more.", show_default=False),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="How long each way of reading is measured.")] = 3,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("--compare", metavar="datasets", help="Measure this loader beside rowmill.", show_default=False),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=0, help="Threads of rowmill; 0 reads in the caller.", show_default="by cores")
+    ] = None,
     seed: Seed = 0,
+    mode: Annotated[
+        str, typer.Option(help="With --shuffle: window, shard, row, none, or all of them.", metavar="MODE|all")
+    ] = "all",
     lanes: Lanes = None,
-    epoch: Annotated[int, typer.Option(min=0, help="Epoch; it is compared with the next one.")] = 0,
-    max_rows: Annotated[int, typer.Option(min=2, help="Measure at most the first so many rows.")] = 2_000_000,
+    epoch: Annotated[int, typer.Option(min=0, help="With --shuffle: epoch; it is compared with the next one.")] = 0,
+    max_rows: Annotated[
+        int, typer.Option(min=2, help="With --shuffle: measure at most the first so many rows.")
+    ] = 2_000_000,
     plot: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Draw the orders into this file.", show_default=False)
+        Path | None, typer.Option(dir_okay=False, help="Draw the result into this PNG.", show_default=False)
     ] = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the shuffle's quality, mode by mode; reads no row."""
-    if not shuffle:
-        raise ValueError("say what to measure: --shuffle (speed beside other loaders is `make bench`)")
-    ds = open_dataset(paths, index_dir).shard(1, 0).take(max_rows)
-    orders = {name: ds.shuffle(seed, mode=name, num_lanes=lanes) for name in _modes(mode)}
+    """Measure reading: rows/s, MB/s and time to the first batch, beside pyarrow's plain read of the same files.
+
+    Files come from the page cache where they fit into it. With --shuffle it compares the shuffle modes instead:
+    entropy, displacement, blocks and shards a batch, and what comes together again in the next epoch.
+    """
+    from rowmill.cli import speed
+
+    for name in compare or ():
+        speed.require(name)
     if plot is not None:
         from rowmill.cli.plot import require_matplotlib
 
         require_matplotlib()
-    measured = {name: _measure(order, epoch, batch_size) for name, order in orders.items()}
+    ds = open_dataset(paths, index_dir).shard(1, 0)
+    if shuffle:
+        _quality(ds.take(max_rows), mode, seed, lanes, epoch, batch_size, plot, as_json)
+        return
+    ways = speed.ways_of(
+        ds, columns=columns, batch_size=batch_size, seed=seed, lanes=lanes, threads=threads, compare=compare or ()
+    )
+    with progress_bar("measuring") as report:
+        measured = speed.measure(ways, ds, seconds, report)
+    facts = {
+        "num_rows": ds.num_rows,
+        "num_bytes": ds._plan.source.rust.num_bytes,
+        "batch_size": batch_size,
+        "seconds": seconds,
+        "ways": [way.as_dict() for way in measured],
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        _print(facts, measured)
+    if plot is not None:
+        from rowmill.cli.plot import plot_speed
+
+        plot_speed(measured, plot)
+
+
+def _quality(
+    ds: Any, mode: str, seed: int, lanes: int | None, epoch: int, batch_size: int, plot: Path | None, as_json: bool
+) -> None:
+    from rowmill.cli.quality import measure_orders, orders_of, print_orders
+
+    orders = orders_of(ds, mode, seed, lanes)
+    measured = measure_orders(orders, epoch, batch_size)
     if as_json:
         print_json({"num_rows": ds.num_rows, "batch_size": batch_size, "epoch": epoch, "modes": measured})
     else:
-        _print(measured, ds.num_rows, batch_size)
+        print_orders(measured, ds.num_rows, batch_size)
     if plot is not None:
         from rowmill.cli.plot import plot_orders
 
         plot_orders(orders, measured, epoch, plot)
 
 
-def _modes(asked: str) -> list[Any]:
-    names = [mode.value for mode in Mode]
-    if asked != "all" and asked not in names:
-        raise ValueError(f"--mode is one of {', '.join(names)} or all, not {asked!r}")
-    return names if asked == "all" else [asked]
+def _print(facts: dict[str, Any], measured: list[Measured]) -> None:
+    lines = [
+        [
+            way.reader,
+            way.what,
+            f"{way.rows_per_second:,.0f}",
+            f"{way.bytes_per_second / 1e6:,.0f}",
+            _seconds(way.first_seconds),
+        ]
+        for way in measured
+    ]
+    title = f"{facts['num_rows']:,} rows, {size(facts['num_bytes'])}, {facts['seconds']:g} s each"
+    columns = ["reader", "what", "rows/s", "MB/s", "first after"]
+    print_table(columns, lines, title=title, right=columns[2:])
 
 
-def _measure(ds: Dataset, epoch: int, batch_size: int) -> dict[str, Any]:
-    return dict(ds._plan.rust_order.quality(epoch, ds.num_rows, batch_size))
-
-
-def _print(measured: dict[str, dict[str, Any]], num_rows: int, batch_size: int) -> None:
-    def line(name: str, title: str) -> list[str]:
-        scale = 1 / max(num_rows, 1) if name == "mean_displacement" else 1.0
-        return [title, *(f"{values[name] * scale:.4g}" for values in measured.values())]
-
-    lines = [line(name, title) for name, title in _COLUMNS.items()]
-    print_table(["", *measured], lines, title=f"{num_rows:,} rows in global batches of {batch_size}")
-    by_chance = (batch_size - 1) / max(num_rows - 1, 1)
-    print(f"by chance: displacement 0.333, batch mates again {by_chance:.4g}")
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.1f} ms" if seconds < 1 else f"{seconds:,.2f} s"

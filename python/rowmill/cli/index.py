@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from rowmill.cli.folders import index_folder
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
-from rowmill.cli.output import AsJson, print_json
+from rowmill.cli.output import AsJson, print_json, size
 
 
 def index(
@@ -24,7 +25,8 @@ def index(
     ds = open_dataset(paths, index_dir, force=force)
     seconds = time.perf_counter() - begun
     source = ds._plan.source.rust
-    facts = {
+    facts: dict[str, Any] = {
+        "index": str(index_folder(index_dir)),
         "num_shards": source.num_shards,
         "num_walked": source.num_walked,
         "num_reused": source.num_shards - source.num_walked,
@@ -37,6 +39,6 @@ def index(
         print_json(facts)
         return
     print(
-        f"{facts['num_shards']:,} shards, {facts['num_rows']:,} rows, {facts['num_bytes']:,} bytes: "
+        f"{facts['num_shards']:,} shards, {facts['num_rows']:,} rows, {size(facts['num_bytes'])}: "
         f"{facts['num_walked']:,} walked, {facts['num_reused']:,} known from the index, in {seconds:.3f} s"
     )

@@ -2,33 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
-from rowmill.cli.output import AsJson, print_facts, print_json, print_table
+from rowmill.cli.output import AsJson, print_facts, print_json, print_table, print_warnings, short_path, size
 
 
 def inspect(
     paths: Paths,
     shards: Annotated[bool, typer.Option("--shards", help="List each shard.")] = False,
+    ranks: Annotated[
+        int, typer.Option(min=1, help="Ranks of the job that is planned; warns where blocks are few.")
+    ] = 1,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show rows, shards, columns and fingerprint; reads no row.
+    """Show format, rows, blocks, columns, and what will cost something; reads no row.
 
     Exit status 1 where a file is not what the others are; the error names it.
     """
+    from rowmill.describe import shard_facts
+
     ds = open_dataset(paths, index_dir)
-    facts = ds.describe()
-    source = ds._plan.source.rust
+    facts = ds.describe(ranks=ranks)
     if as_json:
-        print_json({**facts, "shards": source.shards()} if shards else facts)
+        print_json({**facts, "shards": shard_facts(ds._plan.source.rust)} if shards else facts)
         return
-    columns: dict[str, Any] = facts["columns"]
-    print_facts({name: facts[name] for name in ("num_rows", "num_shards", "num_blocks", "num_bytes", "fingerprint")})
-    print_table(["column", "type"], columns.items())
+    print_facts(_summary(facts))
+    print_table(["column", "type"], facts["columns"].items(), right=())
     if shards:
-        names = ("path", "num_rows", "num_blocks", "num_bytes")
-        print_table(names, ([shard[name] for name in names] for shard in source.shards()))
+        _print_shards(shard_facts(ds._plan.source.rust))
+    print_warnings(facts["warnings"])
+
+
+def _summary(facts: Mapping[str, Any]) -> dict[str, Any]:
+    num_bytes, num_shards = facts["num_bytes"], facts["num_shards"]
+    made = {
+        "format": _list(facts["formats"], num_shards)
+        + (f", {_list(facts['codecs'], num_shards)}" if facts["codecs"] else ""),
+        "shards": f"{num_shards:,}, of {_range(facts['rows_per_shard'])} rows",
+        "rows": facts["num_rows"],
+        "blocks": f"{facts['num_blocks']:,}, of {_range(facts['rows_per_block'])} rows and "
+        f"{_range(facts['bytes_per_block'], size)}",
+        "bytes": f"{num_bytes:,} ({size(num_bytes)})",
+        "fingerprint": facts["fingerprint"],
+    }
+    if facts["num_row_groups"]:
+        made["row groups"] = f"{facts['num_row_groups']:,}, the largest of {size(facts['largest_row_group_bytes'])}"
+    return made
+
+
+def _list(counts: Mapping[str, int], num_shards: int) -> str:
+    """Names, with their counts only where they differ from shard to shard."""
+    if len(counts) == 1 or all(number == num_shards for number in counts.values()):
+        return ", ".join(counts)
+    return ", ".join(f"{name} ({number:,})" for name, number in counts.items())
+
+
+def _range(pair: Sequence[int], show: Any = "{:,}".format) -> str:
+    low, high = pair
+    return str(show(low)) if low == high else f"{show(low)} to {show(high)}"
+
+
+def _print_shards(shards: list[dict[str, Any]]) -> None:
+    names = ["path", "format", "codecs", "num_rows", "num_blocks", "num_bytes"]
+    titles = ["path", "format", "codecs", "rows", "blocks", "bytes"]
+    if any(shard["num_row_groups"] for shard in shards):
+        names += ["num_row_groups", "largest_row_group_bytes"]
+        titles += ["row groups", "largest"]
+    lines = ([short_path(str(shard["path"])), *(_cell(shard[name]) for name in names[1:])] for shard in shards)
+    print_table(titles, lines, right=titles[3:])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

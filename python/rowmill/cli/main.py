@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from rowmill.cli import bench, demo, head, index, inspect, rows, state
+from rowmill.cli import bench, cache, demo, head, index, inspect, rows, state, verify
 from rowmill.cli.output import complain
 from rowmill.exceptions import RowmillError
 
@@ -27,12 +27,23 @@ class _Commands(typer.core.TyperGroup):
             # `rowmill head ... | head -1`: whoever reads has seen enough. The interpreter flushes once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
-        except (RowmillError, OSError, ValueError, IndexError) as error:
-            if ctx.params.get("debug"):
+        except Exception as error:
+            if ctx.params.get("debug") or isinstance(error, _TYPERS_OWN):
                 raise
-            complain(str(error))
+            complain(_text(error))
             # A plain ValueError or IndexError is what the library says of an argument that was passed on.
-            raise typer.Exit(1 if isinstance(error, RowmillError | OSError) else 2) from None
+            is_use = isinstance(error, ValueError | IndexError) and not isinstance(error, RowmillError | OSError)
+            raise typer.Exit(2 if is_use else 1) from None
+
+
+# The last is the base of wrong use, which older typers took from click and newer ones have of their own.
+_TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2])
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, RowmillError | OSError | ValueError | IndexError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error}; `rowmill --debug ...` shows where, please report it"
 
 
 app = typer.Typer(
@@ -42,13 +53,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("index")(index.index)
-app.command("inspect")(inspect.inspect)
-app.command("head")(head.head)
-app.command("rows")(rows.rows)
+app.command("demo", epilog="Example: rowmill demo --ranks 4")(demo.demo)
+app.command("index", epilog="Example: rowmill index data")(index.index)
+app.command("inspect", epilog="Example: rowmill inspect data --shards --ranks 64")(inspect.inspect)
+app.command("head", epilog="Example: rowmill head data -n 3 -c text --shuffle 42")(head.head)
+app.command("verify", epilog="Example: rowmill verify data --checksums data/checksums.json")(verify.verify)
+app.command("rows", epilog="Example: rowmill rows data --step 1200 --ranks 8 --batch-size 16 --seed 42")(rows.rows)
 app.add_typer(state.app, name="state")
-app.command("bench")(bench.bench)
+app.command("bench", epilog="Example: rowmill bench data --compare datasets --plot bench.png")(bench.bench)
+app.add_typer(cache.app, name="cache")
 
 
 def _version(is_asked: bool) -> None:
@@ -74,7 +87,7 @@ def _options(
 
 def main() -> None:
     """The entry point of the ``rowmill`` command."""
-    app()
+    app(prog_name="rowmill")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,14 +23,23 @@ IndexDir = Annotated[
 ]
 
 
-def open_dataset(paths: list[str], index_dir: Path | None, *, force: bool = False) -> Dataset:
+def open_dataset(
+    paths: list[str],
+    index_dir: Path | None,
+    *,
+    force: bool = False,
+    on_error: Literal["raise", "skip"] = "raise",
+    is_quiet: bool = False,
+) -> Dataset:
     """Opens ``paths`` as one rank, whatever job this shell is part of; warnings go to stderr as plain lines."""
     import rowmill
 
     with warnings.catch_warnings(record=True) as caught, _status():
         warnings.simplefilter("always")
-        opened = rowmill.open(paths[0] if len(paths) == 1 else paths, index_dir=index_dir, force_reindex=force)
-    for warning in caught:
+        opened = rowmill.open(
+            paths[0] if len(paths) == 1 else paths, index_dir=index_dir, force_reindex=force, on_error=on_error
+        )
+    for warning in caught if not is_quiet else ():
         complain(str(warning.message), kind="warning")
     return opened
 
@@ -38,5 +48,4 @@ def _status() -> Any:
     """A spinner on a terminal, for a first open may take seconds."""
     from rich.console import Console
 
-    console = Console(stderr=True)
-    return console.status("reading the shards' headers") if console.is_terminal else nullcontext()
+    return Console(stderr=True).status("reading the shards' headers") if sys.stderr.isatty() else nullcontext()

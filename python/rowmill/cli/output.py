@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-__all__ = ["AsJson", "complain", "print_facts", "print_json", "print_table", "shorten"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "AsJson",
+    "complain",
+    "console",
+    "plural",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "print_warnings",
+    "short_path",
+    "shorten",
+    "size",
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 def print_json(value: Any) -> None:
@@ -26,6 +44,13 @@ def _as_json(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
+def console() -> Console:
+    """Where tables go: as wide as the terminal, and wide enough where there is none."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
 def print_facts(facts: Mapping[str, Any]) -> None:
     """One line a fact, the names in one column."""
     width = max(map(len, facts), default=0)
@@ -34,28 +59,91 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         print(f"{name:<{width}}  {text}")
 
 
-def print_table(columns: Sequence[str], lines: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-    """A table, never cut off where the output is no terminal."""
-    from rich.console import Console
+def print_table(
+    columns: Sequence[str],
+    lines: Iterable[Sequence[Any]],
+    *,
+    title: str | None = None,
+    right: Sequence[str] | None = None,
+) -> None:
+    """A table, never cut off where the output is no terminal; ``right`` names the columns set to the right."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        is_right = number > 0 if right is None else name in right
+        table.add_column(name, justify="right" if is_right else "left", overflow="fold")
     for line in lines:
         # As text: what comes from a file may look like rich's markup.
-        table.add_row(*(Text(str(value)) for value in line))
-    console = Console(highlight=False)
-    console.print(table) if console.is_terminal else Console(highlight=False, width=160).print(table)
+        table.add_row(*(value if isinstance(value, Text) else Text(str(value)) for value in line))
+    console().print(table)
+
+
+def print_warnings(texts: Iterable[str]) -> None:
+    """One paragraph each, marked."""
+    from rich.text import Text
+
+    for text in texts:
+        console().print(Text.assemble(("warning: ", "bold yellow"), text))
+
+
+def size(num_bytes: float) -> str:
+    """A number of bytes as people say it, in powers of 1,000 as disks and rates are counted."""
+    unit = 0
+    while abs(num_bytes) >= 1000 and unit < len(_UNITS) - 1:
+        num_bytes, unit = num_bytes / 1000, unit + 1
+    return f"{num_bytes:,.0f} {_UNITS[unit]}" if unit == 0 or num_bytes >= 100 else f"{num_bytes:,.3g} {_UNITS[unit]}"
+
+
+def plural(number: int, noun: str) -> str:
+    """A count and what is counted."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def short_path(path: str) -> str:
+    """The path as one would type it here: from the current folder, where it lies under that."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:
+        # On another drive.
+        return path
+    return path if relative.startswith("..") else relative
 
 
 def shorten(value: Any, length: int = 72) -> str:
-    """A value as text of at most ``length`` characters; a long list says how long it is."""
-    text = repr(value)
+    """A value as text of at most ``length`` characters; a long list says how long it is, bytes what they are."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _bytes(bytes(value), length)
+    text = value if isinstance(value, str) and "\x1b" not in value else repr(value)
     if isinstance(value, list) and len(text) > length:
-        text = f"{len(value)} values: {', '.join(repr(one)[:40] for one in value[:length])}"
+        text = f"{len(value):,} values: {', '.join(shorten(one, 40) for one in value[:length])}"
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{name}: {shorten(one, 40)}" for name, one in value.items()) + "}"
+    text = " ".join(text.split()) if isinstance(value, str) else text
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+_MAGICS = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"RIFF": "RIFF",
+    b"fLaC": "FLAC",
+    b"OggS": "Ogg",
+    b"\x93NUMPY": "npy",
+    b"PK\x03\x04": "zip",
+    b"%PDF": "PDF",
+    b"\x1f\x8b": "gzip",
+}
+
+
+def _bytes(value: bytes, length: int) -> str:
+    kind = next((f", {name}" for magic, name in _MAGICS.items() if value.startswith(magic)), "")
+    if len(value) <= 16 and not kind:
+        return repr(value)[:length]
+    return f"<{size(len(value))}{kind}>"
 
 
 def complain(text: str, *, kind: str = "error") -> None:

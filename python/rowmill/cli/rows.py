@@ -1,14 +1,17 @@
-"""``rowmill rows``: which rows a step of a job is made of, and on which rank each is."""
+"""``rowmill rows``: which rows a step of a job is made of, on which rank each is, and where it lies."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
 from rowmill.cli.options import Lanes, Mode, OneMode, Seed
-from rowmill.cli.output import AsJson, print_json, print_table
+from rowmill.cli.output import AsJson, plural, print_json, print_table, short_path
+
+if TYPE_CHECKING:
+    from rowmill import Dataset
 
 
 def rows(
@@ -23,7 +26,7 @@ def rows(
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which rows are in a step, by rank; reads no row.
+    """Say which rows are in a step, by rank, and where they lie; reads no row.
 
     The same rows for every number of ranks, as long as ranks x batch size is the same.
     """
@@ -31,9 +34,25 @@ def rows(
     ds = opened.shuffle(seed, mode=mode.value, num_lanes=lanes).shard(ranks, 0).batch(batch_size)
     ds.set_epoch(epoch)
     row_ids = ds.rows_at(step)
-    by_rank = [row_ids[rank::ranks] for rank in range(ranks)]
+    places = _places(ds, row_ids, ranks)
     if as_json:
-        print_json({"epoch": epoch, "step": step, "ranks": ranks, "row_ids": row_ids, "by_rank": by_rank})
+        by_rank = [row_ids[rank::ranks] for rank in range(ranks)]
+        facts = {"epoch": epoch, "step": step, "ranks": ranks, "row_ids": row_ids, "by_rank": by_rank}
+        print_json({**facts, "places": places})
         return
-    lines = ([str(rank), " ".join(map(str, ids))] for rank, ids in enumerate(by_rank))
-    print_table(["rank", f"row ids of step {step}, epoch {epoch}"], lines)
+    places.sort(key=lambda place: place["rank"])
+    lines = (
+        [place["rank"], place["row_id"], short_path(place["shard"]), place["block"], place["row"]] for place in places
+    )
+    columns = ["rank", "row id", "shard", "block", "row of the block"]
+    title = f"step {step:,} of epoch {epoch}: {plural(len(row_ids), 'row')}"
+    print_table(columns, lines, title=title, right=["rank", "row id", "block", "row of the block"])
+
+
+def _places(ds: Dataset, row_ids: list[int], ranks: int) -> list[dict[str, Any]]:
+    source = ds._plan.source.rust
+    shards = source.shards()
+    return [
+        {"rank": index % ranks, "row_id": row_id, "shard": str(shards[shard]["path"]), "block": block, "row": row}
+        for index, (row_id, (shard, block, row)) in enumerate(zip(row_ids, source.locate(row_ids), strict=True))
+    ]

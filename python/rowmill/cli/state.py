@@ -20,7 +20,7 @@ StateFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A 
 _IDENTITY = ("schema_version", "order_version", "fingerprint", "num_rows", "order", "pipeline")
 
 
-@app.command()
+@app.command(epilog="Example: rowmill state show cursor.json")
 def show(file: StateFile, as_json: AsJson = False) -> None:
     """Show what a state belongs to and where it stands."""
     cursor = read_cursor(file)
@@ -30,7 +30,7 @@ def show(file: StateFile, as_json: AsJson = False) -> None:
         print_facts({name: shorten(value, 160) for name, value in _flat(cursor).items()})
 
 
-@app.command()
+@app.command(epilog="Example: rowmill state diff monday.json tuesday.json")
 def diff(first: StateFile, second: StateFile, as_json: AsJson = False) -> None:
     """Compare two states; exit status 1 where they do not belong to the same stream."""
     left, right = _flat(read_cursor(first)), _flat(read_cursor(second))
@@ -52,7 +52,7 @@ def diff(first: StateFile, second: StateFile, as_json: AsJson = False) -> None:
     raise typer.Exit(1 if identity else 0)
 
 
-@app.command()
+@app.command(epilog="Example: rowmill state merge rank-*.json -o cursor.json")
 def merge(
     files: Annotated[
         list[Path],
@@ -62,6 +62,7 @@ def merge(
         Path | None,
         typer.Option("--output", "-o", help="Where the cursor goes; else stdout.", show_default=False),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make one cursor, for any ranks and workers, of the states of several."""
     from rowmill.merge import merge_states
@@ -73,10 +74,11 @@ def merge(
         if isinstance(error, StateMismatchError):
             raise
         raise StateMismatchError(f"a state is damaged: {type(error).__name__} {error}") from error
-    if output is None:
+    if output is not None:
+        write_state(output, cursor)
+    if output is None or as_json:
         print_json(cursor)
     else:
-        write_state(output, cursor)
         print(f"{output}: epoch {cursor['epoch']}, position {cursor['position']:,}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rowmill.exceptions import StateMismatchError
 
-__all__ = ["read_cursor", "read_state", "write_state"]
+__all__ = ["read_cursor", "read_state", "write_json", "write_state"]
 
 # A cursor has at most 16 KB; a DataLoader's state of 1,024 workers is far below this.
 _MAX_BYTES = 64 << 20
@@ -55,10 +55,15 @@ def read_cursor(path: Path) -> dict[str, Any]:
 
 def write_state(path: Path, cursor: dict[str, Any]) -> None:
     """Writes a cursor whole or not at all."""
+    write_json(path, cursor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole or not at all."""
     new = path.with_name(path.name + f".{os.getpid()}.new")
     try:
         with new.open("w", encoding="utf-8") as file:
-            json.dump(cursor, file)
+            json.dump(value, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)

@@ -18,6 +18,7 @@ use crate::error::raise;
 use crate::interpreter::detached;
 use crate::order::PyOrder;
 use crate::table::PyTable;
+use crate::verify;
 
 /// Tables kept for the next pass: their maps and decoded blocks stay warm.
 const KEPT_TABLES: usize = 4;
@@ -91,6 +92,24 @@ impl PySource {
         self.manifest.total_bytes()
     }
 
+    /// Rows of the smallest and the largest block.
+    #[getter]
+    fn block_rows_range(&self) -> (u64, u64) {
+        range_of(self.manifest.block_rows())
+    }
+
+    /// Bytes of the smallest and the largest block, in memory.
+    #[getter]
+    fn block_bytes_range(&self) -> (u64, u64) {
+        range_of(self.manifest.block_bytes())
+    }
+
+    /// Schemas of the shards that differ in anything.
+    #[getter]
+    fn num_schemas(&self) -> usize {
+        self.manifest.num_schemas()
+    }
+
     /// 128 bits in hex.
     #[getter]
     fn fingerprint(&self) -> String {
@@ -122,6 +141,47 @@ impl PySource {
     #[getter]
     fn num_walked(&self) -> usize {
         self.manifest.report().num_walked
+    }
+
+    /// (path, problem) of the shards that were left out for damage.
+    #[getter]
+    fn skipped(&self) -> Vec<(PathBuf, String)> {
+        self.manifest.report().skipped.clone()
+    }
+
+    /// For each row id the index of its shard, of the block in it and of the row in that.
+    fn locate(&self, py: Python<'_>, row_ids: Vec<u64>) -> PyResult<Vec<(usize, usize, u32)>> {
+        let num_rows = self.manifest.num_rows();
+        let locate = |row_id: u64| {
+            if row_id >= num_rows {
+                let text = format!("row id {row_id} is out of range; the dataset has {num_rows} rows");
+                return Err(raise(py, Error::InvalidArgument(text)));
+            }
+            let place = self.layout.locate(row_id);
+            let (shard, _) = self.manifest.block(place.block as usize);
+            let first = self.manifest.shard(shard).blocks.start;
+            Ok((shard, place.block as usize - first, place.row))
+        };
+        row_ids.into_iter().map(locate).collect()
+    }
+
+    /// Reads all blocks and files on `num_threads` threads, all cores when None; one dict a shard says what was found.
+    #[pyo3(signature = (*, num_threads=None, progress=None))]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn verify<'py>(
+        &self,
+        py: Python<'py>,
+        num_threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let fields = self.manifest.schema().fields();
+        let names = fields.iter().map(|field| field.name().clone()).collect();
+        let projection = Projection { indices: (0..fields.len()).collect(), names };
+        // Every byte is read once, from front to back: a map would only add its page faults.
+        let (manifest, layout) = (self.manifest.clone(), Arc::clone(&self.layout));
+        let table = Table::new(manifest, layout, projection, IoMode::Read, OnError::Raise);
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        verify::run(py, &table, num_threads.unwrap_or_else(cores), progress.as_ref())
     }
 
     /// One dict a shard: path, bytes, rows, blocks.
@@ -223,6 +283,10 @@ impl PySource {
         tables.push(Kept { generation, projection, io, table: Arc::clone(&table) });
         table
     }
+}
+
+fn range_of(values: &[u64]) -> (u64, u64) {
+    (values.iter().copied().min().unwrap_or(0), values.iter().copied().max().unwrap_or(0))
 }
 
 fn open(

@@ -7,18 +7,22 @@
 //! - [`group`]: what is handed over at a time.
 //! - [`lanes`]: chunks of lanes on demand.
 //! - [`ahead`]: which blocks are announced when; `advice`: the thread that tells the kernel.
+//! - [`mod@verify`]: everything read once and checked; `content` is what a block's values are as one number.
 
 mod advice;
 pub mod ahead;
 pub mod cache;
+mod content;
 pub mod epochs;
 pub mod group;
 pub mod lanes;
 pub mod stream;
 pub mod table;
+pub mod verify;
 
 pub use epochs::Epochs;
 pub use group::Step;
 pub use lanes::{Chunk, ChunkRows, Lanes};
 pub use stream::{Output, Stream, StreamSpec};
 pub use table::{OnError, Projection, Table};
+pub use verify::{ShardVerdict, verify};

@@ -145,6 +145,11 @@ impl Manifest {
         format!("{:032x}", self.0.fingerprint)
     }
 
+    /// How many schemas the shards have that differ in anything, be it metadata.
+    pub fn num_schemas(&self) -> usize {
+        self.0.messages.len()
+    }
+
     /// What was walked, reused, skipped, and warnings.
     pub fn report(&self) -> &OpenReport {
         &self.0.report

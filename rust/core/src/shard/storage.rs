@@ -79,7 +79,8 @@ fn retype(data: ArrayData, data_type: &DataType) -> Result<ArrayData, ArrowError
     data.into_builder().data_type(data_type.clone()).child_data(child_data).build()
 }
 
-fn child_types(data_type: &DataType) -> Vec<&DataType> {
+/// The declared types of an array's children.
+pub(crate) fn child_types(data_type: &DataType) -> Vec<&DataType> {
     match data_type {
         DataType::List(field)
         | DataType::LargeList(field)
