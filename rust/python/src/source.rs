@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rowmill_core::Error;
-use rowmill_core::loader::{OnError, Projection, Table};
+use rowmill_core::loader::{Choice, OnError, Projection, Table, choose};
 use rowmill_core::manifest::{self, Manifest, ManifestOptions};
-use rowmill_core::order::Layout;
+use rowmill_core::order::{Layout, Selection};
 use rowmill_core::prefetch::fork_generation;
 use rowmill_core::source::IoMode;
 
@@ -35,6 +35,10 @@ struct Kept {
 pub struct PySource {
     manifest: Manifest,
     layout: Arc<Layout>,
+    selection: Option<Arc<Selection>>,
+    fingerprint: String,
+    /// Remarks on how the files were found.
+    remarks: Vec<String>,
     on_error: OnError,
     // Locked only with the interpreter attached and never across a read, so never held over a fork.
     tables: Mutex<Vec<Kept>>,
@@ -42,14 +46,18 @@ pub struct PySource {
 
 #[pymethods]
 impl PySource {
-    /// Opens files, folders and globs; walks what the stored index does not know.
+    /// Opens files, folders and globs; walks what the stored index does not know. Of the rows, those of `ranges` are
+    /// read, and of these the ones that the files `indices` name.
     #[staticmethod]
-    #[pyo3(signature = (paths, *, format, index_dir, force_reindex, num_threads, on_error))]
-    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    #[pyo3(signature = (paths, *, format, split, ranges, indices, index_dir, force_reindex, num_threads, on_error))]
+    #[expect(clippy::too_many_arguments, reason = "the keywords of rowmill.open, one each")]
     fn open(
         py: Python<'_>,
         paths: Vec<PathBuf>,
         format: Option<String>,
+        split: Option<String>,
+        ranges: Vec<(u64, u64)>,
+        indices: Vec<PathBuf>,
         index_dir: Option<PathBuf>,
         force_reindex: bool,
         num_threads: Option<usize>,
@@ -63,15 +71,16 @@ impl PySource {
             num_threads,
             on_error: if skips { manifest::OnError::Skip } else { manifest::OnError::Raise },
         };
-        let (manifest, layout) = detached(py, || open(&paths, format.as_deref(), &options))?;
+        let choice = Choice { ranges: ranges.into_iter().map(|(start, end)| start..end).collect(), indices };
+        let wanted = Wanted { paths, format, split, choice };
         let on_error = if skips { OnError::Skip } else { OnError::Raise };
-        Ok(Self { manifest, layout: Arc::new(layout), on_error, tables: Mutex::default() })
+        detached(py, || wanted.open(options, on_error))
     }
 
-    /// Rows of all shards.
+    /// Rows that are read: of all shards, or those chosen of them.
     #[getter]
     fn num_rows(&self) -> u64 {
-        self.manifest.num_rows()
+        self.layout.num_rows()
     }
 
     /// Number of files.
@@ -113,7 +122,7 @@ impl PySource {
     /// 128 bits in hex.
     #[getter]
     fn fingerprint(&self) -> String {
-        self.manifest.fingerprint()
+        self.fingerprint.clone()
     }
 
     /// Stored columns.
@@ -134,7 +143,7 @@ impl PySource {
         let report = self.manifest.report();
         let skipped =
             report.skipped.iter().map(|(path, text)| format!("{} is left out: {text}", path.display()));
-        report.warnings.iter().cloned().chain(skipped).collect()
+        self.remarks.iter().chain(&report.warnings).cloned().chain(skipped).collect()
     }
 
     /// Files whose headers were read by this open.
@@ -213,7 +222,7 @@ impl PySource {
         row_start: u64,
         row_stop: u64,
     ) -> PyResult<PyOrder> {
-        let is_whole = (row_start, row_stop) == (0, self.manifest.num_rows());
+        let is_whole = (row_start, row_stop) == (0, self.layout.num_rows());
         let layout = if is_whole {
             Arc::clone(&self.layout)
         } else {
@@ -231,7 +240,7 @@ impl PySource {
     }
 
     fn __repr__(&self) -> String {
-        format!("Source({} shards, {} rows)", self.manifest.num_shards(), self.manifest.num_rows())
+        format!("Source({} shards, {} rows)", self.manifest.num_shards(), self.layout.num_rows())
     }
 }
 
@@ -270,13 +279,12 @@ impl PySource {
         if let Some(kept) = tables.iter().find(|kept| kept.projection == projection && kept.io == io) {
             return Arc::clone(&kept.table);
         }
-        let table = Arc::new(Table::new(
-            self.manifest.clone(),
-            Arc::clone(&self.layout),
-            projection.clone(),
-            io,
-            self.on_error,
-        ));
+        let (manifest, layout) = (self.manifest.clone(), Arc::clone(&self.layout));
+        let table = Table::new(manifest, layout, projection.clone(), io, self.on_error);
+        let table = Arc::new(match &self.selection {
+            Some(selection) => table.with_selection(Arc::clone(selection)),
+            None => table,
+        });
         if tables.len() >= KEPT_TABLES {
             tables.remove(0);
         }
@@ -289,22 +297,48 @@ fn range_of(values: &[u64]) -> (u64, u64) {
     (values.iter().copied().min().unwrap_or(0), values.iter().copied().max().unwrap_or(0))
 }
 
-fn open(
-    paths: &[PathBuf],
-    format: Option<&str>,
-    options: &ManifestOptions,
-) -> rowmill_core::Result<(Manifest, Layout)> {
-    if let Some(other) = format.filter(|name| *name != "arrow") {
-        return Err(Error::InvalidArgument(format!(
-            "format {other:?} is not read by this version; it reads \"arrow\""
-        )));
+/// What the user named.
+struct Wanted {
+    paths: Vec<PathBuf>,
+    format: Option<String>,
+    split: Option<String>,
+    choice: Choice,
+}
+
+impl Wanted {
+    fn open(mut self, mut options: ManifestOptions, on_error: OnError) -> rowmill_core::Result<PySource> {
+        if let Some(other) = self.format.filter(|name| name != "arrow") {
+            return Err(Error::InvalidArgument(format!(
+                "format {other:?} is not read by this version; it reads \"arrow\""
+            )));
+        }
+        let listing = manifest::resolve_split(&self.paths, self.split.as_deref())?;
+        self.choice.indices.extend(listing.indices);
+        if !self.choice.ranges.is_empty() || !self.choice.indices.is_empty() {
+            // Without a shard the numbers of the rows after it would be those of other rows.
+            options.on_error = manifest::OnError::Raise;
+        }
+        let manifest = Manifest::open(&listing.files, &options)?;
+        let data = Arc::new(Layout::try_new(
+            manifest.block_rows().to_vec(),
+            manifest.block_bytes().to_vec(),
+            manifest.shard_first_block().to_vec(),
+        )?);
+        let selection = choose(&data, &self.choice)?.map(Arc::new);
+        let (layout, fingerprint) = match &selection {
+            None => (data, manifest.fingerprint()),
+            Some(selection) => {
+                (Arc::clone(selection.layout()), manifest.fingerprint_of(selection.chosen().runs()))
+            }
+        };
+        Ok(PySource {
+            manifest,
+            layout,
+            selection,
+            fingerprint,
+            remarks: listing.warnings,
+            on_error,
+            tables: Mutex::default(),
+        })
     }
-    let listing = manifest::resolve(paths)?;
-    let manifest = Manifest::open(&listing.files, options)?;
-    let layout = Layout::try_new(
-        manifest.block_rows().to_vec(),
-        manifest.block_bytes().to_vec(),
-        manifest.shard_first_block().to_vec(),
-    )?;
-    Ok((manifest, layout))
 }

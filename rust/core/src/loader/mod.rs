@@ -2,6 +2,7 @@
 //!
 //! - [`table`]: an opened dataset.
 //! - [`cache`]: its decoded blocks.
+//! - [`choice`]: chosen rows of it, from ranges and indices files.
 //! - [`epochs`]: the orders of the epochs that are being read.
 //! - [`stream`]: one consumer's items, made ahead.
 //! - [`group`]: what is handed over at a time.
@@ -12,6 +13,7 @@
 mod advice;
 pub mod ahead;
 pub mod cache;
+pub mod choice;
 mod content;
 pub mod epochs;
 pub mod group;
@@ -20,6 +22,7 @@ pub mod stream;
 pub mod table;
 pub mod verify;
 
+pub use choice::{Choice, choose};
 pub use epochs::Epochs;
 pub use group::Step;
 pub use lanes::{Chunk, ChunkRows, Lanes};

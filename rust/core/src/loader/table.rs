@@ -10,7 +10,7 @@ use super::cache::BlockCache;
 use crate::assemble::RowSet;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
-use crate::order::{Layout, Place};
+use crate::order::{Layout, Place, Selection};
 use crate::shard::{Block, ShardReader};
 use crate::source::{self, IoMode, Source};
 
@@ -73,6 +73,8 @@ impl Part {
 pub struct Table {
     manifest: Manifest,
     layout: Arc<Layout>,
+    /// Where the rows of the layout lie, where it is not the layout of the data itself.
+    selection: Option<Arc<Selection>>,
     projection: Projection,
     schema: SchemaRef,
     io: IoMode,
@@ -105,6 +107,7 @@ impl Table {
         Self {
             manifest,
             layout,
+            selection: None,
             projection,
             schema,
             io,
@@ -114,6 +117,14 @@ impl Table {
             skipped_rows: AtomicU64::new(0),
             skipped_reports: Mutex::default(),
         }
+    }
+
+    /// The same data, of which only these rows are read: places and row ids are theirs from here on.
+    #[must_use]
+    pub fn with_selection(mut self, selection: Arc<Selection>) -> Self {
+        self.layout = Arc::clone(selection.layout());
+        self.selection = Some(selection);
+        self
     }
 
     /// The columns read, as they are handed out.
@@ -134,12 +145,12 @@ impl Table {
         &self.manifest
     }
 
-    /// The layout of all rows, unclipped.
+    /// The layout of all rows that are read, unclipped.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
-    /// The block at a dataset-wide index.
+    /// The block at a dataset-wide index, of the data and not of a selection.
     pub fn block(&self, index: usize) -> Result<Arc<Block>> {
         self.cache.get(index as u64, || {
             let (shard, meta) = self.manifest.block(index);
@@ -154,6 +165,7 @@ impl Table {
 
     /// Adds the row at `place` to `rows`; `false` where it is skipped for damage.
     pub fn push_row(&self, place: Place, rows: &mut RowSet, recent: &mut RecentBlocks) -> Result<bool> {
+        let place = self.selection.as_ref().map_or(place, |selection| selection.locate(place));
         if let Some(block) = recent.get(place.block) {
             rows.push(block, place.row);
             return Ok(true);
@@ -173,7 +185,7 @@ impl Table {
     /// `InvalidArgument` for an id outside of the dataset, otherwise what reading raises.
     pub fn fetch(&self, row_ids: &[u64]) -> Result<RowSet> {
         let (mut rows, mut recent) = (RowSet::default(), RecentBlocks::default());
-        let num_rows = self.manifest.num_rows();
+        let num_rows = self.layout.num_rows();
         for row_id in row_ids {
             if *row_id >= num_rows {
                 return Err(Error::InvalidArgument(format!(
@@ -220,8 +232,10 @@ impl Table {
         self.shards.iter().filter_map(|shard| shard.get().map(|reader| reader.source()))
     }
 
-    /// The parts of files that a block's columns lie in, in pieces that can be read one after the other.
+    /// The parts of files that the columns of a block of the layout lie in, in pieces that can be read one after the
+    /// other; none where its rows lie in many blocks.
     pub fn parts(&self, block: usize) -> Result<Vec<Part>> {
+        let Some(block) = self.data_block(block) else { return Ok(Vec::new()) };
         let (shard, meta) = self.manifest.block(block);
         let reader = self.reader(shard)?;
         let in_shard = (block - self.manifest.shard(shard).blocks.start) as u64;
@@ -233,13 +247,22 @@ impl Table {
         Ok(pieces.map(part).collect())
     }
 
-    /// Tells the system that a block is done with.
+    /// Tells the system that a block of the layout is done with.
     pub fn drop_behind(&self, block: usize) {
+        let Some(block) = self.data_block(block) else { return };
         // Decoded again, the block brings its pages back in bulk instead of one fault a page.
         self.cache.remove(block as u64);
         let (shard, meta) = self.manifest.block(block);
         if let Some(reader) = self.shards[shard].get() {
             reader.source().drop_behind(meta.offset, (meta.end() - meta.offset) as usize);
+        }
+    }
+
+    /// The one block of the data behind a block of the layout; `None` where its rows lie in many.
+    fn data_block(&self, block: usize) -> Option<usize> {
+        match &self.selection {
+            Some(selection) => selection.block(block as u32).map(|block| block as usize),
+            None => Some(block),
         }
     }
 

@@ -150,6 +150,11 @@ impl Manifest {
         self.0.messages.len()
     }
 
+    /// The fingerprint of some of the rows, given as the maximal runs of their ids in the order chosen.
+    pub fn fingerprint_of(&self, runs: impl Iterator<Item = Range<u64>>) -> String {
+        format!("{:032x}", fingerprint::of_chosen(self.0.fingerprint, runs))
+    }
+
     /// What was walked, reused, skipped, and warnings.
     pub fn report(&self) -> &OpenReport {
         &self.0.report

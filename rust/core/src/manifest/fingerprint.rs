@@ -1,5 +1,7 @@
 //! The 128 bits that say whether a cursor belongs to this data: contents and order, never paths or times.
 
+use std::ops::Range;
+
 use arrow_schema::Schema;
 use bytemuck::NoUninit;
 use xxhash_rust::xxh3::Xxh3;
@@ -9,6 +11,9 @@ use super::schema::canonical;
 
 /// Stands in every fingerprint; a change here refuses every stored cursor.
 const DOMAIN: &[u8] = b"rowmill manifest 1";
+
+/// Stands in the fingerprint of chosen rows.
+const CHOSEN_DOMAIN: &[u8] = b"rowmill chosen 1";
 
 /// What one shard adds: its size, format, headers and the shape of its blocks.
 pub(crate) fn of_shard(record: &Record<'_>) -> u128 {
@@ -43,6 +48,17 @@ pub(crate) fn of_dataset(shards: impl ExactSizeIterator<Item = u128>, schema: &S
         hasher.update(&digest.to_le_bytes());
     }
     hasher.update(canonical(schema).as_bytes());
+    hasher.digest128()
+}
+
+/// The fingerprint of rows chosen from the dataset of fingerprint `data`, as their maximal runs.
+pub(crate) fn of_chosen(data: u128, runs: impl Iterator<Item = Range<u64>>) -> u128 {
+    let mut hasher = Xxh3::new();
+    hasher.update(CHOSEN_DOMAIN);
+    hasher.update(&data.to_le_bytes());
+    for run in runs {
+        update(&mut hasher, &[run.start, run.end - run.start], u64::to_le_bytes);
+    }
     hasher.digest128()
 }
 

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::json::Json;
-use super::natural;
+use super::{huggingface, natural};
 use crate::{Error, Result};
 
 /// Shards in reading order, and remarks on how they were found.
@@ -16,28 +15,48 @@ pub struct Listing {
     pub files: Vec<PathBuf>,
     /// What the caller may want to tell its user.
     pub warnings: Vec<String>,
+    /// Files of row numbers: the rows of `files` that are meant, in their order. None for all rows.
+    pub indices: Vec<PathBuf>,
+    /// How many of `files` the indices belong to.
+    pub(super) num_indexed: usize,
 }
 
 /// Finds the shards behind files, folders and globs.
 ///
 /// Inputs keep their order and may repeat; the files of one folder or glob are in natural order.
 pub fn resolve<P: AsRef<Path>>(inputs: &[P]) -> Result<Listing> {
+    resolve_split(inputs, None)
+}
+
+/// The same of one split, in folders where `datasets` keeps several.
+pub fn resolve_split<P: AsRef<Path>>(inputs: &[P], split: Option<&str>) -> Result<Listing> {
     let mut listing = Listing::default();
     for input in inputs {
         let path = expand_home(input.as_ref(), std::env::home_dir());
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => add_folder(&path, &mut listing)?,
-            Ok(_) => listing.files.push(path),
-            Err(_) if is_glob(&path) => add_glob(&path, &mut listing)?,
+            Ok(metadata) if metadata.is_dir() => add_folder(&path, split, &mut listing)?,
+            Ok(_) => add_file(path, split, &mut listing)?,
+            Err(_) if is_glob(&path) => add_glob(&path, split, &mut listing)?,
             Err(error) => return Err(missing(&path, error)),
         }
     }
+    huggingface::check_indices(&listing)?;
     if listing.files.is_empty() {
         return Err(Error::InvalidArgument(
             "no paths were given; name a file, a folder or a glob".to_owned(),
         ));
     }
     Ok(listing)
+}
+
+fn add_file(path: PathBuf, split: Option<&str>, listing: &mut Listing) -> Result<()> {
+    match split {
+        Some(split) => Err(no_splits(&path, split)),
+        None => {
+            listing.files.push(path);
+            Ok(())
+        }
+    }
 }
 
 /// What a file name promises.
@@ -77,17 +96,23 @@ impl Kind {
     }
 }
 
-fn add_folder(folder: &Path, listing: &mut Listing) -> Result<()> {
-    if let Some(state) = read_note(folder, "state.json")? {
-        return add_saved(folder, &state, listing);
+fn add_folder(folder: &Path, split: Option<&str>, listing: &mut Listing) -> Result<()> {
+    if huggingface::add(folder, split, listing)? {
+        return Ok(());
+    }
+    if let Some(split) = split {
+        return Err(no_splits(folder, split));
     }
     let (names, num_folders) = entries(folder)?;
-    let is_cache = folder.join("dataset_info.json").is_file();
-    if is_cache {
-        let shards = names.into_iter().filter(|name| is_cache_shard(name)).collect();
-        return add_names(folder, shards, num_folders, listing);
-    }
     add_names(folder, names, num_folders, listing)
+}
+
+fn no_splits(path: &Path, split: &str) -> Error {
+    Error::InvalidArgument(format!(
+        "split={split:?} chooses among the splits that datasets keeps in one folder, but {} is no such folder; \
+         leave split= out, or name the files of that split",
+        path.display()
+    ))
 }
 
 /// Files of one format, or an error that says what else is there.
@@ -125,9 +150,7 @@ fn check_one_kind(folder: &Path, kinds: &BTreeMap<Kind, Vec<PathBuf>>) -> Result
 }
 
 fn empty_folder(folder: &Path, num_folders: usize) -> Error {
-    let problem = if folder.join("dataset_dict.json").is_file() {
-        "it holds a dataset for each split; name one of its folders, such as train".to_owned()
-    } else if num_folders > 0 {
+    let problem = if num_folders > 0 {
         format!(
             "it holds no Arrow files, but {num_folders} folders; name one of them, or a glob such as **/*.arrow"
         )
@@ -138,7 +161,7 @@ fn empty_folder(folder: &Path, num_folders: usize) -> Error {
 }
 
 /// File names of a folder, and how many folders are in it.
-fn entries(folder: &Path) -> Result<(Vec<PathBuf>, usize)> {
+pub(super) fn entries(folder: &Path) -> Result<(Vec<PathBuf>, usize)> {
     let failed = |source| Error::io("list", folder, source);
     let mut names = Vec::new();
     let mut num_folders = 0;
@@ -154,68 +177,11 @@ fn entries(folder: &Path) -> Result<(Vec<PathBuf>, usize)> {
     Ok((names, num_folders))
 }
 
-/// `datasets` keeps results of `map` and half-written files beside the shards of its cache.
-fn is_cache_shard(name: &Path) -> bool {
-    let name = name.as_os_str().as_encoded_bytes();
-    name.ends_with(b".arrow") && !name.starts_with(b"cache-") && !name.starts_with(b"tmp")
-}
-
-fn read_note(folder: &Path, name: &str) -> Result<Option<Json>> {
-    let path = folder.join(name);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::io("read", &path, source)),
-    };
-    Json::parse(&text).map(Some).map_err(|problem| Error::corrupt(&path, problem))
-}
-
-/// The shards of a folder that `save_to_disk` wrote, in the order of its state.
-fn add_saved(folder: &Path, state: &Json, listing: &mut Listing) -> Result<()> {
-    let note = folder.join("state.json");
-    let has_indices = ["_indices_data_files", "_indices_files"]
-        .iter()
-        .filter_map(|key| state.get(key))
-        .any(|files| !matches!(files, Json::Null) && *files != Json::List(Vec::new()));
-    if has_indices {
-        let message = "the rows are chosen by an indices file, which a later version reads; \
-                       until then save it again after ds = ds.flatten_indices()"
-            .to_owned();
-        return Err(Error::Unsupported { path: note, message });
-    }
-    let Some(Json::List(files)) = state.get("_data_files") else {
-        return Err(Error::corrupt(&note, "it has no list _data_files; save the dataset again"));
-    };
-    for file in files {
-        let Some(Json::Text(name)) = file.get("filename") else {
-            return Err(Error::corrupt(&note, "a data file without a filename; save the dataset again"));
-        };
-        let path = folder.join(inside(name).ok_or_else(|| {
-            Error::corrupt(
-                &note,
-                format!("the data file {name:?} does not lie in this folder; save it again"),
-            )
-        })?);
-        match fs::metadata(&path) {
-            Ok(_) => listing.files.push(path),
-            Err(error) => return Err(missing(&path, error)),
-        }
-    }
-    Ok(())
-}
-
-/// A name that cannot leave its folder.
-fn inside(name: &str) -> Option<&Path> {
-    let path = Path::new(name);
-    let stays = path.components().all(|component| matches!(component, Component::Normal(_)));
-    (stays && !name.is_empty()).then_some(path)
-}
-
 fn is_glob(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
 }
 
-fn add_glob(pattern: &Path, listing: &mut Listing) -> Result<()> {
+fn add_glob(pattern: &Path, split: Option<&str>, listing: &mut Listing) -> Result<()> {
     let text = pattern.to_str().ok_or_else(|| {
         Error::InvalidArgument(format!(
             "{} is not UTF-8, which a glob must be; name its folder",
@@ -242,7 +208,10 @@ fn add_glob(pattern: &Path, listing: &mut Listing) -> Result<()> {
     }
     if files.is_empty() {
         natural::sort(&mut folders);
-        return folders.iter().try_for_each(|folder| add_folder(folder, listing));
+        return folders.iter().try_for_each(|folder| add_folder(folder, split, listing));
+    }
+    if let Some(split) = split {
+        return Err(no_splits(pattern, split));
     }
     add_matches(pattern, files, listing)
 }
@@ -294,7 +263,7 @@ fn describe(folder: &Path) -> String {
     format!("{} holds {}{more}", folder.display(), shown.join(", "))
 }
 
-fn missing(path: &Path, source: std::io::Error) -> Error {
+pub(super) fn missing(path: &Path, source: std::io::Error) -> Error {
     if source.kind() != std::io::ErrorKind::NotFound {
         return Error::io("open", path, source);
     }

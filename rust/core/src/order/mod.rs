@@ -4,6 +4,7 @@
 //! - `key`: keyed randomness, one domain for each thing that is permuted
 //! - `permutation`: exact bijections of `[0, n)` for every `n`
 //! - `layout`: what the order knows of the data
+//! - `chosen`, `selection`: chosen rows as a dataset of their own
 //! - `lanes`: equal cuts of the sequence, dealt round-robin
 //! - `sequence`: the permuted blocks of one epoch, grouped into windows
 //! - `epoch`: one epoch's order, shared by threads
@@ -13,6 +14,7 @@
 //! - `merge`: one position and its holes from what several workers have delivered
 //! - `quality`: how good a shuffle is
 
+mod chosen;
 mod epoch;
 mod holes;
 mod key;
@@ -24,9 +26,11 @@ mod permutation;
 pub mod quality;
 mod reader;
 mod runs;
+mod selection;
 mod sequence;
 mod settings;
 
+pub use chosen::Chosen;
 pub use epoch::EpochOrder;
 pub use holes::Holes;
 pub use key::{Key, Level};
@@ -37,6 +41,7 @@ pub use partition::{Partition, Remainder};
 pub use permutation::Permutation;
 pub use reader::OrderReader;
 pub use runs::Run;
+pub use selection::Selection;
 pub use sequence::{WindowBlock, WindowSpan};
 pub use settings::{Mode, OrderSettings};
 
