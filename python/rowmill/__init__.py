@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rowmill.dataloader import DataLoader as DataLoader
     from rowmill.dataset import Dataset as Dataset
     from rowmill.dataset import open as open
+    from rowmill.interop.from_dataset import from_dataset as from_dataset
     from rowmill.loader import Loader as Loader
     from rowmill.merge import merge_states as merge_states
 
@@ -49,6 +50,7 @@ __all__ = [
     "StateMismatchError",
     "TopologyError",
     "demo",
+    "from_dataset",
     "merge_states",
     "open",
 ]
@@ -57,6 +59,7 @@ _LAZY = {
     "DataLoader": "rowmill.dataloader",
     "Dataset": "rowmill.dataset",
     "Loader": "rowmill.loader",
+    "from_dataset": "rowmill.interop.from_dataset",
     "merge_states": "rowmill.merge",
     "open": "rowmill.dataset",
 }

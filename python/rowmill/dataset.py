@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rowmill.cursor import Cursor, check_cursor
 from rowmill.describe import describe
 from rowmill.exceptions import SchemaMismatchError, TopologyError
-from rowmill.features import features_of
+from rowmill.features import features_of, with_features
+from rowmill.interop.exports import Exports
 from rowmill.iterators import ReadOptions
 from rowmill.loader import Loader
 from rowmill.placement import Placement, find_rank, find_worker
@@ -41,6 +42,7 @@ def open(
     *,
     columns: Sequence[str] | None = None,
     format: str | None = None,
+    split: str | None = None,
     index_dir: str | os.PathLike[str] | None = None,
     force_reindex: bool = False,
     num_threads: int | None = None,
@@ -56,6 +58,7 @@ def open(
             list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files.
         columns: Columns to read, in this order; all when None.
         format: "arrow"; found from the first bytes when None.
+        split: Which split of a folder where ``datasets`` keeps several.
         index_dir: Folder of the index; ``$ROWMILL_CACHE/index`` or the user's cache folder when None.
         force_reindex: Walk every shard, whatever the index knows.
         num_threads: Threads of the walk; all cores when None.
@@ -85,6 +88,7 @@ def open(
     options = OpenOptions(
         paths=as_paths(paths),
         format=format,
+        split=split,
         index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
         num_threads=num_threads,
         on_error=on_error,
@@ -93,7 +97,7 @@ def open(
     return dataset if columns is None else dataset.select_columns(columns)
 
 
-class Dataset(IterableDatasetBase):
+class Dataset(Exports, IterableDatasetBase):
     """Rows of opened shards and what is to be done with them; every method returns a new dataset.
 
     Made by ``rowmill.open``. ``iter(ds)`` is ``iter(ds.loader())``.
@@ -282,7 +286,8 @@ class Dataset(IterableDatasetBase):
         """The columns that are read, as a pyarrow.Schema with the file's metadata."""
         import pyarrow
 
-        return pyarrow.schema(self._table().schema)
+        schema = pyarrow.schema(self._table().schema)
+        return with_features(schema, self._plan.pipeline.columns, self._plan.source.options.features)
 
     @property
     def features(self) -> Any:

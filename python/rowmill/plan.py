@@ -46,7 +46,8 @@ class OrderSettings:
 class Plan:
     """Everything that decides what a dataset yields.
 
-    ``num_epochs`` None is one epoch a pass, 0 an endless stream, otherwise so many epochs a pass.
+    ``num_epochs`` None is one epoch a pass, 0 an endless stream, otherwise so many epochs a pass. ``is_dealt`` says that
+    somebody else has dealt the rows among DataLoader workers already, as HF's IterableDataset does.
     """
 
     source: OpenedSource
@@ -57,6 +58,7 @@ class Plan:
     remainder: str | None = None
     num_epochs: int | None = None
     format: Format = Format()  # noqa: RUF009 - frozen, as the other defaults
+    is_dealt: bool = False
 
     def with_(self, **changes: Any) -> Plan:
         """A copy with these fields changed."""
@@ -132,5 +134,5 @@ class Plan:
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled parts hold what does not pickle, and are cheap to make again.
-        names = ("source", "stages", "order", "is_shuffled", "rank", "remainder", "num_epochs", "format")
+        names = ("source", "stages", "order", "is_shuffled", "rank", "remainder", "num_epochs", "format", "is_dealt")
         return {name: getattr(self, name) for name in names}

@@ -18,7 +18,7 @@ __all__ = ["current_placement", "make_run", "num_items"]
 def current_placement(plan: Plan) -> Placement:
     """This process's part of the job."""
     num_shards, index = find_rank(plan.rank)
-    num_workers, worker = find_worker() or (1, 0)
+    num_workers, worker = (None if plan.is_dealt else find_worker()) or (1, 0)
     if num_shards > plan.order.num_lanes and plan.is_shuffled and plan.order.mode != "none":
         warnings.warn(
             f"{num_shards} ranks share {plan.order.num_lanes} lanes, so each block of the data is read by about "

@@ -21,10 +21,20 @@ __all__ = ["OpenOptions", "OpenedSource", "as_paths"]
 
 @dataclass(frozen=True, slots=True)
 class OpenOptions:
-    """How a dataset is opened; the arguments of :func:`rowmill.open`."""
+    """How a dataset is opened; the arguments of :func:`rowmill.open`.
+
+    Attributes:
+        ranges: The rows that are read, as ranges over the files' rows; all when empty.
+        indices: Files that say which of these rows are read, in which order; none for all of them.
+        features: HF's features by stored column, as JSON, where they are others than the files tell of.
+    """
 
     paths: tuple[str, ...]
     format: str | None = None
+    split: str | None = None
+    ranges: tuple[tuple[int, int], ...] = ()
+    indices: tuple[str, ...] = ()
+    features: str | None = None
     index_dir: str | None = None
     num_threads: int | None = None
     on_error: str = "raise"
@@ -55,6 +65,9 @@ class OpenedSource:
         opened = _rust.Source.open(
             list(options.paths),
             format=options.format,
+            split=options.split,
+            ranges=list(options.ranges),
+            indices=list(options.indices),
             index_dir=options.index_dir,
             force_reindex=force_reindex,
             num_threads=options.num_threads,
@@ -67,6 +80,8 @@ class OpenedSource:
             )
         for text in opened.warnings:
             warnings.warn(text, stacklevel=2)
+        if opened.column_names == ["indices"]:
+            _warn_of_indices(options.paths[0])
         self._rust, self._fingerprint = opened, opened.fingerprint
         return opened
 
@@ -75,3 +90,12 @@ class OpenedSource:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.options, self._fingerprint, self._rust = state["options"], state["fingerprint"], None
+
+
+def _warn_of_indices(path: str) -> None:
+    if os.path.basename(path).startswith("cache-"):
+        warnings.warn(
+            f"{path} holds row numbers, which datasets keeps for a filter, a shuffle or a sort, not the rows themselves; "
+            "rowmill.from_dataset(ds) reads the rows",
+            stacklevel=2,
+        )

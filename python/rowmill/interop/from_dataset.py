@@ -1,0 +1,131 @@
+"""A ``datasets.Dataset`` as one of ours: its files, its indices, its features and its format."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rowmill.dataset import Dataset
+from rowmill.interop.kept import cache_folder, keep_indices, keep_table
+from rowmill.interop.placed import Placed, find_files
+from rowmill.plan import Plan
+from rowmill.source import OpenedSource, OpenOptions
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["from_dataset"]
+
+_FORMATS = ("numpy", "torch", "arrow")
+
+
+def from_dataset(
+    dataset: datasets.Dataset,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    index_dir: str | os.PathLike[str] | None = None,
+    num_threads: int | None = None,
+) -> Dataset:
+    """A dataset over the rows of a ``datasets.Dataset``, in its order, so that a script changes one line.
+
+    Rows that lie in Arrow files (what was loaded, mapped, filtered, selected, shuffled, sliced, concatenated or
+    renamed) are read where they lie. Others (``from_dict``, columns put side by side, casts that change values) are
+    written to the cache folder once, under ``dataset``'s fingerprint. Rows are what ``dataset[i]`` gives with features
+    that do not decode: images and audio are ``{"bytes", "path"}``, labels integers.
+
+    Args:
+        dataset: What to read. Its columns and its format ("torch", "numpy", "arrow" or none) are taken over.
+        cache_dir: Where rows are written that lie in no file; ``$ROWMILL_CACHE`` or the user's cache folder when None.
+        index_dir: Folder of the index, as for :func:`rowmill.open`.
+        num_threads: Threads that read the files' headers; all cores when None.
+
+    Raises:
+        TypeError: It is no ``datasets.Dataset``; the text says what to do with a DatasetDict or an IterableDataset.
+        ValueError: It has a format that rowmill does not have.
+
+    Example:
+        >>> import rowmill, datasets, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ds = datasets.Dataset.from_dict({"n": [1, 2, 3, 4]}).filter(lambda row: row["n"] % 2 == 0)
+        ...     list(rowmill.from_dataset(ds, cache_dir=folder, index_dir=folder))
+        [{'n': 2}, {'n': 4}]
+    """
+    _check_type(dataset)
+    shown, wanted = _format_of(dataset)
+    folder = cache_folder(cache_dir)
+    index = None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir))
+    options = OpenOptions(paths=(), index_dir=index, num_threads=num_threads)
+    placed = find_files(dataset._data, options) or _keep(dataset, folder)
+    options = replace(
+        options,
+        paths=placed.paths,
+        ranges=placed.ranges,
+        indices=_indices_of(dataset, folder),
+        features=_features_of(dataset, placed),
+    )
+    made = Dataset(Plan(OpenedSource(options)))
+    made = made.select_columns([old for old, _ in placed.columns])
+    renamed = {old: new for old, new in placed.columns if old != new}
+    made = made.rename_columns(renamed) if renamed else made
+    return wanted(made if shown is None else made.select_columns(shown))
+
+
+def _check_type(dataset: Any) -> None:
+    import datasets
+
+    if isinstance(dataset, datasets.Dataset):
+        return
+    if isinstance(dataset, datasets.DatasetDict | datasets.IterableDatasetDict):
+        splits = ", ".join(map(str, dataset))
+        raise TypeError(
+            f"a {type(dataset).__name__} holds a dataset for each split: {splits or 'none'}; hand over one of them, as in "
+            f"rowmill.from_dataset(ds[{next(iter(dataset), 'train')!r}])"
+        )
+    if isinstance(dataset, datasets.IterableDataset):
+        raise TypeError(
+            "an IterableDataset has no rows on the disk and no count of them; open its files with rowmill.open(paths), "
+            "or load it without streaming=True"
+        )
+    raise TypeError(f"from_dataset takes a datasets.Dataset, not {type(dataset).__name__}")
+
+
+def _format_of(dataset: Any) -> tuple[list[str] | None, Any]:
+    """The columns that are shown, None for all, and what gives a dataset of ours the same format."""
+    shown = dataset.format
+    name, kwargs = shown["type"], dict(shown["format_kwargs"])
+    dtype = kwargs.pop("dtype", None)
+    if (name is not None and name not in _FORMATS) or kwargs:
+        what = f"format {name!r}" if not kwargs else f"format {name!r} with {', '.join(sorted(kwargs))}"
+        raise ValueError(
+            f"the dataset has {what}, which rowmill does not have; hand over ds.with_format(None), and use .map() for a "
+            "transform and .with_format() of what comes back"
+        )
+    columns = None if shown["columns"] == dataset.column_names else list(shown["columns"])
+    if columns is not None and dataset._output_all_columns:
+        columns = None
+    return columns, lambda made: made if name is None else made.with_format(name, dtypes=dtype)
+
+
+def _keep(dataset: Any, folder: Any) -> Placed:
+    """The table's rows in files of our own."""
+    table = dataset._data.table
+    paths = keep_table(table.replace_schema_metadata(None), dataset._fingerprint, folder)
+    return Placed(paths, (), tuple((name, name) for name in table.column_names))
+
+
+def _indices_of(dataset: Any, folder: Any) -> tuple[str, ...]:
+    indices = dataset._indices
+    if indices is None:
+        return ()
+    path = getattr(indices, "path", None)
+    if path is not None and not indices.replays and os.path.isfile(path):
+        return (path,)
+    return (keep_indices(indices.table.column(0), folder),)
+
+
+def _features_of(dataset: Any, placed: Placed) -> str:
+    """The features as the schema's metadata holds them, by stored name."""
+    features = dataset.features.to_dict()
+    return json.dumps({old: features[name] for old, name in placed.columns})
