@@ -116,7 +116,7 @@ def _image(value: Any, mode: str | None) -> Any:
         from PIL import Image, ImageOps
     except ImportError as error:
         raise ImportError("decoding images takes Pillow: pip install pillow") from error
-    image = Image.open(_opened(value, "image"))
+    image: Image.Image = Image.open(_opened(value, "image"))
     image.load()  # also closes the file
     if image.getexif().get(_ORIENTATION) is not None:
         image = ImageOps.exif_transpose(image)

@@ -46,8 +46,8 @@ class OrderSettings:
 class Plan:
     """Everything that decides what a dataset yields.
 
-    ``num_epochs`` None is one epoch a pass, 0 an endless stream, otherwise so many epochs a pass. ``is_dealt`` says that
-    somebody else has dealt the rows among DataLoader workers already, as HF's IterableDataset does.
+    ``num_epochs`` None is one epoch a pass, 0 an endless stream, otherwise so many epochs a pass. ``is_dealt`` says
+    that somebody else has dealt the rows among DataLoader workers already, as HF's IterableDataset does.
     """
 
     source: OpenedSource

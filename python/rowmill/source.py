@@ -95,7 +95,7 @@ class OpenedSource:
 def _warn_of_indices(path: str) -> None:
     if os.path.basename(path).startswith("cache-"):
         warnings.warn(
-            f"{path} holds row numbers, which datasets keeps for a filter, a shuffle or a sort, not the rows themselves; "
-            "rowmill.from_dataset(ds) reads the rows",
+            f"{path} holds row numbers, which datasets keeps for a filter, a shuffle or a sort, not the rows "
+            "themselves; rowmill.from_dataset(ds) reads the rows",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What `datasets` leaves on the disk, and `datasets.Dataset` objects: the same rows, with our order, resume and partition."""
+"""What `datasets` leaves on the disk, and its objects: the same rows, with our order, resume and partition."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def test_a_cache_folder_with_several_splits_asks_for_one(loaded: Any) -> None:
 def test_shards_of_a_cache_folder_come_by_number_and_must_all_be_there(tmp_path: Path) -> None:
     source = tmp_path / "rows.parquet"
     datasets.Dataset.from_list([row(index) for index in range(50)]).to_parquet(source)
-    builder = datasets.load_dataset_builder("parquet", data_files={"train": [str(source)] * 12}, cache_dir=str(tmp_path))
+    builder = datasets.load_dataset_builder(
+        "parquet", data_files={"train": [str(source)] * 12}, cache_dir=str(tmp_path)
+    )
     builder.download_and_prepare(num_proc=1)
     folder = tmp_path / "split"
     folder.mkdir()
@@ -232,8 +234,15 @@ def test_damaged_indices_are_typed_errors(saved: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"_data_files": 3}', '{"_data_files": []}', '{"_data_files": [{"filename": "../x.arrow"}]}']
-    + ['{"_data_files": [{"filename": "data-00000-of-00003.arrow"}], "_indices_files": "x"}'],
+    [
+        "",
+        "{",
+        "[]",
+        '{"_data_files": 3}',
+        '{"_data_files": []}',
+        '{"_data_files": [{"filename": "../x.arrow"}]}',
+        '{"_data_files": [{"filename": "data-00000-of-00003.arrow"}], "_indices_files": "x"}',
+    ],
 )
 def test_a_damaged_state_is_a_typed_error(saved: Path, text: str) -> None:
     (saved / "state.json").write_text(text)
@@ -286,7 +295,9 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "labels": lambda ds: ds.cast_column("label", datasets.ClassLabel(names=["a", "b", "c"])),
     "narrower": lambda ds: ds.cast_column("id", datasets.Value("int32")),
     "a column more": lambda ds: ds.add_column("more", [str(index) for index in range(len(ds))]),
-    "side by side": lambda ds: datasets.concatenate_datasets([ds, ds.select_columns(["id"]).rename_column("id", "b")], axis=1),
+    "side by side": lambda ds: datasets.concatenate_datasets(
+        [ds, ds.select_columns(["id"]).rename_column("id", "b")], axis=1
+    ),
     "in memory": lambda ds: datasets.Dataset.from_list([row(index) for index in range(30)]),
     "in memory, chosen": lambda ds: datasets.Dataset.from_list([row(index) for index in range(30)]).select([5, 4, 20]),
     "on disk and in memory": lambda ds: datasets.concatenate_datasets(
@@ -314,7 +325,7 @@ def test_files_are_read_where_they_lie(train: Any, tmp_path: Path) -> None:
     for name in ("as it is", "a slice", "filtered", "with other names", "joined", "labels"):
         ours = rowmill.from_dataset(CHANGES[name](train), cache_dir=tmp_path / "cache")
         theirs = {entry["filename"] for entry in CHANGES[name](train).cache_files}
-        assert {shard["path"] for shard in ours._plan.source.rust.shards()} <= theirs, name
+        assert {str(shard["path"]) for shard in ours._plan.source.rust.shards()} <= theirs, name
     assert not (tmp_path / "cache").exists()
     rowmill.from_dataset(CHANGES["in memory"](train), cache_dir=tmp_path / "cache")
     before = sorted((tmp_path / "cache").rglob("*.arrow"))
@@ -347,7 +358,9 @@ def test_the_format_is_taken_over(train: Any) -> None:
 
 
 def test_what_is_no_dataset_is_refused_with_the_remedy(loaded: Any) -> None:
-    with pytest.raises(TypeError, match=r"train, test; hand over one of them, as in rowmill\.from_dataset\(ds\['train'\]\)"):
+    with pytest.raises(
+        TypeError, match=r"train, test; hand over one of them, as in rowmill\.from_dataset\(ds\['train'\]\)"
+    ):
         rowmill.from_dataset(loaded)
     with pytest.raises(TypeError, match=r"rowmill\.open\(paths\)"):
         rowmill.from_dataset(loaded["train"].to_iterable_dataset())
@@ -378,7 +391,7 @@ def test_images_are_bytes_until_they_are_decoded(tmp_path: Path) -> None:
     )
     rows = [
         {"image": {"bytes": picture(index), "path": None}, "images": [{"bytes": picture(9), "path": "x.png"}] * index}
-        | {"label": index % 2, "pairs": [{"n": index}], "matrix": [[1.0, 2.0], [3.0, index]], "when": index}
+        | {"label": index % 2, "pairs": {"n": [index]}, "matrix": [[1.0, 2.0], [3.0, index]], "when": index}
         for index in range(3)
     ]
     theirs = datasets.Dataset.from_list(rows, features=kinds)
@@ -387,7 +400,11 @@ def test_images_are_bytes_until_they_are_decoded(tmp_path: Path) -> None:
         "images", datasets.List(datasets.Image(mode="L", decode=False))
     )
     saved = rowmill.open(tmp_path / "saved")
-    for ours in (saved, rowmill.from_dataset(theirs), rowmill.from_dataset(datasets.load_from_disk(tmp_path / "saved"))):
+    for ours in (
+        saved,
+        rowmill.from_dataset(theirs),
+        rowmill.from_dataset(datasets.load_from_disk(tmp_path / "saved")),
+    ):
         assert ours.features == kinds
         assert [plain(row) for row in ours] == [plain(row) for row in raw]
     assert rowmill.from_dataset(raw).features == raw.features
@@ -464,7 +481,9 @@ def test_chosen_rows_keep_the_laws(
     reading = ours.shard(1, 0).batch(batch)
     made = iter(reading)
     before = [ids_of(next(made)) for _ in range(min(stop, len(reading)))]
-    again = rowmill.from_dataset(some.select(choice)).shuffle(seed, mode=mode, num_lanes=4, window_bytes=700).batch(batch)
+    again = (
+        rowmill.from_dataset(some.select(choice)).shuffle(seed, mode=mode, num_lanes=4, window_bytes=700).batch(batch)
+    )
     again.load_state_dict(through_json(made.state_dict()))
     assert before + [ids_of(made) for made in again] == [ids_of(made) for made in ours.batch(batch)]
 
@@ -614,7 +633,7 @@ def test_polars_and_duckdb_read_the_streams(shuffled: rowmill.Dataset) -> None:
     expected = ids(shuffled.shard(1, 0))
     polars = pytest.importorskip("polars")
     assert polars.DataFrame(shuffled)["id"].to_list() == expected
-    assert polars.from_arrow(shuffled)["text"].to_list() == [f"row {number} é" for number in expected]
+    assert polars.from_arrow(shuffled.to_reader())["text"].to_list() == [f"row {number} é" for number in expected]
     duckdb = pytest.importorskip("duckdb")
     reader = shuffled.to_reader()
     counted = duckdb.sql("select count(*), sum(id), max(text) from reader").fetchall()

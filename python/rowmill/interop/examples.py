@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rowmill.exceptions import SchemaMismatchError
@@ -48,9 +49,11 @@ def _features(dataset: Dataset) -> Any:
 
     known = dataset.features or {}
     schema = dataset.schema
-    return Features({**Features.from_arrow_schema(schema.remove_metadata()), **known}) if len(known) < len(
-        schema
-    ) else known
+    return (
+        Features({**Features.from_arrow_schema(schema.remove_metadata()), **known})
+        if len(known) < len(schema)
+        else known
+    )
 
 
 def make_examples(rows: Dataset, num_shards: int) -> Any:
@@ -63,58 +66,54 @@ def _examples_type() -> type[Any]:
     # Made on first use: its base is in `datasets`, which `import rowmill` must not import.
     from datasets.iterable_dataset import _BaseExamplesIterable
 
-    class RowmillExamples(_BaseExamplesIterable):  # type: ignore[misc]
-        """Rows of a rowmill dataset, for ``datasets.IterableDataset``."""
+    return type("RowmillExamples", (_Examples, _BaseExamplesIterable), {})
 
-        _sleep_on_threads_shutdown = False
 
-        def __init__(self, rows: Dataset, num_shards: int) -> None:
-            super().__init__()
-            self._rows = rows
-            self._num_shards = num_shards
+class _Examples:
+    """Rows of a rowmill dataset as ``datasets.IterableDataset`` asks for them."""
 
-        def _init_state_dict(self) -> dict[str, Any]:
-            self._state_dict = {"cursor": None, "type": type(self).__name__}
-            return self._state_dict
+    _sleep_on_threads_shutdown = False
+    _state_dict: dict[str, Any] | None
 
-        def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
-            # A pass of its own each time: what datasets calls an epoch is set from outside.
-            rows, state = self._rows._with(), self._state_dict
-            if state is not None and state["cursor"] is not None:
-                rows.load_state_dict(state["cursor"])
-            made: Any = iter(rows)
-            for number, row in enumerate(made):
-                if state is not None:
-                    state["cursor"] = made.state_dict()
-                yield number, row
+    def __init__(self, rows: Dataset, num_shards: int) -> None:
+        super().__init__()
+        self._rows = rows
+        self._num_shards = num_shards
 
-        def shuffle_data_sources(self, generator: Any) -> Any:
-            if not self._rows._plan.is_shuffled:
-                return self
-            order = self._rows._plan.order
-            shuffled = self._rows.shuffle(
-                seed=int(generator.integers(1 << 63)),
-                mode=order.mode,
-                window_bytes=order.window_bytes,
-                num_lanes=order.num_lanes,
-                reshuffle_each_epoch=order.reshuffle_each_epoch,
-            )
-            return make_examples(shuffled, self._num_shards)
+    def _init_state_dict(self) -> dict[str, Any]:
+        self._state_dict = {"cursor": None, "type": type(self).__name__}
+        return self._state_dict
 
-        def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> Any:
-            ranks, rank = self._rows._plan.rank or (1, 0)
-            # Every num_shards-th of what would come here.
-            dealt = self._rows._with(rank=(ranks * num_shards, rank + ranks * index))
-            return make_examples(dealt, max(self._num_shards // num_shards, 1))
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        # A pass of its own each time: what datasets calls an epoch is set from outside.
+        rows, state = self._rows._with(), self._state_dict
+        if state is not None and state["cursor"] is not None:
+            rows.load_state_dict(state["cursor"])
+        made: Any = iter(rows)
+        for number, row in enumerate(made):
+            if state is not None:
+                state["cursor"] = made.state_dict()
+            yield number, row
 
-        def reshard_data_sources(self) -> Any:
+    def shuffle_data_sources(self, generator: Any) -> Any:
+        plan = self._rows._plan
+        if not plan.is_shuffled:
             return self
+        order = replace(plan.order, seed=int(generator.integers(1 << 63)))
+        return make_examples(self._rows._with(order=order), self._num_shards)
 
-        @property
-        def num_shards(self) -> int:
-            return self._num_shards
+    def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> Any:
+        ranks, rank = self._rows._plan.rank or (1, 0)
+        # Every num_shards-th of what would come here.
+        dealt = self._rows._with(rank=(ranks * num_shards, rank + ranks * index))
+        return make_examples(dealt, max(self._num_shards // num_shards, 1))
 
-        def __reduce__(self) -> tuple[Any, ...]:
-            return make_examples, (self._rows, self._num_shards)
+    def reshard_data_sources(self) -> Any:
+        return self
 
-    return RowmillExamples
+    @property
+    def num_shards(self) -> int:
+        return self._num_shards
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_examples, (self._rows, self._num_shards)

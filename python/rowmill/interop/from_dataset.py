@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,8 @@ def _check_type(dataset: Any) -> None:
     if isinstance(dataset, datasets.DatasetDict | datasets.IterableDatasetDict):
         splits = ", ".join(map(str, dataset))
         raise TypeError(
-            f"a {type(dataset).__name__} holds a dataset for each split: {splits or 'none'}; hand over one of them, as in "
-            f"rowmill.from_dataset(ds[{next(iter(dataset), 'train')!r}])"
+            f"a {type(dataset).__name__} holds a dataset for each split: {splits or 'none'}; hand over one of them, as "
+            f"in rowmill.from_dataset(ds[{next(iter(dataset), 'train')!r}])"
         )
     if isinstance(dataset, datasets.IterableDataset):
         raise TypeError(
@@ -91,7 +92,7 @@ def _check_type(dataset: Any) -> None:
     raise TypeError(f"from_dataset takes a datasets.Dataset, not {type(dataset).__name__}")
 
 
-def _format_of(dataset: Any) -> tuple[list[str] | None, Any]:
+def _format_of(dataset: Any) -> tuple[list[str] | None, Callable[[Dataset], Dataset]]:
     """The columns that are shown, None for all, and what gives a dataset of ours the same format."""
     shown = dataset.format
     name, kwargs = shown["type"], dict(shown["format_kwargs"])
@@ -99,13 +100,11 @@ def _format_of(dataset: Any) -> tuple[list[str] | None, Any]:
     if (name is not None and name not in _FORMATS) or kwargs:
         what = f"format {name!r}" if not kwargs else f"format {name!r} with {', '.join(sorted(kwargs))}"
         raise ValueError(
-            f"the dataset has {what}, which rowmill does not have; hand over ds.with_format(None), and use .map() for a "
-            "transform and .with_format() of what comes back"
+            f"the dataset has {what}, which rowmill does not have; hand over ds.with_format(None), and use .map() for "
+            "a transform and .with_format() of what comes back"
         )
-    columns = None if shown["columns"] == dataset.column_names else list(shown["columns"])
-    if columns is not None and dataset._output_all_columns:
-        columns = None
-    return columns, lambda made: made if name is None else made.with_format(name, dtypes=dtype)
+    is_all = shown["columns"] == dataset.column_names or dataset._output_all_columns
+    return None if is_all else list(shown["columns"]), lambda made: made.with_format(name, dtypes=dtype)
 
 
 def _keep(dataset: Any, folder: Any) -> Placed:

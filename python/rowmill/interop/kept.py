@@ -29,7 +29,7 @@ _SHARD_BYTES = 256 << 20
 
 
 def cache_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
-    """rowmill's cache folder: the one ``chosen``, else ``$ROWMILL_CACHE``, else ``rowmill`` in the user's cache folder."""
+    """rowmill's cache folder: ``chosen``, else ``$ROWMILL_CACHE``, else ``rowmill`` in the user's cache folder."""
     if chosen is not None:
         return Path(chosen).expanduser().absolute()
     if own := os.environ.get("ROWMILL_CACHE"):
@@ -40,7 +40,7 @@ def cache_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
 
 
 def keep_table(table: pa.Table, fingerprint: str, folder: Path) -> tuple[str, ...]:
-    """Arrow shards with the rows of ``table``, which ``datasets`` knows by ``fingerprint``; written where they are not."""
+    """Arrow shards with the rows of ``table``, which ``datasets`` knows by ``fingerprint``; written only once."""
     key = hashlib.blake2b(digest_size=16)
     for part in (b"table 1", fingerprint.encode(), str(table.num_rows).encode(), table.schema.serialize()):
         key.update(len(part).to_bytes(8, "little") + part)
@@ -93,8 +93,8 @@ def _new_folder(final: Path) -> Iterator[Path]:
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=final.parent))
     except PermissionError as error:
         raise AccessDeniedError(
-            f"rows that lie in no file are written to the cache folder once, but {final.parent} cannot be written; name "
-            "another folder by cache_dir or ROWMILL_CACHE",
+            f"rows that lie in no file are written to the cache folder once, but {final.parent} cannot be written; "
+            "name another folder by cache_dir or ROWMILL_CACHE",
             str(final.parent),
         ) from error
     try:

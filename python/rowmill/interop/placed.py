@@ -109,9 +109,7 @@ def _frozen(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return (value if isinstance(value, int | str) else tuple(value),)
 
 
-def _columns(
-    stored: list[str], steps: tuple[tuple[str, tuple[Any, ...]], ...]
-) -> tuple[tuple[str, str], ...] | None:
+def _columns(stored: list[str], steps: tuple[tuple[str, tuple[Any, ...]], ...]) -> tuple[tuple[str, str], ...] | None:
     """(stored name, name) of each column after what was done to them; None where that cannot be followed."""
     columns = [(name, name) for name in stored]
     for step, (wanted,) in steps:

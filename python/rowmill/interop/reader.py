@@ -26,9 +26,7 @@ def to_reader(dataset: Dataset, batch_size: int | None = None) -> pa.RecordBatch
 
     plan = dataset._plan
     if plan.batch_size is not None and batch_size is not None:
-        raise ValueError(
-            f"the dataset has batches of {plan.batch_size} rows already; leave batch_size or .batch() out"
-        )
+        raise ValueError(f"the dataset has batches of {plan.batch_size} rows already; leave batch_size or .batch() out")
     rows = dataset if plan.batch_size is not None else own_rows(dataset).batch(batch_size or _BATCH_ROWS)
     read = rows._with(format=replace(plan.format, name="arrow"))
     read.set_epoch(dataset.epoch)
@@ -56,8 +54,8 @@ def _of_made(made: Iterator[Any], schema: pa.Schema) -> pa.RecordBatchReader:
         return pa.RecordBatchReader.from_batches(schema, [])
     if not isinstance(first, pa.RecordBatch):
         raise SchemaMismatchError(
-            f"a function after .batch() returns {type(first).__name__}, which is no Arrow record batch; leave it out, or "
-            "map the rows before .batch()"
+            f"a function after .batch() returns {type(first).__name__}, which is no Arrow record batch; leave it out, "
+            "or map the rows before .batch()"
         )
     return pa.RecordBatchReader.from_batches(first.schema, _batches(itertools.chain([first], made), first.schema))
 

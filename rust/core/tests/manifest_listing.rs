@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rowmill_core::Error;
-use rowmill_core::manifest::resolve;
+use rowmill_core::manifest::{resolve, resolve_split};
 use tempfile::TempDir;
 
 fn folder(names: &[&str]) -> TempDir {
@@ -104,12 +104,16 @@ fn a_saved_folder_follows_its_state() {
     );
     assert_eq!(names(&data, &[""]), ["b.arrow", "a.arrow"]);
 
-    state(
-        r#"{"_data_files": [{"filename": "a.arrow"}], "_indices_data_files": [{"filename": "indices.arrow"}]}"#,
-    );
-    assert!(
-        matches!(error(&data, ""), Error::Unsupported { message, .. } if message.contains("flatten_indices()"))
-    );
+    fs::write(data.path().join("i.arrow"), "").unwrap();
+    for key in ["_indices_data_files", "_indices_files"] {
+        state(&format!(
+            r#"{{"_data_files": [{{"filename": "a.arrow"}}], "{key}": [{{"filename": "i.arrow"}}]}}"#
+        ));
+        let listing = resolve(&[data.path()]).unwrap();
+        assert_eq!((listing.files.len(), listing.indices), (1, vec![data.path().join("i.arrow")]));
+        let both = resolve(&[data.path().to_owned(), data.path().join("b.arrow")]).unwrap_err();
+        assert!(both.to_string().contains("can only be opened alone"), "{both}");
+    }
 
     state(r#"{"_data_files": [{"filename": "gone.arrow"}]}"#);
     assert!(matches!(error(&data, ""), Error::MissingShard { path, .. } if path.ends_with("gone.arrow")));
@@ -133,6 +137,63 @@ fn a_saved_folder_follows_its_state() {
 }
 
 #[test]
+fn the_splits_of_a_cache_folder_are_told_apart() {
+    let data = folder(&[
+        "dataset_info.json",
+        "my-set-train-00001-of-00002.arrow",
+        "my-set-train-00000-of-00002.arrow",
+        "my-set-test.arrow",
+        "cache-1f.arrow",
+    ]);
+    let of = |split| resolve_split(&[data.path()], split);
+    let files = |split| of(Some(split)).unwrap().files;
+    assert_eq!(files("test"), [data.path().join("my-set-test.arrow")]);
+    assert!(files("train")[0].ends_with("my-set-train-00000-of-00002.arrow") && files("train").len() == 2);
+    let several = of(None).unwrap_err();
+    assert!(matches!(&several, Error::InvalidArgument(text) if text.contains("test, train")), "{several}");
+    let absent = of(Some("dev")).unwrap_err();
+    assert!(matches!(&absent, Error::MissingShard { .. }) && absent.to_string().contains("test, train"));
+
+    fs::write(data.path().join("dataset_info.json"), r#"{"splits": {"test": {}}}"#).unwrap();
+    assert_eq!(names(&data, &[""]), ["my-set-test.arrow"], "what is no split of the note is left out");
+    fs::write(data.path().join("dataset_info.json"), r#"{"splits": {"train": {}}}"#).unwrap();
+    fs::remove_file(data.path().join("my-set-train-00000-of-00002.arrow")).unwrap();
+    let absent = error(&data, "");
+    assert!(absent.to_string().contains("shard 0 of the 2 of split train"), "{absent}");
+    fs::write(data.path().join("my-set-train.arrow"), "").unwrap();
+    assert!(error(&data, "").to_string().contains("not made together"));
+}
+
+#[test]
+fn a_saved_dict_gives_one_of_its_splits() {
+    let data = folder(&["dataset_dict.json", "train/a.arrow", "test/a.arrow", "test/state.json"]);
+    let note = |text: &str| fs::write(data.path().join("dataset_dict.json"), text).unwrap();
+    fs::write(data.path().join("test/state.json"), r#"{"_data_files": [{"filename": "a.arrow"}]}"#).unwrap();
+    let of = |split| resolve_split(&[data.path()], Some(split));
+    note(r#"{"splits": ["train", "test"]}"#);
+    assert!(error(&data, "").to_string().contains("train, test; choose one"));
+    assert_eq!(of("test").unwrap().files, [data.path().join("test/a.arrow")]);
+    assert!(
+        matches!(of("train"), Err(Error::MissingShard { path, .. }) if path.ends_with("train/state.json"))
+    );
+    note(r#"{"splits": ["test"]}"#);
+    assert_eq!(names(&data, &[""]), ["test/a.arrow"]);
+    for text in ["", "{}", r#"{"splits": [1]}"#, r#"{"splits": ["../test"]}"#, r#"{"splits": ["/test"]}"#] {
+        note(text);
+        assert!(matches!(error(&data, ""), Error::CorruptShard { .. }), "{text}");
+    }
+}
+
+#[test]
+fn a_split_is_only_chosen_where_there_are_some() {
+    let data = folder(&["a.arrow"]);
+    for input in ["", "a.arrow", "*.arrow"] {
+        let error = resolve_split(&[data.path().join(input)], Some("train")).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument(text) if text.contains("train")));
+    }
+}
+
+#[test]
 fn mixed_formats_are_refused_by_name() {
     for (one, other) in
         [("a.arrow", "b.parquet"), ("a.arrow", "b.jsonl"), ("a.parquet", "b.csv"), ("a.feather", "b.tar")]
@@ -151,21 +212,13 @@ fn mixed_formats_are_refused_by_name() {
 
 #[test]
 fn what_is_not_there_is_named_with_what_is() {
-    let data = folder(&[
-        "d/a.arrow",
-        "d/b.arrow",
-        "d/c.arrow",
-        "d/e.arrow",
-        "splits/dataset_dict.json",
-        "empty/README.md",
-        "text/a.jsonl",
-    ]);
+    let data =
+        folder(&["d/a.arrow", "d/b.arrow", "d/c.arrow", "d/e.arrow", "empty/README.md", "text/a.jsonl"]);
     let cases = [
         ("d/x.arrow", "holds a.arrow, b.arrow, c.arrow and 1 more"),
         ("d/*.parquet", "holds a.arrow"),
-        ("none/*/x.arrow", "holds d, empty, splits and 1 more"),
-        ("", "4 folders"),
-        ("splits", "a dataset for each split"),
+        ("none/*/x.arrow", "holds d, empty, text"),
+        ("", "3 folders"),
         ("empty", "no Arrow files"),
     ];
     for (input, part) in cases {

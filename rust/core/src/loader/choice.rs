@@ -43,9 +43,9 @@ pub fn choose(data: &Arc<Layout>, choice: &Choice) -> Result<Option<Selection>> 
 }
 
 fn of_ranges(num_rows: u64, ranges: &[Range<u64>]) -> Result<Chosen> {
-    let all = [0..num_rows];
     let mut chosen = Chosen::new(num_rows);
-    for range in if ranges.is_empty() { &all } else { ranges } {
+    let all = ranges.is_empty().then_some(0..num_rows);
+    for range in ranges.iter().chain(&all) {
         chosen.push_run(range.clone()).map_err(|row| {
             Error::InvalidArgument(format!(
                 "the range {range:?} holds row {row}, but the files have {num_rows} rows"

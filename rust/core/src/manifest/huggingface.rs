@@ -175,7 +175,8 @@ impl CacheShard {
             Some(splits @ Json::Object(entries)) if !entries.is_empty() => splits.get(split).is_some(),
             _ => true,
         };
-        let shards = names.iter().filter(|name| is_shard(name, extension)).filter_map(|name| Self::parse(name));
+        let shards =
+            names.iter().filter(|name| is_shard(name, extension)).filter_map(|name| Self::parse(name));
         shards.filter(|shard| known(&shard.split)).collect()
     }
 

@@ -50,13 +50,11 @@ pub fn resolve_split<P: AsRef<Path>>(inputs: &[P], split: Option<&str>) -> Resul
 }
 
 fn add_file(path: PathBuf, split: Option<&str>, listing: &mut Listing) -> Result<()> {
-    match split {
-        Some(split) => Err(no_splits(&path, split)),
-        None => {
-            listing.files.push(path);
-            Ok(())
-        }
+    if let Some(split) = split {
+        return Err(no_splits(&path, split));
     }
+    listing.files.push(path);
+    Ok(())
 }
 
 /// What a file name promises.

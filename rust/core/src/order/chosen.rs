@@ -144,7 +144,9 @@ mod tests {
 
     fn chosen(of: u64, rows: &[u64]) -> Chosen {
         let mut chosen = Chosen::new(of);
-        rows.iter().for_each(|row| chosen.push_run(*row..row + 1).unwrap());
+        for row in rows {
+            chosen.push_run(*row..row + 1).unwrap();
+        }
         chosen
     }
 
@@ -164,7 +166,9 @@ mod tests {
 
     #[test]
     fn few_runs_stay_runs() {
-        assert!(matches!(chosen(1 << 40, &(0..5000).collect::<Vec<_>>()).rows, Rows::Runs(runs) if runs.len() == 1));
+        assert!(
+            matches!(chosen(1 << 40, &(0..5000).collect::<Vec<_>>()).rows, Rows::Runs(runs) if runs.len() == 1)
+        );
         let scattered: Vec<u64> = (0..5000).rev().collect();
         assert!(matches!(chosen(5000, &scattered).rows, Rows::Narrow(_)));
         assert!(matches!(chosen(1 << 40, &scattered).rows, Rows::Wide(_)));
@@ -173,7 +177,11 @@ mod tests {
     #[test]
     fn all_rows_in_order_are_all() {
         assert!(chosen(3, &[0, 1, 2]).is_all() && chosen(0, &[]).is_all());
-        assert!(!chosen(3, &[0, 2, 1]).is_all() && !chosen(4, &[0, 1, 2]).is_all() && !chosen(2, &[1, 1]).is_all());
+        assert!(
+            !chosen(3, &[0, 2, 1]).is_all()
+                && !chosen(4, &[0, 1, 2]).is_all()
+                && !chosen(2, &[1, 1]).is_all()
+        );
     }
 
     #[test]

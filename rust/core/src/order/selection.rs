@@ -158,7 +158,9 @@ mod tests {
 
     fn selection(rows: impl IntoIterator<Item = u64>) -> Selection {
         let mut chosen = Chosen::new(200);
-        rows.into_iter().for_each(|row| chosen.push_run(row..row + 1).unwrap());
+        for row in rows {
+            chosen.push_run(row..row + 1).unwrap();
+        }
         Selection::try_new(data(), chosen).unwrap()
     }
 
@@ -193,7 +195,11 @@ mod tests {
         let blocks: Vec<_> = (0..5).map(|block| even.block(block)).collect();
         assert_eq!(blocks, [Some(0), Some(2), Some(3), Some(4), Some(5)]);
         assert_eq!(even.layout.shard_blocks().collect::<Vec<_>>(), [0..2, 2..5]);
-        assert_eq!(even.layout.size_at(0).bytes, 300, "a block is read whole for the rows of it that are used");
+        assert_eq!(
+            even.layout.size_at(0).bytes,
+            300,
+            "a block is read whole for the rows of it that are used"
+        );
         let again = selection((100..200).chain(0..150));
         assert_eq!(block_rows(&again), [40, 60, 30, 50, 20, 40, 10]);
     }
