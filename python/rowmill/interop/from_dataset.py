@@ -119,7 +119,11 @@ def _indices_of(dataset: Any, folder: Any) -> tuple[str, ...]:
     if indices is None:
         return ()
     path = getattr(indices, "path", None)
-    if path is not None and not indices.replays and os.path.isfile(path):
+    if (
+        path is not None
+        and os.path.isfile(path)
+        and all(step == "replace_schema_metadata" for step, *_ in indices.replays)
+    ):
         return (path,)
     return (keep_indices(indices.table.column(0), folder),)
 
