@@ -55,7 +55,8 @@ def open(
 
     Args:
         paths: A file, a folder, a glob, or a list of these. Files come in natural order of their paths unless a
-            list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files.
+            list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files; the indices
+            of one that was saved with some are honoured, its format is left to ``columns`` and ``with_format``.
         columns: Columns to read, in this order; all when None.
         format: "arrow"; found from the first bytes when None.
         split: Which split of a folder where ``datasets`` keeps several.

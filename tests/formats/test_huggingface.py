@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import pickle
+import random
 import shutil
+import wave
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +106,13 @@ def test_shards_of_a_cache_folder_come_by_number_and_must_all_be_there(tmp_path:
     (folder / "my-name-train-00007-of-00012.arrow").unlink()
     with pytest.raises(rowmill.MissingShardError, match="shard 7 of the 12 of split train is not there"):
         rowmill.open(folder)
+
+
+def test_a_glob_over_results_of_map_says_so(train: Any, tmp_path: Path) -> None:
+    for name in ("a.arrow", "cache-b.arrow"):
+        shutil.copy(train.cache_files[0]["filename"], tmp_path / name)
+    with pytest.warns(UserWarning, match=r"cache-b\.arrow looks like a result that datasets cached"):
+        rowmill.open(str(tmp_path / "*.arrow"))
 
 
 def test_split_is_refused_where_there_are_no_splits(train: Any, tmp_path: Path) -> None:
@@ -253,6 +266,21 @@ def test_a_damaged_state_is_a_typed_error(saved: Path, text: str) -> None:
         rowmill.open(saved)
 
 
+@pytest.mark.parametrize("name", ["state.json", "indices.arrow"])
+def test_mutants_of_the_notes_are_rows_or_typed_errors(saved: Path, name: str) -> None:
+    save_indices(saved, indices_table([index * 7 % NUM_ROWS for index in range(1000)]))
+    whole = (saved / name).read_bytes()
+    dice = random.Random(name)
+    for _ in range(60):
+        mutant = bytearray(whole)
+        for _ in range(dice.randint(1, 4)):
+            mutant[dice.randrange(len(mutant))] = dice.randrange(256)
+        (saved / name).write_bytes(mutant)
+        with contextlib.suppress(rowmill.RowmillError, ValueError):
+            numbers = ids(rowmill.open(saved).take(20))
+            assert all(number in range(NUM_ROWS) for number in numbers)
+
+
 def test_indices_open_their_own_folder_only(saved: Path, train: Any) -> None:
     save_indices(saved, indices_table([1, 2]))
     with pytest.raises(ValueError, match="can only be opened alone"):
@@ -332,6 +360,16 @@ def test_files_are_read_where_they_lie(train: Any, tmp_path: Path) -> None:
     rowmill.from_dataset(CHANGES["in memory"](train), cache_dir=tmp_path / "cache")
     assert sorted((tmp_path / "cache").rglob("*.arrow")) == before
     assert not list((tmp_path / "cache").rglob(".part-*"))
+
+
+def test_many_may_write_the_same_rows_at_once(tmp_path: Path) -> None:
+    theirs = datasets.Dataset.from_list([row(index) for index in range(3000)]).select(range(2900, 0, -1))
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: rowmill.from_dataset(theirs, cache_dir=tmp_path), range(8)))
+    assert len({ours.fingerprint for ours in made}) == 1
+    assert all(ids(ours) == list(range(2900, 0, -1)) for ours in made)
+    assert sorted(path.parent.parent.name for path in tmp_path.rglob("*.arrow")) == ["indices", "tables"]
+    assert not list(tmp_path.rglob(".part-*"))
 
 
 def test_a_file_that_is_gone_is_no_matter(train: Any, tmp_path: Path) -> None:
@@ -429,6 +467,21 @@ def test_sounds_name_the_package_that_decodes_them() -> None:
     assert decode_features({"sound": None}, {"sound": datasets.Audio()}) == {"sound": None}
 
 
+def test_sounds_are_decoded(tmp_path: Path) -> None:
+    pytest.importorskip("soundfile")
+    samples = np.array([[0, 1 << 14], [-(1 << 14), 5], [7, 0]], np.int16)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(samples.tobytes())
+    whole = (tmp_path / "a.wav").read_bytes()
+    for sound in ({"bytes": whole, "path": "a.wav"}, {"bytes": None, "path": str(tmp_path / "a.wav")}):
+        made = decode_features({"sound": sound, "n": 1}, {"sound": datasets.Audio(), "n": datasets.Value("int64")})
+        assert (made["n"], made["sound"]["sampling_rate"], made["sound"]["path"]) == (1, 8000, sound["path"])
+        assert made["sound"]["array"].tolist() == (samples.T / 32768).astype(np.float32).tolist()
+    with pytest.raises(rowmill.SchemaMismatchError, match="neither bytes nor a path"):
+        decode_features({"sound": {"bytes": None, "path": None}}, {"sound": datasets.Audio()})
+
+
 # The laws hold for chosen rows.
 
 ALL = list(range(400))
@@ -502,6 +555,7 @@ def test_filters_clips_and_columns_work_on_chosen_rows(train: Any) -> None:
     order = ids(theirs)
     assert ids(ours.skip(10).take(100)) == order[10:110]
     assert ids(ours.filter(lambda row: row["label"] == 1)) == [number for number in order if number % 3 == 1]
+    assert ids(ours.filter(pc.field("label") == 2)) == [number for number in order if number % 3 == 2]
     shuffled = ours.shuffle(seed=1, num_lanes=4)
     assert sorted(ids(shuffled.filter(lambda row: row["label"] == 1))) == list(range(1, NUM_ROWS, 3))
     assert ids(shuffled.take(50)) == [order[place] for place in shuffled.row_ids(0, 50)]
@@ -582,6 +636,52 @@ def test_to_hf_through_a_dataloader(shuffled: rowmill.Dataset) -> None:
     assert sorted(number for batch in loader for number in batch["id"].tolist()) == sorted(ids(shuffled.to_hf()))
 
 
+def test_to_hf_is_dealt_once(shuffled: rowmill.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ids(shuffled.to_hf())
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert ids(shuffled.to_hf()) == whole, "datasets and its callers deal the rows to ranks themselves"
+    assert ids(shuffled.shard(4, 2).to_hf()) == whole[2 : len(whole) // 4 * 4 : 4]
+    assert pa.table(shuffled).column("id").to_pylist() == whole[1 : len(whole) // 4 * 4 : 4]
+
+
+def test_to_hf_resumes_with_workers(shuffled: rowmill.Dataset) -> None:
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    def loader() -> Any:
+        return StatefulDataLoader(shuffled.to_hf().select_columns(["id"]), batch_size=10, num_workers=2)
+
+    whole = [batch["id"].tolist() for batch in loader()]
+    first = loader()
+    made = iter(first)
+    before = [next(made)["id"].tolist() for _ in range(33)]
+    state = first.state_dict()
+    del made
+    again = loader()
+    again.load_state_dict(state)
+    assert before + [batch["id"].tolist() for batch in again] == whole
+
+
+def test_to_hf_works_with_what_datasets_makes_of_it(shuffled: rowmill.Dataset) -> None:
+    def mixed() -> Any:
+        return datasets.interleave_datasets([shuffled.to_hf(), shuffled.skip(7).to_hf()])
+
+    whole, half = list(mixed()), mixed()
+    made = iter(half)
+    before = [next(made) for _ in range(101)]
+    again = mixed()
+    again.load_state_dict(through_json(half.state_dict()))
+    assert before + list(again) == whole
+    theirs = shuffled.to_hf()
+    expected = ids(theirs)
+    assert ids(theirs.skip(5).take(6)) == expected[5:11]
+    assert sorted(ids(theirs.shuffle(seed=1, buffer_size=50))) == sorted(expected)
+    assert ids(pickle.loads(pickle.dumps(theirs))) == expected
+    assert next(iter(theirs.with_format("numpy")))["id"] == expected[0]
+    arrow = theirs.select_columns(["id", "text"]).with_format("arrow")
+    assert next(iter(arrow.iter(3)))["id"].to_pylist() == expected[:3]
+
+
 def test_to_hf_takes_rows(shuffled: rowmill.Dataset) -> None:
     with pytest.raises(rowmill.SchemaMismatchError, match=r"leave \.batch\(\) out"):
         shuffled.batch(4).to_hf()
@@ -619,6 +719,13 @@ def test_arrow_streams_of_ranks_hold_what_the_ranks_yield(shuffled: rowmill.Data
         assert pa.table(part).column("id").to_pylist() == ids(part)
 
 
+def test_an_endless_stream_is_read_as_far_as_it_is_asked_for(shuffled: rowmill.Dataset) -> None:
+    reader = shuffled.repeat().to_reader(batch_size=1000)
+    found = [number for _ in range(5) for number in reader.read_next_batch().column("id").to_pylist()]
+    assert found[: len(shuffled)] == ids(shuffled.shard(1, 0))
+    assert len(found) == 5000
+
+
 def test_an_error_in_a_stream_keeps_its_type(train: Any, tmp_path: Path) -> None:
     train.select(range(1500)).save_to_disk(tmp_path)
     ours = rowmill.open(tmp_path)
@@ -636,6 +743,7 @@ def test_polars_and_duckdb_read_the_streams(shuffled: rowmill.Dataset) -> None:
     assert polars.from_arrow(shuffled.to_reader())["text"].to_list() == [f"row {number} é" for number in expected]
     duckdb = pytest.importorskip("duckdb")
     reader = shuffled.to_reader()
-    counted = duckdb.sql("select count(*), sum(id), max(text) from reader").fetchall()
-    assert counted == [(len(expected), sum(expected), max(f"row {number} é" for number in expected))]
+    for source in ("reader", "shuffled"):
+        counted = duckdb.sql(f"select count(*), sum(id), max(text) from {source}").fetchall()
+        assert counted == [(len(expected), sum(expected), max(f"row {number} é" for number in expected))]
     assert reader is not None

@@ -22,8 +22,8 @@ __all__ = ["make_examples", "to_hf"]
 # it away. Ours can be cut into any number: this one is divided by all up to 10 and by powers of two up to 256.
 _NUM_SHARDS = 80_640
 
-# Formats of ours that `datasets` calls by the same name.
-_FORMATS = ("numpy", "torch", "arrow")
+# Formats of ours that `datasets` makes of rows by the same name. Arrow it would make row by row, guessing types.
+_FORMATS = ("numpy", "torch")
 
 
 def to_hf(dataset: Dataset) -> datasets.IterableDataset:

@@ -15,9 +15,10 @@ class Exports:
     """What other libraries take of a dataset; each call reads anew, in the order of its epoch."""
 
     def to_hf(self) -> datasets.IterableDataset:
-        """This rank's rows as a ``datasets.IterableDataset``, with the features and a state that resumes exactly.
+        """The rows as a ``datasets.IterableDataset``, with the features and a state that resumes exactly.
 
-        Its rows are those of this dataset in this order; images and audio come decoded, as ``datasets`` does it.
+        Its rows are those of this dataset in this order; images and audio come decoded, as ``datasets`` does it. All
+        ranks' rows, unless ``.shard`` says otherwise: whoever takes an IterableDataset deals it out itself.
         ``state_dict`` and ``load_state_dict`` cost O(1); ``split_dataset_by_node`` and DataLoader workers take
         their share of any number. ``set_epoch`` gives a shuffled dataset a new order, another dataset none.
 
@@ -40,7 +41,9 @@ class Exports:
     def to_reader(self, batch_size: int | None = None) -> pa.RecordBatchReader:
         """One pass over this rank's rows as Arrow record batches, in this order and with bounded memory.
 
-        polars, DuckDB and pyarrow take the dataset itself as well: ``pl.DataFrame(ds)``, ``pa.table(ds)``.
+        polars, DuckDB and pyarrow take the dataset itself as well: ``pl.DataFrame(ds)``, ``pa.table(ds)``, and
+        ``duckdb.sql("select ... from ds")``. (``pl.from_arrow(ds)`` makes one column of structs of it, as polars does
+        with any such object; ``pl.from_arrow(ds.to_reader())`` makes a frame.)
 
         Args:
             batch_size: Rows of a record batch, 1,000 when None; those of ``.batch`` where there is one.

@@ -160,13 +160,14 @@ impl PySource {
 
     /// For each row id the index of its shard, of the block in it and of the row in that.
     fn locate(&self, py: Python<'_>, row_ids: Vec<u64>) -> PyResult<Vec<(usize, usize, u32)>> {
-        let num_rows = self.manifest.num_rows();
+        let num_rows = self.layout.num_rows();
         let locate = |row_id: u64| {
             if row_id >= num_rows {
                 let text = format!("row id {row_id} is out of range; the dataset has {num_rows} rows");
                 return Err(raise(py, Error::InvalidArgument(text)));
             }
             let place = self.layout.locate(row_id);
+            let place = self.selection.as_ref().map_or(place, |selection| selection.locate(place));
             let (shard, _) = self.manifest.block(place.block as usize);
             let first = self.manifest.shard(shard).blocks.start;
             Ok((shard, place.block as usize - first, place.row))
