@@ -118,6 +118,22 @@ fn fetch_and_lanes_go_by_the_places_of_the_choice() {
 }
 
 #[test]
+fn damage_is_left_out_of_the_choice_only() {
+    let data = Data::new();
+    let rows: Vec<u64> = (0..250).step_by(2).collect();
+    let selection = chosen(&data, &rows);
+    let mut spec = spec(&data, &selection, Mode::Window, IoMode::Mmap);
+    let lost = data.damage(3);
+    let table = Arc::into_inner(data.table(IoMode::Mmap, OnError::Skip)).unwrap();
+    spec.table = Arc::new(table.with_selection(selection));
+    let mut found = drained_ids(spec.clone());
+    found.sort_unstable();
+    let sound = rows.iter().map(|row| *row as i64).filter(|row| !lost.contains(row));
+    assert_eq!(found, sound.collect::<Vec<_>>());
+    assert_eq!(spec.table.num_skipped(), rows.len() as u64 - found.len() as u64);
+}
+
+#[test]
 fn ranges_and_indices_are_put_together() {
     let data = Data::new();
     let indices = vec![indices_file(&data, Arc::new(UInt64Array::from(vec![0, 11, 10, 29])))];
