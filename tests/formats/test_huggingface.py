@@ -194,6 +194,8 @@ def test_a_saved_indices_file_chooses_the_rows(saved: Path) -> None:
     assert ids(ours) == numbers
     assert ours.row_ids(10, 12) == [10, 11]
     assert ids(ours.fetch([1501, 0, 1500])) == [3, 0, 3]
+    shard, block, place = ours._plan.source.rust.locate([1501])[0]
+    assert (shard, block, place) == (0, 0, 3), "row 3 of the files"
     assert list(pickle.loads(pickle.dumps(ours))) == list(ours)
     with pytest.raises(ValueError, match="out of range; the dataset has 1502 rows"):
         ours.fetch([1502])
