@@ -88,24 +88,18 @@ def test_a_cache_folder_with_several_splits_asks_for_one(loaded: Any) -> None:
 
 
 def test_shards_of_a_cache_folder_come_by_number_and_must_all_be_there(tmp_path: Path) -> None:
-    source = tmp_path / "rows.parquet"
-    datasets.Dataset.from_list([row(index) for index in range(50)]).to_parquet(source)
-    builder = datasets.load_dataset_builder(
-        "parquet", data_files={"train": [str(source)] * 12}, cache_dir=str(tmp_path)
-    )
-    builder.download_and_prepare(num_proc=1)
-    folder = tmp_path / "split"
-    folder.mkdir()
-    shutil.copy(Path(builder.cache_dir) / "dataset_info.json", folder)
-    for number in range(12):
-        with pa.OSFile(str(folder / f"my-name-train-{number:05d}-of-00012.arrow"), "wb") as file:
-            table = pa.table({"id": [number]})
-            with pa.ipc.new_stream(file, table.schema) as writer:
-                writer.write_table(table)
-    assert ids(rowmill.open(folder)) == list(range(12))
-    (folder / "my-name-train-00007-of-00012.arrow").unlink()
-    with pytest.raises(rowmill.MissingShardError, match="shard 7 of the 12 of split train is not there"):
-        rowmill.open(folder)
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps({"id": index}) + "\n" for index in range(4000)))
+    builder = datasets.load_dataset_builder("json", data_files=[str(source)] * 8, cache_dir=str(tmp_path / "cache"))
+    builder.download_and_prepare(max_shard_size="8KB")
+    theirs = builder.as_dataset("train")
+    paths = [Path(entry["filename"]) for entry in theirs.cache_files]
+    assert len(paths) > 2
+    assert list(rowmill.open(builder.cache_dir)) == list(theirs)
+    assert list(rowmill.from_dataset(theirs)) == list(theirs)
+    paths[1].unlink()
+    with pytest.raises(rowmill.MissingShardError, match=f"shard 1 of the {len(paths)} of split train is not there"):
+        rowmill.open(builder.cache_dir)
 
 
 def test_a_glob_over_results_of_map_says_so(train: Any, tmp_path: Path) -> None:
