@@ -1,0 +1,13 @@
+"""From one form of data to another: text into the cache, and any data set into shards for others.
+
+- ``kinds.py``, ``listing.py``: which files are text, by name and first bytes, and which ones a path means
+- ``chunks.py``: a text file, plain or compressed, in pieces that end at a line's end
+- ``json_types.py``, ``json_lines.py``, ``csv_files.py``: text to Arrow under one schema
+- ``blame.py``: the line that is at fault
+- ``shard_writer.py``, ``text_files.py``, ``cache.py``: one conversion, and where it is kept
+- ``progress.py``: a bar for what takes over a second
+"""
+
+from rowmill.conversion.cache import as_shards
+
+__all__ = ["as_shards"]

@@ -1,0 +1,134 @@
+"""JSON lines to Arrow tables under one schema, which grows as fields come up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from rowmill.conversion.blame import blame_json
+from rowmill.conversion.chunks import Chunk, chunks
+from rowmill.conversion.json_types import TypeConflict, depth, num_fields, unify_schemas, with_text
+from rowmill.conversion.kinds import TextFile
+from rowmill.conversion.sanity import DEEPEST, is_shallow, is_utf8
+from rowmill.exceptions import SchemaMismatchError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["JsonLines"]
+
+# What pyarrow's threads share out; an Arrow block is never more than this.
+_BLOCK_BYTES = 1 << 20
+# Objects that use values as names would make a column of each.
+_MOST_FIELDS = 10_000
+# Arrow's file format stops at 64, rows and columns included.
+_MOST_LEVELS = 60
+
+
+class JsonLines:
+    """Reads files line by line, the fields typed by what their values are.
+
+    The first pass knows nothing and finds the schema. Where a later line needs a wider one, the pass goes on to the
+    end for the schema alone (``needs_restart``), and a second reader, given that schema, reads everything again.
+    """
+
+    def __init__(self, files: Sequence[TextFile], tell: Callable[[int], None], schema: pa.Schema | None = None) -> None:
+        self.files = files
+        self.tell = tell
+        self.schema = schema
+        self.is_final = schema is not None
+        self.needs_restart = False
+
+    def again(self) -> JsonLines:
+        """A reader of the same files under the schema that was found."""
+        return JsonLines(self.files, self.tell, self.schema)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Tables of one schema; of no use once ``needs_restart`` is set."""
+        # Reading, unpacking and checking go on while pyarrow parses.
+        with ThreadPoolExecutor(1, thread_name_prefix="rowmill-read") as pool:
+            for file in self.files:
+                ahead = chunks(file, self.tell)
+                coming = pool.submit(_checked, ahead)
+                while (chunk := coming.result()) is not None:
+                    coming = pool.submit(_checked, ahead)
+                    if chunk.text.nbytes and (table := self._table(chunk)).num_rows:
+                        yield table
+
+    def _table(self, chunk: Chunk) -> pa.Table:
+        import pyarrow as pa
+
+        if self.schema is not None:
+            try:
+                table = _parse(chunk, self.schema)
+                if table.schema.equals(self.schema):
+                    return table
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
+                if self.is_final:
+                    raise blame_json(chunk, self.schema, problem) from problem
+        return self._widened(chunk)
+
+    def _widened(self, chunk: Chunk) -> pa.Table:
+        """The chunk's rows under what the schema becomes by them."""
+        import pyarrow as pa
+
+        try:
+            found = _parse(chunk, None).schema
+            _check_size(chunk, found)
+            found = with_text(found)
+            wider = found if self.schema is None else unify_schemas(self.schema, found)
+            _check_size(chunk, wider)
+            table = _parse(chunk, wider)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeConflict) as problem:
+            raise blame_json(chunk, self.schema, problem) from problem
+        self.needs_restart |= self.schema is not None and not wider.equals(self.schema)
+        self.schema = wider
+        return table
+
+
+def _checked(ahead: Iterator[Chunk]) -> Chunk | None:
+    """The next chunk, once it is safe to parse: pyarrow passes on what is no UTF-8, and nests without an end."""
+    chunk = next(ahead, None)
+    if chunk is not None and not is_utf8(chunk.text):
+        raise blame_json(chunk, None, ValueError("a text that is not UTF-8"))
+    if chunk is not None and not is_shallow(chunk.text):
+        raise blame_json(chunk, None, ValueError(f"values are nested more than {DEEPEST} levels deep"))
+    return chunk
+
+
+def _check_size(chunk: Chunk, schema: pa.Schema) -> None:
+    if num_fields(schema) > _MOST_FIELDS:
+        raise SchemaMismatchError(
+            f"{chunk.file.path}: its objects have more than {_MOST_FIELDS:,} different fields, as if values stood "
+            "for names; write such an object as a list of pairs",
+            chunk.file.path,
+        )
+
+    if depth(schema) > _MOST_LEVELS:
+        raise SchemaMismatchError(
+            f"{chunk.file.path}: values are nested more than {_MOST_LEVELS} levels deep, which Arrow files cannot "
+            "hold; store such a value as a text",
+            chunk.file.path,
+        )
+
+
+def _parse(chunk: Chunk, schema: pa.Schema | None) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.json
+
+    options = pa.json.ParseOptions(explicit_schema=schema)
+
+    def parse(block_size: int) -> pa.Table:
+        # Threads that find fields name them in any order, and the order of columns must be the file's.
+        read = pa.json.ReadOptions(block_size=block_size, use_threads=schema is not None)
+        source = pa.BufferReader(pa.py_buffer(chunk.text))
+        return pa.json.read_json(source, read_options=read, parse_options=options)
+
+    try:
+        return parse(_BLOCK_BYTES)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if chunk.text.nbytes <= _BLOCK_BYTES:
+            raise
+        # A line longer than a block cannot be parsed in blocks, nor can a first object after a block of nulls.
+        return parse(chunk.text.nbytes + 1)
