@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from rowmill.cli import bench, demo, head, index, inspect, rows, state
+from rowmill.cli import bench, convert, demo, head, index, inspect, rows, state
 from rowmill.cli.output import complain
 from rowmill.exceptions import RowmillError
 
@@ -49,6 +49,7 @@ app.command("head")(head.head)
 app.command("rows")(rows.rows)
 app.add_typer(state.app, name="state")
 app.command("bench")(bench.bench)
+app.command("convert")(convert.convert)
 
 
 def _version(is_asked: bool) -> None:

@@ -29,6 +29,7 @@ __all__ = ["as_shards", "cache_folder"]
 # What is written for the same text; a change here converts everything again.
 _VERSION = 1
 _NOTE = "conversion.json"
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _SAMPLES, _SAMPLE_BYTES = 8, 4096
 
 
@@ -136,10 +137,10 @@ def _convert(files: Sequence[TextFile], before: list[list[Any]], part: Path) -> 
                 f"{file.path} changed while it was converted; open it again when its writer is done", file.path
             )
     note = {"version": _VERSION, "sources": [identity[0] for identity in before], "shards": shards}
-    with open(part / _NOTE, "w", encoding="utf-8") as file:
-        json.dump(note, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+    with open(part / _NOTE, "w", encoding="utf-8") as written:
+        json.dump(note, written, indent=1)
+        written.flush()
+        os.fsync(written.fileno())
     sync_folder(part)
 
 
@@ -167,7 +168,7 @@ def _clear_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = "name another folder by cache_dir or ROWMILL_CACHE"
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and not isinstance(error, AccessDeniedError):
+        if error.errno in _CLOSED and not isinstance(error, AccessDeniedError):
             raise AccessDeniedError(
                 f"text files are converted once, but the cache folder {folder} cannot be written "
                 f"({error.strerror}); {remedy}",

@@ -87,12 +87,13 @@ def open_text(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> T
     return Text(file, tell)
 
 
-def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, size: int = CHUNK_BYTES) -> Iterator[Chunk]:
-    """The lines of ``file``, whole, in chunks of at most ``size`` bytes or one line.
+def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, size: int | None = None) -> Iterator[Chunk]:
+    """The lines of ``file``, whole, in chunks of at most ``size`` bytes (16 MiB) or one line.
 
     Where the cuts are depends on the unpacked text alone. Buffers are used again: a new one for each chunk costs
     more page faults than the parsing costs time.
     """
+    size = size or CHUNK_BYTES
     buffers = [bytearray(size) for _ in range(_NUM_BUFFERS)]
     index, held, offset = 0, 0, 0
     with open_text(file, tell) as text:
@@ -131,6 +132,12 @@ def _check_encoding(file: TextFile, head: bytearray) -> None:
 
 
 def _longer(file: TextFile, buffer: bytearray, offset: int) -> bytearray:
+    if offset == 0 and buffer.removeprefix(_BOM).lstrip()[:1] == b"[":
+        raise CorruptShardError(
+            f"{file.path}, line 1: the file is one list; write one object a line, as `jq -c '.[]'` does",
+            file.path,
+            offset=0,
+        )
     if len(buffer) >= LONGEST_LINE:
         raise CorruptShardError(
             f"{file.path}: the line at byte {offset:,} is longer than {LONGEST_LINE >> 30} GiB; "

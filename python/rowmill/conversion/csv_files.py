@@ -68,7 +68,7 @@ class CsvFiles:
         for batch in self._batches(file, _types(self.schema)):
             if pa.binary() in batch.schema.types:
                 raise blame_csv(file, _DELIMITERS[file.kind], ValueError("a text that is not UTF-8"))
-            yield pa.Table.from_batches([batch]).select(self.schema.names)
+            yield pa.Table.from_batches([batch]).select(list(_types(self.schema)))
 
     def _batches(self, file: TextFile, types: dict[str, Any]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa

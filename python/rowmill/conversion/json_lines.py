@@ -61,10 +61,8 @@ class JsonLines:
 
         if self.schema is not None:
             try:
-                table = _parse(chunk, self.schema)
-                if table.schema.equals(self.schema):
-                    return table
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
+                return _parse(chunk, self.schema)
+            except pa.ArrowInvalid as problem:
                 if self.is_final:
                     raise blame_json(chunk, self.schema, problem) from problem
         return self._widened(chunk)
@@ -74,13 +72,13 @@ class JsonLines:
         import pyarrow as pa
 
         try:
-            found = _parse(chunk, None).schema
+            found = _infer(chunk)
             _check_size(chunk, found)
             found = with_text(found)
             wider = found if self.schema is None else unify_schemas(self.schema, found)
             _check_size(chunk, wider)
             table = _parse(chunk, wider)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeConflict) as problem:
+        except (pa.ArrowInvalid, TypeConflict) as problem:
             raise blame_json(chunk, self.schema, problem) from problem
         self.needs_restart |= self.schema is not None and not wider.equals(self.schema)
         self.schema = wider
@@ -113,22 +111,36 @@ def _check_size(chunk: Chunk, schema: pa.Schema) -> None:
         )
 
 
-def _parse(chunk: Chunk, schema: pa.Schema | None) -> pa.Table:
+def _parse(chunk: Chunk, schema: pa.Schema) -> pa.Table:
+    """The chunk's rows under ``schema``; an error where a row needs another."""
+    import pyarrow as pa
+
+    try:
+        return _read(chunk, _BLOCK_BYTES, schema)
+    except pa.ArrowInvalid:
+        if chunk.text.nbytes <= _BLOCK_BYTES:
+            raise
+        # A line longer than a block cannot be parsed in blocks.
+        return _read(chunk, chunk.text.nbytes + 1, schema)
+
+
+def _infer(chunk: Chunk) -> pa.Schema:
+    """What the chunk's rows need.
+
+    In one block always: where types are found over several blocks and contradict, pyarrow 26 ends the process or
+    hands out nulls for values, and names columns in any order.
+    """
+    return _read(chunk, chunk.text.nbytes + 1, None).schema
+
+
+def _read(chunk: Chunk, block_size: int, schema: pa.Schema | None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.json
 
-    options = pa.json.ParseOptions(explicit_schema=schema)
-
-    def parse(block_size: int) -> pa.Table:
-        # Threads that find fields name them in any order, and the order of columns must be the file's.
-        read = pa.json.ReadOptions(block_size=block_size, use_threads=schema is not None)
-        source = pa.BufferReader(pa.py_buffer(chunk.text))
-        return pa.json.read_json(source, read_options=read, parse_options=options)
-
-    try:
-        return parse(_BLOCK_BYTES)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        if chunk.text.nbytes <= _BLOCK_BYTES:
-            raise
-        # A line longer than a block cannot be parsed in blocks, nor can a first object after a block of nulls.
-        return parse(chunk.text.nbytes + 1)
+    return pa.json.read_json(
+        pa.BufferReader(pa.py_buffer(chunk.text)),
+        read_options=pa.json.ReadOptions(block_size=block_size),
+        parse_options=pa.json.ParseOptions(
+            explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "error"
+        ),
+    )
