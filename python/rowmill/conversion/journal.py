@@ -38,6 +38,8 @@ class Journal:
     def __enter__(self) -> Journal:
         from filelock import FileLock, Timeout
 
+        # Looked at before anything is put there, and once more when nobody else can write.
+        self._refuse_others()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(str(self.folder / _LOCK), timeout=0)
@@ -105,9 +107,18 @@ class Journal:
         self._is_finished = True
         return note
 
-    def _begin(self) -> None:
+    def _refuse_others(self) -> None:
         if (self.folder / _NOTE).exists():
             raise FileExistsError(f"{self.folder} holds a finished data set; choose another folder, or remove this one")
+        if self.folder.is_dir() and not (self.folder / _JOURNAL).exists():
+            others = sorted(path.name for path in self.folder.iterdir() if not _is_own(path.name))
+            if others:
+                raise FileExistsError(
+                    f"{self.folder} holds other files, such as {others[0]}; choose a new or an empty folder"
+                )
+
+    def _begin(self) -> None:
+        self._refuse_others()
         lines = self._lines()
         if lines:
             self._check(lines[0].get("settings"))
@@ -115,11 +126,6 @@ class Journal:
                 self._facts.update({name: value for name, value in line.items() if name != "shard"})
             self.shards = self._whole([line["shard"] for line in lines if "shard" in line])
         else:
-            others = sorted(path.name for path in self.folder.iterdir() if not _is_own(path.name))
-            if others:
-                raise FileExistsError(
-                    f"{self.folder} holds other files, such as {others[0]}; choose a new or an empty folder"
-                )
             (self.folder / _JOURNAL).unlink(missing_ok=True)
             self._append({"settings": self.settings})
         self._clear()
