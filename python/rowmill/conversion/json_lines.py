@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rowmill.conversion.blame import blame_json
 from rowmill.conversion.chunks import Chunk, chunks
-from rowmill.conversion.json_types import TypeConflict, depth, num_fields, unify_schemas, with_text
+from rowmill.conversion.json_types import TypeConflict, depth, has_null, num_fields, unify_schemas, with_text
 from rowmill.conversion.kinds import TextFile
 from rowmill.conversion.sanity import DEEPEST, is_shallow, is_utf8
 from rowmill.exceptions import SchemaMismatchError
@@ -39,6 +39,7 @@ class JsonLines:
         self.schema = schema
         self.is_final = schema is not None
         self.needs_restart = False
+        self._is_guess = False
 
     def again(self) -> JsonLines:
         """A reader of the same files under the schema that was found."""
@@ -59,40 +60,66 @@ class JsonLines:
     def _table(self, chunk: Chunk) -> pa.Table:
         import pyarrow as pa
 
-        if self.schema is not None:
-            try:
-                return _parse(chunk, self.schema)
-            except pa.ArrowInvalid as problem:
-                if self.is_final:
-                    raise blame_json(chunk, self.schema, problem) from problem
-        return self._widened(chunk)
+        if self.schema is None:
+            # A few rows mostly tell what all of the first chunk need; none is written yet, so they may be wrong.
+            self.schema = self._wider(_head(chunk))
+            self._is_guess = True
+        try:
+            if has_null(self.schema):
+                _check_depth(chunk)
+            table = _parse(chunk, self.schema)
+        except pa.ArrowInvalid as problem:
+            if self.is_final:
+                raise blame_json(chunk, self.schema, problem) from problem
+            table = self._widened(chunk)
+        self._is_guess = False
+        return table
 
     def _widened(self, chunk: Chunk) -> pa.Table:
         """The chunk's rows under what the schema becomes by them."""
         import pyarrow as pa
 
+        wider = self._wider(chunk)
+        self.needs_restart |= not self._is_guess and not wider.equals(self.schema)
+        self.schema = wider
+        try:
+            return _parse(chunk, wider)
+        except pa.ArrowInvalid as problem:
+            raise blame_json(chunk, self.schema, problem) from problem
+
+    def _wider(self, chunk: Chunk) -> pa.Schema:
+        import pyarrow as pa
+
+        _check_depth(chunk)
         try:
             found = _infer(chunk)
             _check_size(chunk, found)
-            found = with_text(found)
-            wider = found if self.schema is None else unify_schemas(self.schema, found)
-            _check_size(chunk, wider)
-            table = _parse(chunk, wider)
+            wider = with_text(found)
+            wider = wider if self.schema is None else unify_schemas(self.schema, wider)
         except (pa.ArrowInvalid, TypeConflict) as problem:
             raise blame_json(chunk, self.schema, problem) from problem
-        self.needs_restart |= self.schema is not None and not wider.equals(self.schema)
-        self.schema = wider
-        return table
+        _check_size(chunk, wider)
+        return wider
+
+
+def _head(chunk: Chunk) -> Chunk:
+    """The first whole lines of a chunk."""
+    cut = bytes(chunk.text[:_BLOCK_BYTES]).rfind(b"\n") + 1
+    return Chunk(chunk.file, chunk.offset, chunk.text[:cut]) if cut else chunk
 
 
 def _checked(ahead: Iterator[Chunk]) -> Chunk | None:
-    """The next chunk, once it is safe to parse: pyarrow passes on what is no UTF-8, and nests without an end."""
+    """The next chunk, all of it UTF-8, which pyarrow's parser does not ask for."""
     chunk = next(ahead, None)
     if chunk is not None and not is_utf8(chunk.text):
         raise blame_json(chunk, None, ValueError("a text that is not UTF-8"))
-    if chunk is not None and not is_shallow(chunk.text):
-        raise blame_json(chunk, None, ValueError(f"values are nested more than {DEEPEST} levels deep"))
     return chunk
+
+
+def _check_depth(chunk: Chunk) -> None:
+    """Keeps endless nesting from a parser that follows it; one that is held to types stops by itself."""
+    if not is_shallow(chunk.text):
+        raise blame_json(chunk, None, ValueError(f"values are nested more than {DEEPEST} levels deep"))
 
 
 def _check_size(chunk: Chunk, schema: pa.Schema) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TypeConflict", "depth", "num_fields", "type_of", "unify", "unify_schemas", "with_text"]
+__all__ = ["TypeConflict", "depth", "has_null", "num_fields", "type_of", "unify", "unify_schemas", "with_text"]
 
 
 class TypeConflict(Exception):
@@ -85,6 +85,15 @@ def num_fields(schema: pa.Schema) -> int:
         return sum(1 + count(kind.field(index).type) for index in range(kind.num_fields))
 
     return sum(1 + count(field.type) for field in schema)
+
+
+def has_null(schema: pa.Schema) -> bool:
+    """Whether some field was null in all rows so far, and may still become anything."""
+
+    def is_open(kind: pa.DataType) -> bool:
+        return str(kind) == "null" or any(is_open(kind.field(index).type) for index in range(kind.num_fields))
+
+    return any(is_open(field.type) for field in schema)
 
 
 def depth(schema: pa.Schema) -> int:
