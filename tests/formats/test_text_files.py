@@ -142,6 +142,18 @@ def test_concatenated_gzip_members_are_one_file(tmp_path: Path) -> None:
     assert rows_of(put(tmp_path / "rows.jsonl.gz", content)) == [{"a": 1}, {"a": 2}]
 
 
+def test_nulls_alone_inside_of_lists_and_objects_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {"list": [None] * (index % 4), "object": {"a": None, "b": [[None], []]}, "both": [{"c": None}] * (index % 3)}
+        for index in range(50)
+    ]
+    with small_pieces(500, 200):
+        assert rows_of(put(tmp_path / "rows.jsonl", lines_of([{"list": None}, *rows]))) == [
+            {"list": None, "object": None, "both": None},
+            *rows,
+        ]
+
+
 def test_a_field_that_comes_late_and_types_that_widen_hold_for_the_whole_file(tmp_path: Path) -> None:
     early = [{"n": index, "later": None, "deep": {"a": index}, "list": []} for index in range(200)]
     late = {"n": 1.5, "later": "text", "deep": {"b": [1]}, "list": [{"c": True}], "new": 7}
@@ -184,6 +196,15 @@ def test_what_a_file_is_follows_from_its_first_bytes_where_its_name_says_nothing
     assert rows_of(put(tmp_path / "named.jsonl", gzip.compress(b'{"a": 3}\n'))) == [{"a": 3}]
     assert rows_of(put(tmp_path / "rows.txt", b"a,b\n1,2\n"), format="csv") == [{"a": 1, "b": 2}]
     assert rows_of(put(tmp_path / "one.json", b'{"a": 4}\n')) == [{"a": 4}]
+
+
+def test_shards_beside_text_are_for_the_engine_to_judge(tmp_path: Path) -> None:
+    put(tmp_path / "data" / "a.jsonl", '{"a": 1}\n')
+    put(tmp_path / "data" / "b.arrow", b"")
+    with pytest.raises(rowmill.SchemaMismatchError, match="mixed formats"):
+        rowmill.open(tmp_path / "data")
+    with pytest.raises(ValueError, match="no paths"):
+        rowmill.open([])
 
 
 def test_mixed_kinds_are_refused(tmp_path: Path) -> None:

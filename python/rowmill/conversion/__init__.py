@@ -3,7 +3,7 @@
 - ``kinds.py``, ``listing.py``: which files are text, by name and first bytes, and which ones a path means
 - ``chunks.py``: a text file, plain or compressed, in pieces that end at a line's end
 - ``json_types.py``, ``json_lines.py``, ``csv_files.py``: text to Arrow under one schema
-- ``csv_types.py``, ``sanity.py``: what a text can be, and what pyarrow must not see
+- ``csv_types.py``, ``sanity.py``, ``nulls.py``: what a text can be, what pyarrow must not see, what it gets wrong
 - ``blame.py``: the line that is at fault
 - ``shard_writer.py``, ``text_files.py``, ``cache.py``: one conversion, and where it is kept
 - ``shards.py``: ``rowmill.convert``; with ``row_blocks.py``, ``sinks.py``, ``webdataset.py`` and ``media.py`` for what

@@ -10,6 +10,7 @@ from rowmill.conversion.blame import blame_json
 from rowmill.conversion.chunks import Chunk, chunks
 from rowmill.conversion.json_types import TypeConflict, depth, has_null, num_fields, unify_schemas, with_text
 from rowmill.conversion.kinds import TextFile
+from rowmill.conversion.nulls import counted
 from rowmill.conversion.sanity import DEEPEST, is_shallow, is_utf8
 from rowmill.exceptions import SchemaMismatchError
 
@@ -143,12 +144,12 @@ def _parse(chunk: Chunk, schema: pa.Schema) -> pa.Table:
     import pyarrow as pa
 
     try:
-        return _read(chunk, _BLOCK_BYTES, schema)
+        return counted(_read(chunk, _BLOCK_BYTES, schema))
     except pa.ArrowInvalid:
         if chunk.text.nbytes <= _BLOCK_BYTES:
             raise
         # A line longer than a block cannot be parsed in blocks.
-        return _read(chunk, chunk.text.nbytes + 1, schema)
+        return counted(_read(chunk, chunk.text.nbytes + 1, schema))
 
 
 def _infer(chunk: Chunk) -> pa.Schema:

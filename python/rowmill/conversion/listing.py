@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from rowmill.conversion.kinds import FORMATS, TextFile, promise, sniff
 from rowmill.exceptions import MissingShardError, SchemaMismatchError
@@ -29,13 +29,16 @@ def text_files(paths: Sequence[str], format: str | None = None) -> list[TextFile
     if format is not None and format not in FORMATS:
         return None
     kind = None if format is None else FORMATS[format]
+    if kind is None and paths and promise(paths[0])[0] == "other":
+        # Ten thousand named shards are not looked at one by one here.
+        return None
     found: list[TextFile | None] = []
     for path in paths:
         found += [sniff(name, kind) for name in _names(path, kind)]
     files = [file for file in found if file is not None]
     if not files:
         if kind is not None:
-            raise MissingShardError(f"{paths[0]}: no {format} file is there", paths[0])
+            raise MissingShardError(f"{', '.join(paths[:1])}: no {format} file is there", *paths[:1])
         return None
     if len(files) < len(found) or len({file.kind for file in files}) > 1:
         other = next((file.path for file in files if file.kind != files[0].kind), "a file of another kind")
@@ -59,15 +62,19 @@ def _names(path: str, kind: str | None) -> list[str]:
 
 
 def _of_folder(folder: str, kind: str | None) -> list[str]:
+    names = []
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
-    if kind is None and any(note in names for note in _NOTES):
-        return []
-    return _of_one_kind((os.path.join(folder, name) for name in names), kind)
+        for entry in entries:
+            # The first shard of another format, or note of `datasets`, decides: what it means is Rust's to say.
+            if kind is None and (promise(entry.name)[0] == "other" or entry.name in _NOTES):
+                return []
+            if not entry.is_dir(follow_symlinks=False):
+                names.append(os.path.join(folder, entry.name))
+    return _of_one_kind(names, kind)
 
 
-def _of_one_kind(paths: Iterator[str], kind: str | None) -> list[str]:
-    """Text files in natural order; none where one is of another format, about which Rust says what it has to."""
+def _of_one_kind(paths: Iterable[str], kind: str | None) -> list[str]:
+    """Text files in natural order; none where one is of another format."""
     texts = []
     for path in paths:
         name = os.path.basename(path)
