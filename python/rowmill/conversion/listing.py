@@ -38,7 +38,7 @@ def text_files(paths: Sequence[str], format: str | None = None) -> list[TextFile
     files = [file for file in found if file is not None]
     if not files:
         if kind is not None:
-            raise MissingShardError(f"{', '.join(paths[:1])}: no {format} file is there", *paths[:1])
+            raise MissingShardError(f"{paths[0] if paths else paths}: no {format} file is there")
         return None
     if len(files) < len(found) or len({file.kind for file in files}) > 1:
         other = next((file.path for file in files if file.kind != files[0].kind), "a file of another kind")
