@@ -33,6 +33,7 @@ PACKERS = {
     ".zst": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
     ".bz2": bz2.compress,
 }
+MUTANTS = Path(__file__).parent / "mutants.py"
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +220,9 @@ def test_mixed_kinds_are_refused(tmp_path: Path) -> None:
 BAD_LINES = {
     "syntax": (b'{"a": oops}', rowmill.CorruptShardError, "not JSON"),
     "a list": (b"[1]", rowmill.CorruptShardError, "this is a list"),
+    "null": (b"null", rowmill.CorruptShardError, "this is null"),
+    "null and more": (b'null "x"', rowmill.CorruptShardError, "not JSON"),
+    "over lines": (b'{\n"a": 1}', rowmill.CorruptShardError, "not JSON"),
     "a number": (b"5", rowmill.CorruptShardError, "this is a number"),
     "another type": (b'{"a": "text"}', rowmill.SchemaMismatchError, "a is a text, but a number"),
     "another type inside": (b'{"o": {"p": [true]}}', rowmill.SchemaMismatchError, r"o\.p\[\] is true or false"),
@@ -239,12 +243,12 @@ def test_a_bad_line_is_named_and_leaves_nothing_behind(tmp_path: Path, home: Pat
         line = b'{"a": 0, "o": {"p": [0]}}\n' + line
     good = b"".join(b'{"a": %d, "o": {"p": [%d]}}\n' % (index, index) for index in range(before))
     path = put(tmp_path / "rows.jsonl", good + line + b'\n{"a": 1}\n')
-    number = before + 1 + line.count(b"\n")
+    number = before + 1 + line.count(b"}}\n")
     with small_pieces(), pytest.raises(error, match=text) as caught:
         rowmill.open(path)
     assert f"{path}, line {number}:" in str(caught.value)
     assert caught.value.path == str(path)
-    assert caught.value.offset == len(good) + (line.index(b"\n") + 1 if b"\n" in line else 0)
+    assert caught.value.offset == len(good) + (line.index(b"\n") + 1 if b"}}\n" in line else 0)
     assert [entry for entry in home.iterdir() if entry.suffix != ".lock"] == []
 
 
@@ -270,6 +274,14 @@ def test_nesting_that_no_arrow_file_holds_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("around", [b"", b'{"a": [1]}\n' * 1000])
 def test_depth_is_counted_line_by_line_and_not_in_texts(line: bytes, is_safe: bool, around: bytes) -> None:
     assert is_shallow(memoryview(around + line + b"\n" + around)) == is_safe
+
+
+@pytest.mark.processes
+def test_a_thousand_mutants_are_rows_or_typed_errors() -> None:
+    # In a process of their own: what ends it ends no test but this one.
+    told = finish(start("-W", "error", MUTANTS, 0, 1000)).splitlines()[-1].split()
+    assert int(told[1]) > 50
+    assert int(told[3]) > 500
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl.gz", "rows.csv.gz"])

@@ -59,9 +59,10 @@ def _row_type(line: bytes) -> pa.DataType:
     if not line:
         return pa.null()
     value = json.loads(line.decode(), object_pairs_hook=_unique)
-    if isinstance(value, dict) or value is None:
+    if isinstance(value, dict):
         return type_of(value)
     what = {"list": "a list (`jq -c '.[]'` writes its items as lines)", "str": "a text", "bool": "true or false"}
+    what["NoneType"] = "null"
     raise _NoRow(f"a row is an object, this is {what.get(type(value).__name__, 'a number')}")
 
 

@@ -59,6 +59,9 @@ class CsvFiles:
                 except pa.ArrowInvalid as problem:
                     if self.is_final:
                         raise blame_csv(file, _DELIMITERS[file.kind], problem) from problem
+                except UnicodeDecodeError as problem:
+                    # A column's name, or a text that pyarrow wanted to complain of.
+                    raise blame_csv(file, _DELIMITERS[file.kind], problem) from problem
             self.needs_restart = True
             self._survey(file)
 
@@ -124,6 +127,8 @@ class CsvFiles:
             try:
                 self._survey_once(file)
                 return
+            except UnicodeDecodeError as problem:
+                raise blame_csv(file, _DELIMITERS[file.kind], problem) from problem
             except pa.ArrowInvalid as problem:
                 if "straddling" not in str(problem) or self.block_bytes >= _LONGEST_ROW:
                     raise blame_csv(file, _DELIMITERS[file.kind], problem) from problem

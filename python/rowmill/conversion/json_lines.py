@@ -11,7 +11,7 @@ from rowmill.conversion.chunks import Chunk, chunks
 from rowmill.conversion.json_types import TypeConflict, depth, has_null, num_fields, unify_schemas, with_text
 from rowmill.conversion.kinds import TextFile
 from rowmill.conversion.nulls import counted
-from rowmill.conversion.sanity import DEEPEST, is_shallow, is_utf8
+from rowmill.conversion.sanity import DEEPEST, has_objects_only, is_shallow, is_utf8
 from rowmill.exceptions import SchemaMismatchError
 
 if TYPE_CHECKING:
@@ -110,10 +110,12 @@ def _head(chunk: Chunk) -> Chunk:
 
 
 def _checked(ahead: Iterator[Chunk]) -> Chunk | None:
-    """The next chunk, all of it UTF-8, which pyarrow's parser does not ask for."""
+    """The next chunk, in UTF-8 and of lines that begin an object."""
     chunk = next(ahead, None)
     if chunk is not None and not is_utf8(chunk.text):
         raise blame_json(chunk, None, ValueError("a text that is not UTF-8"))
+    if chunk is not None and not has_objects_only(chunk.text):
+        raise blame_json(chunk, None, ValueError("a line does not begin an object"))
     return chunk
 
 

@@ -1,18 +1,20 @@
-"""Checks of a text before pyarrow sees it: its parser neither checks UTF-8 nor survives endless nesting."""
+"""Checks of a text before pyarrow sees it: its parser passes on what is no UTF-8, and does not survive everything."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["DEEPEST", "is_shallow", "is_utf8"]
+__all__ = ["DEEPEST", "has_objects_only", "is_shallow", "is_utf8"]
 
 # pyarrow's parser calls itself for each level: some thousands overflow a thread's stack, which ends the process.
 DEEPEST = 200
 # Small enough to stay in the processor's cache, which makes the search four times as fast.
 _STEP = 1 << 18
 _STRING = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"?')
+_BEGINNING = re.compile(rb"[ \t\r]*(?:[{\n]|\Z)")
 _OPENING, _CLOSING = 0x7B, 0x7D  # of both kinds, once bit 5 is set: [ becomes {, ] becomes }
 
 
@@ -27,6 +29,18 @@ def is_utf8(text: memoryview) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
+
+
+def has_objects_only(text: memoryview) -> bool:
+    """Whether each line begins an object, blank ones aside.
+
+    Where a block of lines begins with a bare ``null``, the next error ends the process.
+    """
+    data = np.frombuffer(text, dtype=np.uint8)
+    starts = np.concatenate([[0], _places(data, lambda part: part == 0x0A) + 1])
+    starts = starts[starts < len(data)]
+    others = starts[data[starts] != _OPENING]
+    return all(_BEGINNING.match(text, int(start)) for start in others)
 
 
 def is_shallow(text: memoryview) -> bool:
@@ -73,11 +87,13 @@ def _depth(line: memoryview) -> int:
 
 
 def _places_of_opening(text: memoryview) -> np.ndarray:
+    folded = np.empty(min(_STEP, len(text)), dtype=np.uint8)
     data = np.frombuffer(text, dtype=np.uint8)
-    folded = np.empty(min(_STEP, len(data)), dtype=np.uint8)
-    places = []
-    for first in range(0, len(data), _STEP):
-        part = data[first : first + _STEP]
-        same = np.equal(np.bitwise_or(part, 0x20, out=folded[: len(part)]), _OPENING)
-        places.append(np.flatnonzero(same) + first)
-    return np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+    return _places(data, lambda part: np.bitwise_or(part, 0x20, out=folded[: len(part)]) == _OPENING)
+
+
+def _places(data: np.ndarray, is_wanted: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Where wanted bytes are."""
+    steps = range(0, len(data), _STEP)
+    found = [np.flatnonzero(is_wanted(data[first : first + _STEP])) + first for first in steps]
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
