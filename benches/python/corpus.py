@@ -5,6 +5,7 @@ Token rows: 2048 int32 each, a list column in HF-style Arrow streams of 1000-row
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -74,6 +75,10 @@ class Corpus:
     def text_arrow(self) -> list[str]:
         folder = self._made("text-3k-arrow", lambda to: write_text_arrow(self, to))
         return sorted(str(path) for path in folder.glob("*.arrow"))
+
+    @property
+    def text_jsonl(self) -> str:
+        return str(self._made("text-3k-jsonl", lambda to: write_text_jsonl(self, to)) / "text.jsonl")
 
     @property
     def text_mds(self) -> str:
@@ -217,6 +222,14 @@ def write_text_arrow(corpus: Corpus, folder: Path) -> None:
         writers[index % NUM_SHARDS].write_batch(pa.record_batch(block, schema=schema))
     for writer in writers:
         writer.close()
+
+
+def write_text_jsonl(corpus: Corpus, folder: Path) -> None:
+    """One file, an object a line."""
+    with open(folder / "text.jsonl", "w", encoding="utf-8") as file:
+        for block in text_blocks(corpus):
+            for values in zip(*block.values(), strict=True):
+                file.write(json.dumps(dict(zip(block, values, strict=True)), ensure_ascii=False) + "\n")
 
 
 def write_text_mds(corpus: Corpus, folder: Path) -> None:

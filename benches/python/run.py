@@ -3,6 +3,7 @@
 import sys
 
 import cold_reads
+import jsonl_conversion
 import memory
 import open_shards
 import report
@@ -19,6 +20,7 @@ TABLES = {
     "resume": resume,
     "memory": memory,
     "cold_reads": cold_reads,
+    "jsonl_conversion": jsonl_conversion,
 }
 
 

@@ -28,6 +28,7 @@ from rowmill.exceptions import (
 
 if TYPE_CHECKING:
     from rowmill import demo as demo
+    from rowmill.conversion.shards import convert as convert
     from rowmill.dataloader import DataLoader as DataLoader
     from rowmill.dataset import Dataset as Dataset
     from rowmill.dataset import open as open
@@ -49,6 +50,7 @@ __all__ = [
     "SchemaMismatchError",
     "StateMismatchError",
     "TopologyError",
+    "convert",
     "demo",
     "from_dataset",
     "merge_states",
@@ -59,6 +61,7 @@ _LAZY = {
     "DataLoader": "rowmill.dataloader",
     "Dataset": "rowmill.dataset",
     "Loader": "rowmill.loader",
+    "convert": "rowmill.conversion.shards",
     "from_dataset": "rowmill.interop.from_dataset",
     "merge_states": "rowmill.merge",
     "open": "rowmill.dataset",

@@ -47,6 +47,7 @@ def open(
     force_reindex: bool = False,
     num_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Opens Arrow shards without reading a row.
 
@@ -58,12 +59,13 @@ def open(
             list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files; the indices
             of one that was saved with some are honoured, its format is left to ``columns`` and ``with_format``.
         columns: Columns to read, in this order; all when None.
-        format: "arrow"; found from the first bytes when None.
+        format: "arrow", "jsonl", "csv" or "tsv"; found from names and first bytes when None.
         split: Which split of a folder where ``datasets`` keeps several.
         index_dir: Folder of the index; ``$ROWMILL_CACHE/index`` or the user's cache folder when None.
         force_reindex: Walk every shard, whatever the index knows.
         num_threads: Threads of the walk; all cores when None.
         on_error: "skip" leaves damaged shards and blocks out, counts them and reports them as warnings.
+        cache_dir: Folder for what text files are converted into; ``$ROWMILL_CACHE`` or the user's when None.
 
     Returns:
         A dataset whose rows are dicts, in storage order.
@@ -93,6 +95,7 @@ def open(
         index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
         num_threads=num_threads,
         on_error=on_error,
+        cache_dir=None if cache_dir is None else os.path.abspath(os.path.expanduser(cache_dir)),
     )
     dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
     return dataset if columns is None else dataset.select_columns(columns)

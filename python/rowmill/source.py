@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rowmill import _rust
+from rowmill.conversion import as_shards
 from rowmill.exceptions import StateMismatchError
 
 __all__ = ["OpenOptions", "OpenedSource", "as_paths"]
@@ -38,6 +39,7 @@ class OpenOptions:
     index_dir: str | None = None
     num_threads: int | None = None
     on_error: str = "raise"
+    cache_dir: str | None = None
 
 
 def as_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -62,9 +64,11 @@ class OpenedSource:
 
     def _open(self, force_reindex: bool) -> _rust.Source:
         options = self.options
+        # Text is converted before Rust is asked, in a worker's copy as well: there it finds what is made.
+        shards = as_shards(options.paths, options.format, options.cache_dir)
         opened = _rust.Source.open(
-            list(options.paths),
-            format=options.format,
+            list(options.paths) if shards is None else shards,
+            format=options.format if shards is None else "arrow",
             split=options.split,
             ranges=list(options.ranges),
             indices=list(options.indices),

@@ -1,0 +1,154 @@
+"""A text file, plain or compressed, in pieces of bounded size that end where a line ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rowmill.conversion.kinds import TextFile
+from rowmill.exceptions import AccessDeniedError, CorruptShardError, MissingShardError
+
+__all__ = ["CHUNK_BYTES", "Chunk", "Text", "chunks", "open_text"]
+
+# Large enough that pyarrow's threads have work for each, small enough that four of them are nothing.
+CHUNK_BYTES = 16 << 20
+# pyarrow's offsets are 32 bits wide: no value of a longer line could be held.
+LONGEST_LINE = 1 << 30
+# One is being parsed, one is being read; the third takes what was left of the line at the cut.
+_NUM_BUFFERS = 3
+_BOM = b"\xef\xbb\xbf"
+_FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Whole lines of one file, and the offset of the first in the unpacked text; valid until the next but one."""
+
+    file: TextFile
+    offset: int
+    text: memoryview
+
+
+class Text:
+    """The unpacked bytes of a file; tells how many bytes of the file itself were read."""
+
+    def __init__(self, file: TextFile, tell: Callable[[int], None] = lambda _: None) -> None:
+        import pyarrow as pa
+
+        self.file = file
+        self._tell = tell
+        self._told = 0
+        try:
+            self._raw = pa.OSFile(file.path, "rb")
+        except FileNotFoundError:
+            raise MissingShardError(f"{file.path}: no such file", file.path) from None
+        except PermissionError as error:
+            raise AccessDeniedError(f"{file.path} cannot be read: {error}", file.path) from error
+        self.arrow: Any = self._raw if file.codec is None else pa.CompressedInputStream(self._raw, file.codec)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fills ``buffer`` as far as the text goes; returns how many bytes that were."""
+        size = 0
+        try:
+            while size < len(buffer) and (count := self.arrow.readinto(buffer[size:])):
+                size += count
+        except OSError as error:
+            raise self.damaged(error) from error
+        self.tell()
+        return size
+
+    def tell(self) -> None:
+        """Passes on how far the file was read since the last call."""
+        at = self._raw.tell()
+        self._tell(at - self._told)
+        self._told = at
+
+    def damaged(self, error: Exception) -> CorruptShardError:
+        """What becomes of pyarrow's word on a stream."""
+        at = self._raw.tell()
+        packed = f"{self.file.codec} stream" if self.file.codec else "file"
+        return CorruptShardError(
+            f"{self.file.path}: the {packed} is damaged or truncated near byte {at:,}: {error}; copy it again",
+            self.file.path,
+            offset=at,
+        )
+
+    def __enter__(self) -> Text:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.arrow.close()
+        self._raw.close()
+
+
+def open_text(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> Text:
+    """Opens ``file``, whatever codec is around it; ``tell`` hears of each byte of the file that was read."""
+    return Text(file, tell)
+
+
+def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, size: int | None = None) -> Iterator[Chunk]:
+    """The lines of ``file``, whole, in chunks of at most ``size`` bytes (16 MiB) or one line.
+
+    Where the cuts are depends on the unpacked text alone. Buffers are used again: a new one for each chunk costs
+    more page faults than the parsing costs time.
+    """
+    size = size or CHUNK_BYTES
+    buffers = [bytearray(size) for _ in range(_NUM_BUFFERS)]
+    index, held, offset = 0, 0, 0
+    with open_text(file, tell) as text:
+        while True:
+            buffer = buffers[index]
+            end = held + text.readinto(memoryview(buffer)[held:])
+            if offset == 0:
+                _check_encoding(file, buffer[:4])
+            if end < len(buffer):
+                if end:
+                    yield Chunk(file, offset, _without_bom(buffer, offset, end))
+                return
+            cut = buffer.rfind(b"\n") + 1
+            if not cut:
+                held = end
+                buffers[index] = _longer(file, buffer, offset)
+                continue
+            index, held = (index + 1) % _NUM_BUFFERS, end - cut
+            following = buffers[index] = _at_least(buffers[index], held, size)
+            following[:held] = memoryview(buffer)[cut:end]
+            yield Chunk(file, offset, _without_bom(buffer, offset, cut))
+            offset += cut
+
+
+def _without_bom(buffer: bytearray, offset: int, end: int) -> memoryview:
+    start = len(_BOM) if offset == 0 and buffer.startswith(_BOM) else 0
+    return memoryview(buffer)[start:end]
+
+
+def _check_encoding(file: TextFile, head: bytearray) -> None:
+    for mark, name in _FOREIGN.items():
+        if head.startswith(mark):
+            raise CorruptShardError(
+                f"{file.path} is {name}, not UTF-8; convert it: iconv -f {name} -t UTF-8", file.path, offset=0
+            )
+
+
+def _longer(file: TextFile, buffer: bytearray, offset: int) -> bytearray:
+    if offset == 0 and buffer.removeprefix(_BOM).lstrip()[:1] == b"[":
+        raise CorruptShardError(
+            f"{file.path}, line 1: the file is one list; write one object a line, as `jq -c '.[]'` does",
+            file.path,
+            offset=0,
+        )
+    if len(buffer) >= LONGEST_LINE:
+        raise CorruptShardError(
+            f"{file.path}: the line at byte {offset:,} is longer than {LONGEST_LINE >> 30} GiB; "
+            "a row is one line, so write one object a line",
+            file.path,
+            offset=offset,
+        )
+    return buffer + bytearray(len(buffer))
+
+
+def _at_least(buffer: bytearray, held: int, size: int) -> bytearray:
+    """A buffer with room after what is held; one that grew for a long line is given up again."""
+    wanted = size if held < size else held + size
+    return buffer if len(buffer) == wanted else bytearray(wanted)

@@ -1,0 +1,50 @@
+"""A bar on the terminal for what takes over a second; silence everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any
+
+__all__ = ["Bar"]
+
+_PATIENCE_S = 1.0
+
+
+class Bar:
+    """Counts towards ``total``; appears after a second, and only where stderr is a terminal."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.done = title, max(total, 1), 0
+        self._begun = time.monotonic()
+        self._is_wanted = sys.stderr.isatty()
+        self._shown: Any = None
+        self._task: Any = None
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """So much more is done; from any thread."""
+        with self._lock:
+            self.done += count
+            if self._shown is None and self._is_wanted and time.monotonic() - self._begun > _PATIENCE_S:
+                self._show()
+            if self._shown is not None:
+                # A second pass begins at the beginning again.
+                again = self.done > self.total
+                self._shown.update(self._task, completed=self.done % self.total if again else self.done)
+
+    def _show(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._shown = Progress(console=Console(stderr=True), transient=True)
+        self._task = self._shown.add_task(self.title, total=self.total)
+        self._shown.start()
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown is not None:
+            self._shown.stop()

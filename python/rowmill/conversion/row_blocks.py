@@ -1,0 +1,83 @@
+"""A dataset's rows in its order, from some row on, cut into blocks of any number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from rowmill.dataset import Dataset
+
+__all__ = ["RowBlocks"]
+
+# What a block is in memory, about: a Parquet row group, or the rows that are held between reading and writing.
+_BLOCK_BYTES = 16 << 20
+_BLOCK_ROWS = 1000
+# pyarrow's own limit of a row group.
+_GROUP_ROWS = 1 << 20
+
+
+class RowBlocks:
+    """One pass over ``dataset`` beginning at row ``first_row`` of its order."""
+
+    def __init__(self, dataset: Dataset, first_row: int) -> None:
+        source = dataset._plan.source.rust
+        row_bytes = source.num_bytes // max(source.num_rows, 1)
+        batch_rows = min(max(_BLOCK_BYTES // max(row_bytes, 1), 1), _BLOCK_ROWS)
+        self.schema = dataset.schema
+        rest = dataset.skip(first_row).with_format("arrow").batch(batch_rows, remainder="keep")
+        self._loader = rest.loader()
+        self._batches: Iterator[Any] = iter(self._loader)
+        self._held: list[pa.Table] = []
+
+    def __enter__(self) -> RowBlocks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loader.close()
+
+    def fitting_block(self, *, is_parquet: bool) -> int:
+        """Rows of a block of sensible size, by what the first rows take in memory."""
+        if not self._held and not self._read():
+            return _BLOCK_ROWS
+        first = self._held[0]
+        fitting = _BLOCK_BYTES * first.num_rows // max(first.nbytes, 1)
+        return int(min(max(fitting, 1), _GROUP_ROWS if is_parquet else _BLOCK_ROWS))
+
+    def blocks(self, num_rows: int, block_rows: int, tell: Callable[[int], None]) -> Iterator[pa.Table]:
+        """The next ``num_rows`` rows in blocks of ``block_rows``, cut alike wherever the pass began."""
+        while num_rows:
+            block = self._take(min(num_rows, block_rows))
+            num_rows -= block.num_rows
+            tell(block.num_rows)
+            yield block
+
+    def _take(self, num_rows: int) -> pa.Table:
+        import pyarrow as pa
+
+        while sum(table.num_rows for table in self._held) < num_rows and self._read():
+            pass
+        held = pa.concat_tables(self._held)
+        self._held = [held.slice(num_rows)] if held.num_rows > num_rows else []
+        return _whole(held.slice(0, num_rows))
+
+    def _read(self) -> bool:
+        import pyarrow as pa
+
+        batch = next(self._batches, None)
+        if batch is not None:
+            self._held.append(pa.Table.from_batches([pa.record_batch(batch)]).cast(self.schema))
+        return batch is not None
+
+
+def _whole(table: pa.Table) -> pa.Table:
+    """The table with each column copied into one array of its own.
+
+    A part of a larger array is written with its own offsets: the file would tell where the pass began.
+    """
+    import pyarrow as pa
+
+    columns = [pa.concat_arrays([*column.chunks, pa.nulls(0, column.type)]) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)

@@ -1,0 +1,153 @@
+"""``rowmill.convert``: any data set into shards of another format, whole or resumable, with a count that is exact."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rowmill.conversion.journal import Journal
+from rowmill.conversion.progress import Bar
+from rowmill.conversion.row_blocks import RowBlocks
+from rowmill.conversion.sinks import SUFFIXES, Sink
+from rowmill.conversion.webdataset import Layout
+from rowmill.exceptions import SchemaMismatchError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from rowmill.dataset import Dataset
+
+__all__ = ["convert"]
+
+Format = Literal["arrow", "parquet", "webdataset"]
+_NUM_SHARDS = 100
+# Workers of other loaders share shards evenly where their number divides that of the shards.
+_MOST_WORKERS = 8
+
+
+def convert(
+    source: Dataset | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    to: Format,
+    columns: Sequence[str] | None = None,
+    shuffle: int | None = None,
+    num_shards: int | None = None,
+    shard_bytes: int | None = None,
+) -> dict[str, Any]:
+    """Writes a data set's rows, in order, as shards of a format, with a ``dataset.json`` of exact counts.
+
+    Each shard is written whole or not at all. After a kill the same call goes on behind the last finished shard;
+    its result is that of a run that was never stopped.
+
+    Args:
+        source: An opened dataset (without ``.batch``, ``.filter``, or a batched ``.map``), or paths to open.
+        out: The folder to write; new, empty, or holding this very conversion, unfinished.
+        to: "arrow" (IPC streams, as `datasets` writes them), "parquet", or "webdataset" (tar files).
+        columns: Only these columns.
+        shuffle: Seed of a window shuffle; storage order when None.
+        num_shards: Shards; 100, or as many as there are rows, when None. Their rows differ by one at most.
+        shard_bytes: About so many bytes of the source in each shard, instead of ``num_shards``.
+
+    Returns:
+        What stands in ``dataset.json``: format, ``num_rows`` (``estimated_size`` for other tools), ``shards`` with
+        rows, bytes and SHA-256 each, the schema, and ``num_workers``, a number that divides the shards evenly.
+
+    Raises:
+        FileExistsError: ``out`` holds something else, or a finished data set.
+        StateMismatchError: ``out`` holds an unfinished conversion of other data or settings.
+        SchemaMismatchError: The format has no place for a column.
+
+    Example:
+        >>> import rowmill, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = rowmill.demo.write_shards(folder + "/arrow", num_shards=2)
+        ...     made = rowmill.convert(files, folder + "/parquet", to="parquet", num_shards=4)
+        >>> made["num_shards"], made["num_rows"] == sum(shard["num_rows"] for shard in made["shards"])
+        (4, True)
+    """
+    if to not in SUFFIXES:
+        raise ValueError(f"to must be one of {', '.join(SUFFIXES)}, not {to!r}")
+    dataset = _dataset(source, columns, shuffle)
+    schema = dataset.schema
+    layout = Layout.of(schema) if to == "webdataset" else None
+    sizes = _sizes(dataset, num_shards, shard_bytes)
+    with Journal(Path(out), _settings(dataset, to, len(sizes))) as journal, Bar(f"writing {to}", sum(sizes)) as bar:
+        first_row = sum(sizes[: len(journal.shards)])
+        bar.add(first_row)
+        with RowBlocks(dataset, first_row) as rows:
+            block_rows = journal.remember("block_rows", lambda: rows.fitting_block(is_parquet=to == "parquet"))
+            for index in range(len(journal.shards), len(sizes)):
+                blocks = rows.blocks(sizes[index], block_rows, bar.add)
+                write = partial(Sink(to, schema, layout, first_row).write, blocks=blocks)
+                journal.write_shard(f"shard-{index:06d}{SUFFIXES[to]}", sizes[index], write)
+                first_row += sizes[index]
+        workers = suggested_workers(len(sizes))
+        return journal.finish({**_facts(dataset, to, schema, layout), "num_workers": workers})
+
+
+def _dataset(source: Any, columns: Sequence[str] | None, shuffle: int | None) -> Dataset:
+    """The rows to write, as one rank reads them, whatever job this process is part of."""
+    from rowmill.dataset import Dataset, open
+
+    dataset = source if isinstance(source, Dataset) else open(source)
+    plan = dataset._plan
+    if plan.pipeline.is_laned or plan.pipeline.batch is not None or plan.num_epochs is not None:
+        raise SchemaMismatchError(
+            "convert takes rows whose number is known: a dataset without .batch, .repeat, .filter and batched .map"
+        )
+    if plan.rank is None:
+        dataset = dataset.shard(1, 0)
+    dataset = dataset if shuffle is None else dataset.shuffle(shuffle)
+    return dataset if columns is None else dataset.select_columns(list(columns))
+
+
+def _sizes(dataset: Dataset, num_shards: int | None, shard_bytes: int | None) -> list[int]:
+    """Rows of each shard: as even as they can be, the first ones having one more."""
+    num_rows = len(dataset)
+    for name, value in (("num_shards", num_shards), ("shard_bytes", shard_bytes)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a positive integer, not {value!r}")
+    if num_shards is not None and shard_bytes is not None:
+        raise ValueError("num_shards and shard_bytes both say how large shards are; give one")
+    if shard_bytes is not None:
+        source = dataset._plan.source.rust
+        num_bytes = source.num_bytes * num_rows // max(source.num_rows, 1)
+        num_shards = -(-num_bytes // shard_bytes)
+    # A shard without rows is of no use to anybody; one shard there is always, for the schema.
+    number = max(min(num_shards or _NUM_SHARDS, num_rows), 1)
+    return [num_rows // number + (index < num_rows % number) for index in range(number)]
+
+
+def _settings(dataset: Dataset, to: str, num_shards: int) -> dict[str, Any]:
+    """What two calls must have in common for one to go on where the other stopped."""
+    plan = dataset._plan
+    return {
+        "to": to,
+        "num_shards": num_shards,
+        "source fingerprint": dataset.fingerprint,
+        "columns": dataset.column_names,
+        "order": plan.order.as_dict(),
+        "epoch": dataset.epoch,
+        "pipeline": list(plan.pipeline.description),
+        "num_rows": len(dataset),
+    }
+
+
+def _facts(dataset: Dataset, to: str, schema: pa.Schema, layout: Layout | None) -> dict[str, Any]:
+    order = dataset._plan.order
+    return {
+        "format": to,
+        "schema": {field.name: str(field.type) for field in schema},
+        **({} if layout is None else {"members": layout.describe()}),
+        "source_fingerprint": dataset.fingerprint,
+        "order": order.as_dict(),
+    }
+
+
+def suggested_workers(num_shards: int) -> int:
+    """The largest number of workers, eight at most, that share ``num_shards`` evenly."""
+    return max(number for number in range(1, _MOST_WORKERS + 1) if num_shards % number == 0)
