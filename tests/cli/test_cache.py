@@ -96,7 +96,7 @@ def test_a_cache_that_is_not_there_is_empty(run_json: RunJson, tmp_path: Path, m
 def test_the_folder_is_the_one_that_the_core_chooses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: Path
 ) -> None:
-    from rowmill.cli.folders import cache_folder
+    from rowmill.folders import cache_folder
 
     monkeypatch.delenv("ROWMILL_CACHE")
     for name, value in (("XDG_CACHE_HOME", "relative"), ("HOME", str(tmp_path / "home"))):

@@ -14,8 +14,8 @@ from typing import Annotated
 
 import typer
 
-from rowmill.cli.folders import cache_folder
 from rowmill.cli.output import AsJson, print_json, print_table, size
+from rowmill.folders import cache_folder
 
 __all__ = ["app"]
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from rowmill.cli.folders import index_folder
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
 from rowmill.cli.output import AsJson, print_json, size
+from rowmill.folders import index_folder
 
 
 def index(

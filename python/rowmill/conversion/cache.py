@@ -23,8 +23,9 @@ from rowmill.conversion.progress import Bar
 from rowmill.conversion.shard_writer import sync_folder
 from rowmill.conversion.text_files import convert_text
 from rowmill.exceptions import AccessDeniedError, CorruptShardError, MissingShardError
+from rowmill.folders import cache_folder
 
-__all__ = ["as_shards", "cache_folder"]
+__all__ = ["as_shards"]
 
 # What is written for the same text; a change here converts everything again.
 _VERSION = 1
@@ -54,17 +55,6 @@ def as_shards(paths: Sequence[str], format: str | None = None, cache_dir: str | 
         with _clear_errors(folder):
             shards = _convert_once(files, before, final)
     return shards
-
-
-def cache_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
-    """The one ``chosen``, else ``$ROWMILL_CACHE``, else ``rowmill`` in the user's cache folder, as for indexes."""
-    if chosen is not None:
-        return Path(chosen).expanduser().absolute()
-    if own := os.environ.get("ROWMILL_CACHE"):
-        return Path(own)
-    places = [os.environ.get("XDG_CACHE_HOME"), os.environ.get("LOCALAPPDATA") if os.name == "nt" else None]
-    place = next((place for place in places if place and os.path.isabs(place)), None)
-    return Path(place or os.path.expanduser("~/.cache")) / "rowmill"
 
 
 def _identity(file: TextFile) -> list[Any]:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rowmill.dataset import Dataset
-from rowmill.interop.kept import cache_folder, keep_indices, keep_table
+from rowmill.folders import cache_folder
+from rowmill.interop.kept import keep_indices, keep_table
 from rowmill.interop.placed import Placed, find_files
 from rowmill.plan import Plan
 from rowmill.source import OpenedSource, OpenOptions

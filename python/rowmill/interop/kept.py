@@ -20,23 +20,12 @@ from rowmill.exceptions import AccessDeniedError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["cache_folder", "keep_indices", "keep_table"]
+__all__ = ["keep_indices", "keep_table"]
 
 # As large as what `datasets` writes, and small enough that a block of large rows is no burden.
 _BLOCK_ROWS = 1000
 _BLOCK_BYTES = 4 << 20
 _SHARD_BYTES = 256 << 20
-
-
-def cache_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
-    """rowmill's cache folder: ``chosen``, else ``$ROWMILL_CACHE``, else ``rowmill`` in the user's cache folder."""
-    if chosen is not None:
-        return Path(chosen).expanduser().absolute()
-    if own := os.environ.get("ROWMILL_CACHE"):
-        return Path(own)
-    places = [os.environ.get("XDG_CACHE_HOME"), os.environ.get("LOCALAPPDATA") if os.name == "nt" else None]
-    place = next((place for place in places if place and os.path.isabs(place)), None)
-    return Path(place or os.path.expanduser("~/.cache")) / "rowmill"
 
 
 def keep_table(table: pa.Table, fingerprint: str, folder: Path) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ from pathlib import Path
 __all__ = ["cache_folder", "index_folder"]
 
 
-def cache_folder() -> Path:
-    """``$ROWMILL_CACHE``, or rowmill's folder in the user's cache folder.
+def cache_folder(chosen: str | os.PathLike[str] | None = None) -> Path:
+    """``chosen``, else ``$ROWMILL_CACHE``, else rowmill's folder in the user's cache folder.
 
     Raises:
         FileNotFoundError: The environment names neither.
     """
+    if chosen is not None:
+        return Path(chosen).expanduser().absolute()
     if own := os.environ.get("ROWMILL_CACHE"):
         return Path(own)
     named = os.environ.get("XDG_CACHE_HOME", "")
