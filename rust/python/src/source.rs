@@ -294,17 +294,32 @@ fn open(
     format: Option<&str>,
     options: &ManifestOptions,
 ) -> rowmill_core::Result<(Manifest, Layout)> {
-    if let Some(other) = format.filter(|name| *name != "arrow") {
+    if let Some(other) = format.filter(|name| !["arrow", "webdataset"].contains(name)) {
         return Err(Error::InvalidArgument(format!(
-            "format {other:?} is not read by this version; it reads \"arrow\""
+            "format {other:?} is not read by this version; it reads \"arrow\" and \"webdataset\""
         )));
     }
     let listing = manifest::resolve(paths)?;
     let manifest = Manifest::open(&listing.files, options)?;
+    check_format(&manifest, format)?;
     let layout = Layout::try_new(
         manifest.block_rows().to_vec(),
         manifest.block_bytes().to_vec(),
         manifest.shard_first_block().to_vec(),
     )?;
     Ok((manifest, layout))
+}
+
+/// An error where a shard is of another format than the one asked for.
+fn check_format(manifest: &Manifest, wanted: Option<&str>) -> rowmill_core::Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    for shard in (0..manifest.num_shards()).map(|index| manifest.shard(index)) {
+        if let Some(found) = shard.known_format().filter(|found| found.name() != wanted) {
+            return Err(Error::Unsupported {
+                path: shard.path.to_owned(),
+                message: format!("it is {found}, but format={wanted:?} was asked for; leave format out"),
+            });
+        }
+    }
+    Ok(())
 }
