@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowmill.cursor import Cursor, check_cursor
+from rowmill.decoders import Decoders, make_decode
 from rowmill.describe import describe
 from rowmill.exceptions import SchemaMismatchError, TopologyError
 from rowmill.features import features_of
@@ -46,7 +47,7 @@ def open(
     num_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
 ) -> Dataset:
-    """Opens Arrow shards without reading a row.
+    """Opens Arrow or WebDataset shards without reading a row.
 
     The first open walks the shards' message headers on all cores and stores an index in rowmill's cache folder;
     later opens map it and walk only shards that changed.
@@ -55,7 +56,7 @@ def open(
         paths: A file, a folder, a glob, or a list of these. Files come in natural order of their paths unless a
             list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files.
         columns: Columns to read, in this order; all when None.
-        format: "arrow"; found from the first bytes when None.
+        format: "arrow" or "webdataset"; found from the first bytes when None.
         index_dir: Folder of the index; ``$ROWMILL_CACHE/index`` or the user's cache folder when None.
         force_reindex: Walk every shard, whatever the index knows.
         num_threads: Threads of the walk; all cores when None.
@@ -200,6 +201,15 @@ class Dataset(IterableDatasetBase):
         removed = (remove_columns,) if isinstance(remove_columns, str) else tuple(remove_columns or ())
         size = _positive("batch_size", batch_size, 1000)
         return self._with_stage(Map(function, batched, size, removed, dict(fn_kwargs or {})))
+
+    def decode(self, decoders: Decoders = "auto") -> Dataset:
+        """Decodes the values of columns by their extension, as WebDataset names them; see docs/formats.
+
+        Args:
+            decoders: "auto" (json, text, int, npy, images as Pillow's), the name of an image decoder to use instead
+                ("rgb8", "torchrgb"), or by extension the only ones to use: a name or a function of the bytes.
+        """
+        return self._with_stage(Map(make_decode(decoders, self.column_names)))
 
     def filter(self, condition: Any) -> Dataset:
         """Keeps the rows for which a ``pyarrow.compute`` expression or a function of the row holds.
