@@ -178,7 +178,7 @@ mod tests {
         assert!(text(b"PAR1\x15\0\0\0", 100).contains("Parquet"));
         assert!(text(b"\x1f\x8b\x08\0\0\0\0\0", 100).contains("gzip"));
         assert!(text(b"PK\x03\x04\0\0\0\0", 100).contains("zip"));
-        assert!(text(b"version ", 130).contains("git lfs pull"));
+        assert!(text(b"version https://git-lfs.github.com/spec/v1\n", 130).contains("git lfs pull"));
         assert!(text(b"hello wo", 100).contains("not an Arrow IPC stream or file"));
         assert!(text(b"ab", 2).contains("starts with [61, 62]"));
     }

@@ -1,7 +1,13 @@
 //! One 512-byte header: its checksum, its type, and its numbers.
 
+use std::ops::Range;
+
 /// Headers and the beginnings of members are aligned to this.
 pub(super) const UNIT: u64 = 512;
+
+/// Where the checksum stands, and what it counts as itself.
+const CHECKSUM: Range<usize> = 148..156;
+const SPACES: u64 = 8 * b' ' as u64;
 
 /// What a header announces, by its type flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +40,13 @@ impl Header {
         if is_zero(&header.0) {
             return Ok(None);
         }
-        let stored = header.number(148..156).ok_or("a header whose checksum is no number")?;
-        let (unsigned, signed) = header.sums();
+        let stored = header.number(CHECKSUM).ok_or("a header whose checksum is no number")?;
+        let sum = header.sum();
         // Some old writers summed the bytes as signed numbers.
-        if stored == unsigned || i64::try_from(stored) == Ok(signed) {
+        if stored == sum || i64::try_from(stored) == Ok(header.signed_sum()) {
             return Ok(Some(header));
         }
-        Err(format!("a header whose checksum is {unsigned}, not {stored} as it says"))
+        Err(format!("a header whose checksum is {sum}, not {stored} as it says"))
     }
 
     pub fn kind(&self) -> Kind {
@@ -82,7 +88,7 @@ impl Header {
     }
 
     /// A number field: octal text, or GNU's base 256; nothing where it is neither, or negative.
-    fn number(&self, field: std::ops::Range<usize>) -> Option<u64> {
+    fn number(&self, field: Range<usize>) -> Option<u64> {
         let field = &self.0[field];
         match field[0] {
             0x80 => field[1..].iter().try_fold(0_u64, |number, byte| {
@@ -93,13 +99,15 @@ impl Header {
         }
     }
 
-    /// The sums of all bytes, unsigned and signed, those of the checksum itself taken as spaces.
-    fn sums(&self) -> (u64, i64) {
-        let (before, after) = (&self.0[..148], &self.0[156..]);
-        let bytes = || before.iter().chain(after);
-        let unsigned: u32 = bytes().map(|byte| u32::from(*byte)).sum();
-        let signed: i32 = bytes().map(|byte| i32::from(*byte as i8)).sum();
-        (u64::from(unsigned) + 256, i64::from(signed) + 256)
+    /// The sum of all bytes, those of the checksum itself taken as spaces.
+    fn sum(&self) -> u64 {
+        let sum = |bytes: &[u8]| bytes.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+        u64::from(sum(&self.0) - sum(&self.0[CHECKSUM])) + SPACES
+    }
+
+    fn signed_sum(&self) -> i64 {
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| i64::from(*byte as i8)).sum::<i64>();
+        sum(&self.0) - sum(&self.0[CHECKSUM]) + SPACES as i64
     }
 }
 
