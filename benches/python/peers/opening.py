@@ -34,6 +34,8 @@ def rowmill_archives(corpus: Corpus) -> dict[str, Any]:
     """The first walk over the headers of WebDataset archives, then an open that finds its index."""
     import rowmill
 
+    # Imports torch, which takes longer than the walk.
+    assert rowmill.Dataset
     with tempfile.TemporaryDirectory() as index_dir:
 
         def opened() -> int:

@@ -4,6 +4,7 @@ mod tar_cases;
 
 use std::collections::BTreeMap;
 
+use arrow_array::cast::AsArray;
 use arrow_schema::DataType;
 use proptest::prelude::*;
 use rowmill_core::Error;
@@ -138,6 +139,9 @@ fn shards_with_other_columns_open_together() {
     }
 }
 
+/// What fills an archive, and what is then said of it.
+type Refused<'a> = (&'a dyn Fn(&mut Tar), &'a str);
+
 #[test]
 fn what_cannot_be_read_is_named_with_a_remedy() {
     let sparse = |tar: &mut Tar| tar.member(b"holes.bin", b'S', &[0; 512]);
@@ -164,7 +168,7 @@ fn what_cannot_be_read_is_named_with_a_remedy() {
     };
     let columns = |tar: &mut Tar| (0..1001).for_each(|at| tar.file(format!("{at}.{at}").as_bytes(), b""));
     let one_sample = |tar: &mut Tar| (0..1001).for_each(|at| tar.file(format!("k.{at}").as_bytes(), b""));
-    let cases: [(&dyn Fn(&mut Tar), &str); 11] = [
+    let cases: [Refused<'_>; 11] = [
         (&sparse, "\"holes.bin\" is stored with holes"),
         (&pax_sparse, "\"holes.bin\" is stored with holes"),
         (&global, "a global header at byte 0 gives all members one name"),
@@ -197,6 +201,37 @@ fn an_archive_after_the_end_is_not_left_out_in_silence() {
     // Other leavings behind the end are nobody's samples.
     let path = write(folder.path(), &[&tar.bytes[..], &[0; 9216], &[9; 700]].concat());
     assert_eq!(read_all(&path, IoMode::Mmap).unwrap().len(), 1);
+}
+
+/// A file of holes costs no disk; only its headers are ever touched.
+#[cfg(target_os = "linux")]
+#[test]
+fn values_far_apart_are_viewed_and_larger_ones_refused() {
+    use std::io::{Seek, SeekFrom, Write};
+    let folder = tempdir().unwrap();
+    let tar = Tar::new(Dialect::Ustar);
+    let path = folder.path().join("large.tar");
+    let write_two = |size: u64| {
+        let mut file = std::fs::File::create(&path).unwrap();
+        for (name, at) in [("a.x", 0), ("a.y", 512 + size)] {
+            file.seek(SeekFrom::Start(at)).unwrap();
+            file.write_all(&tar_cases::sealed(tar.header(name.as_bytes(), b'0', &octal(size)))).unwrap();
+            file.write_all(name.as_bytes()).unwrap();
+        }
+        file.set_len(2 * (512 + size)).unwrap();
+    };
+    write_two(3 << 29);
+    let (reader, found) = reader(&path, IoMode::Mmap, None).unwrap();
+    let block = reader.decode(0, &found.blocks[0]).unwrap();
+    assert_eq!((block.num_rows, found.blocks.len()), (1, 1));
+    for (column, name) in [(1, "a.x"), (2, "a.y")] {
+        block.source().ensure(0, 1).unwrap();
+        let value = block.columns[column].as_binary_view().value(0);
+        assert_eq!((value.len(), &value[..3]), (3 << 29, name.as_bytes()));
+    }
+    write_two(1 << 31);
+    let error = index(&path).unwrap_err();
+    assert!(error.to_string().contains("\"a.x\" has 2147483648 bytes; a value holds 2147483647"), "{error}");
 }
 
 #[test]

@@ -290,6 +290,23 @@ mod tests {
     }
 
     #[test]
+    fn joined_columns_are_sorted_after_the_first_and_bounded() {
+        let of = |names: &[&str]| {
+            schema(names.iter().map(|name| Field::new(*name, DataType::BinaryView, true)).collect())
+        };
+        let joined = |a: &Schema, b: &Schema| join((Path::new("a.tar"), a), (Path::new("b.tar"), b));
+        assert_eq!(
+            joined(&of(&["key", "b", "d"]), &of(&["key", "a", "b"])).unwrap(),
+            of(&["key", "a", "b", "d"])
+        );
+        assert_eq!(joined(&of(&["key"]), &of(&["key", "a"])).unwrap(), of(&["key", "a"]));
+        let many: Vec<String> = (0..MAX_EXTENSIONS).map(|number| number.to_string()).collect();
+        let many: Vec<&str> = std::iter::once("key").chain(many.iter().map(String::as_str)).collect();
+        let text = joined(&of(&many), &of(&["key", "one"])).unwrap_err().to_string();
+        assert!(text.contains("more than 1000 columns") && text.contains("a.tar and b.tar"), "{text}");
+    }
+
+    #[test]
     fn differences_name_both_files_the_column_and_both_types() {
         let x = |data_type| Field::new("x", data_type, true);
         let y = Field::new("y", DataType::Int8, true);

@@ -110,7 +110,7 @@ pub fn octal(number: u64) -> [u8; 12] {
 /// A pax record, whose length counts itself.
 pub fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
-    let len = (1..).find(|digits| (rest + digits).to_string().len() == *digits).unwrap() + rest;
+    let len = (1..20).find(|digits| (rest + digits).to_string().len() == *digits).unwrap() + rest;
     [format!("{len} ").as_bytes(), key, b"=", value, b"\n"].concat()
 }
 

@@ -178,7 +178,7 @@ impl<'a> Columns<'a> {
                 })?
             });
         }
-        let data: Vec<_> = columns.iter().map(|column| column.to_data()).collect();
+        let data: Vec<_> = columns.iter().map(Array::to_data).collect();
         let body = if source.is_mapped() { 0 } else { self.body.len() };
         let bytes =
             body + keys.iter().map(Vec::len).sum::<usize>() + num_rows * columns.len() * size_of::<u128>();
