@@ -282,7 +282,7 @@ pub fn write(case: &Case, options: &Options) -> Vec<u8> {
             writer.finish().unwrap();
             writer.into_inner().unwrap()
         }
-        other => unreachable!("{other} is no framing of Arrow"),
+        Format::Tar => unreachable!("no framing of Arrow"),
     }
 }
 
