@@ -1,13 +1,16 @@
 """The same rows in every peer's own format, made once under an ignored folder.
 
 Token rows: 2048 int32 each, a list column in HF-style Arrow streams of 1000-row batches. Text rows: `id`,
-`text`, `num_bytes`, about three kilobytes of real text each. `--scale 1` is about a gigabyte of either.
+`text`, `num_bytes`, about three kilobytes of real text each. `--scale 1` is about a gigabyte of either. WebDataset
+samples: ten kilobytes and a class each, half a gigabyte.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,8 @@ TEXT_BYTES = 1_000_000_000
 TEXT_ROW_BYTES = 3000  # as web documents have; more rows of fewer bytes measure Python, not loaders
 SMALL_SHARDS = 10_000
 HUGE_ROWS = 1_000_000_000
+SAMPLES = 50_000
+SAMPLE_BYTES = 10_000  # a small image
 # Bump it when what is written changes: old folders are then made again.
 VERSION = 1
 
@@ -83,6 +88,11 @@ class Corpus:
     @property
     def text_mds(self) -> str:
         return str(self._made("text-3k-mds", lambda to: write_text_mds(self, to)))
+
+    @property
+    def samples_tar(self) -> list[str]:
+        folder = self._made("samples-tar", lambda to: write_samples_tar(self, to))
+        return sorted(str(path) for path in folder.glob("*.tar"))
 
     @property
     def small_shards(self) -> str:
@@ -241,6 +251,25 @@ def write_text_mds(corpus: Corpus, folder: Path) -> None:
         for block in text_blocks(corpus):
             for values in zip(*block.values(), strict=True):
                 writer.write(dict(zip(block, values, strict=True)))
+
+
+def write_samples_tar(corpus: Corpus, folder: Path) -> None:
+    """WebDataset shards of two members a sample: ten kilobytes that do not compress, and a class."""
+    samples = max(int(SAMPLES * corpus.scale) // NUM_SHARDS, 10)
+    for shard in range(NUM_SHARDS):
+        rng = np.random.default_rng([VERSION, shard])
+        with tarfile.open(folder / f"samples-{shard:05d}.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+            for index in range(samples):
+                key = f"{shard:05d}/{index:08d}"
+                add_member(tar, f"{key}.jpg", rng.bytes(SAMPLE_BYTES))
+                add_member(tar, f"{key}.cls", str(index % 1000).encode())
+
+
+def add_member(tar: tarfile.TarFile, name: str, value: bytes) -> None:
+    """One file of an archive."""
+    info = tarfile.TarInfo(name)
+    info.size = len(value)
+    tar.addfile(info, io.BytesIO(value))
 
 
 def write_small_shards(corpus: Corpus, folder: Path) -> None:

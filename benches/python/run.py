@@ -10,12 +10,14 @@ import report
 import resume
 import text_rows
 import tokens
+import webdataset_samples
 from options import parser
 from tables import Options
 
 TABLES = {
     "tokens": tokens,
     "text_rows": text_rows,
+    "webdataset_samples": webdataset_samples,
     "open_shards": open_shards,
     "resume": resume,
     "memory": memory,

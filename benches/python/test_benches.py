@@ -9,6 +9,7 @@ import pytest
 
 import text_rows
 import tokens
+import webdataset_samples
 from corpus import BATCH_BYTES, Corpus, read_once
 from measure import files_of
 from tables import Case, Options
@@ -55,7 +56,25 @@ def test_text_rows(case: Case, corpus: Corpus, benchmark: Any) -> None:
         benchmark.extra_info["rows/s"] = ROWS_A_ROUND / benchmark.stats.stats.median
 
 
-TABLES = ["tokens", "text_rows", "open_shards", "resume", "memory", "cold_reads", "jsonl_conversion"]
+@pytest.mark.parametrize("case", webdataset_samples.CASES, ids=lambda case: case.name)
+def test_webdataset_samples(case: Case, corpus: Corpus, benchmark: Any) -> None:
+    benchmark.group = "4,000 shuffled WebDataset samples"
+    items = endless(case, corpus)
+    benchmark.pedantic(consume, args=(items, ROWS_A_ROUND), rounds=5, warmup_rounds=1)
+    if benchmark.stats:
+        benchmark.extra_info["samples/s"] = ROWS_A_ROUND / benchmark.stats.stats.median
+
+
+TABLES = [
+    "tokens",
+    "text_rows",
+    "webdataset_samples",
+    "open_shards",
+    "resume",
+    "memory",
+    "cold_reads",
+    "jsonl_conversion",
+]
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from rowmill.conversion.shards import convert as convert
     from rowmill.dataloader import DataLoader as DataLoader
     from rowmill.dataset import Dataset as Dataset
-    from rowmill.dataset import open as open
     from rowmill.interop.from_dataset import from_dataset as from_dataset
     from rowmill.loader import Loader as Loader
     from rowmill.merge import merge_states as merge_states
+    from rowmill.opening import open as open
 
 __all__ = [
     "AccessDeniedError",
@@ -64,7 +64,7 @@ _LAZY = {
     "convert": "rowmill.conversion.shards",
     "from_dataset": "rowmill.interop.from_dataset",
     "merge_states": "rowmill.merge",
-    "open": "rowmill.dataset",
+    "open": "rowmill.opening",
 }
 
 

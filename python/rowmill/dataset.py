@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from rowmill.arguments import as_seed, check_callable, check_remainder, count, positive
 from rowmill.cursor import Cursor, check_cursor
+from rowmill.decoders import Decoders, make_decode
 from rowmill.describe import describe
 from rowmill.exceptions import SchemaMismatchError, TopologyError
 from rowmill.features import features_of, with_features
@@ -19,7 +19,6 @@ from rowmill.placement import Placement, find_rank, find_worker
 from rowmill.plan import NUM_LANES, WINDOW_BYTES, Mode, OrderSettings, Plan
 from rowmill.progress import Progress
 from rowmill.runs import make_run, num_items
-from rowmill.source import OpenedSource, OpenOptions, as_paths
 from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
 from rowmill.stages.filter import is_expression
 from rowmill.torch import IterableDatasetBase, dtype_name
@@ -29,76 +28,9 @@ if TYPE_CHECKING:
 
     from rowmill import _rust
 
-__all__ = ["Dataset", "open"]
+__all__ = ["Dataset"]
 
-# Beyond any count of rows, and what 64 bits hold with room for arithmetic.
-_LARGEST = 1 << 60
 _FORMATS = ("python", "numpy", "torch", "arrow")
-_REMAINDERS = ("drop", "pad", "keep")
-
-
-def open(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    *,
-    columns: Sequence[str] | None = None,
-    format: str | None = None,
-    split: str | None = None,
-    index_dir: str | os.PathLike[str] | None = None,
-    force_reindex: bool = False,
-    num_threads: int | None = None,
-    on_error: Literal["raise", "skip"] = "raise",
-    cache_dir: str | os.PathLike[str] | None = None,
-) -> Dataset:
-    """Opens Arrow shards without reading a row.
-
-    The first open walks the shards' message headers on all cores and stores an index in rowmill's cache folder;
-    later opens map it and walk only shards that changed.
-
-    Args:
-        paths: A file, a folder, a glob, or a list of these. Files come in natural order of their paths unless a
-            list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files; the indices
-            of one that was saved with some are honoured, its format is left to ``columns`` and ``with_format``.
-        columns: Columns to read, in this order; all when None.
-        format: "arrow", "jsonl", "csv" or "tsv"; found from names and first bytes when None.
-        split: Which split of a folder where ``datasets`` keeps several.
-        index_dir: Folder of the index; ``$ROWMILL_CACHE/index`` or the user's cache folder when None.
-        force_reindex: Walk every shard, whatever the index knows.
-        num_threads: Threads of the walk; all cores when None.
-        on_error: "skip" leaves damaged shards and blocks out, counts them and reports them as warnings.
-        cache_dir: Folder for what text files are converted into; ``$ROWMILL_CACHE`` or the user's when None.
-
-    Returns:
-        A dataset whose rows are dicts, in storage order.
-
-    Raises:
-        MissingShardError: A file is not there, or a glob matches nothing.
-        CorruptShardError: A file is no Arrow file, or is truncated.
-        SchemaMismatchError: Shards disagree about a column, or ``columns`` names one that is not there.
-
-    Example:
-        >>> import rowmill, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     files = rowmill.demo.write_shards(folder, num_shards=2)
-        ...     ds = rowmill.open(folder, index_dir=folder).shuffle(seed=42).batch(8)
-        ...     batch = next(iter(ds))
-        >>> len(batch["text"])
-        8
-    """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
-    if num_threads is not None:
-        _positive("num_threads", num_threads, 1)
-    options = OpenOptions(
-        paths=as_paths(paths),
-        format=format,
-        split=split,
-        index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
-        num_threads=num_threads,
-        on_error=on_error,
-        cache_dir=None if cache_dir is None else os.path.abspath(os.path.expanduser(cache_dir)),
-    )
-    dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
-    return dataset if columns is None else dataset.select_columns(columns)
 
 
 class Dataset(Exports, IterableDatasetBase):
@@ -137,9 +69,9 @@ class Dataset(Exports, IterableDatasetBase):
             raise ValueError(f'mode must be "window", "shard", "row" or "none", not {mode!r}')
         order = OrderSettings(
             mode=mode,
-            seed=_seed(seed),
-            num_lanes=_positive("num_lanes", num_lanes, 1 if mode == "none" else NUM_LANES),
-            window_bytes=_positive("window_bytes", window_bytes, WINDOW_BYTES),
+            seed=as_seed(seed),
+            num_lanes=positive("num_lanes", num_lanes, 1 if mode == "none" else NUM_LANES),
+            window_bytes=positive("window_bytes", window_bytes, WINDOW_BYTES),
             reshuffle_each_epoch=bool(reshuffle_each_epoch),
         )
         return self._with(order=order, is_shuffled=True)
@@ -154,9 +86,9 @@ class Dataset(Exports, IterableDatasetBase):
         """
         if self._plan.rank is not None:
             raise TopologyError(f"the dataset is sharded already, as {self._plan.rank[1]} of {self._plan.rank[0]}")
-        num_shards, index = _positive("num_shards", num_shards, 1), _count("index", index)
+        num_shards, index = positive("num_shards", num_shards, 1), count("index", index)
         Placement(num_shards, index)
-        return self._with(rank=(int(num_shards), int(index)), remainder=_remainder(remainder))
+        return self._with(rank=(int(num_shards), int(index)), remainder=check_remainder(remainder))
 
     def select_columns(self, names: str | Sequence[str]) -> Dataset:
         """Keeps these columns, in this order; the others are not read."""
@@ -171,15 +103,15 @@ class Dataset(Exports, IterableDatasetBase):
 
         After ``.filter`` it counts samples of all ranks together, after ``.batch`` batches of this rank.
         """
-        return self._with_stage(Clip(0, _count("n", n), self._plan.is_shuffled))
+        return self._with_stage(Clip(0, count("n", n), self._plan.is_shuffled))
 
     def skip(self, n: int) -> Dataset:
         """Leaves out what ``take`` with the same ``n`` keeps."""
-        return self._with_stage(Clip(_count("n", n), None, self._plan.is_shuffled))
+        return self._with_stage(Clip(count("n", n), None, self._plan.is_shuffled))
 
     def repeat(self, num_epochs: int | None = None) -> Dataset:
         """Makes one pass ``num_epochs`` epochs long, endless when None; batches run on across epochs."""
-        return self._with(num_epochs=0 if num_epochs is None else _positive("num_epochs", num_epochs, 1))
+        return self._with(num_epochs=0 if num_epochs is None else positive("num_epochs", num_epochs, 1))
 
     # What becomes of each row.
 
@@ -204,10 +136,19 @@ class Dataset(Exports, IterableDatasetBase):
             remove_columns: Input columns that do not stay.
             fn_kwargs: Further arguments of every call.
         """
-        _callable("map", function)
+        check_callable("map", function)
         removed = (remove_columns,) if isinstance(remove_columns, str) else tuple(remove_columns or ())
-        size = _positive("batch_size", batch_size, 1000)
+        size = positive("batch_size", batch_size, 1000)
         return self._with_stage(Map(function, batched, size, removed, dict(fn_kwargs or {})))
+
+    def decode(self, decoders: Decoders = "auto") -> Dataset:
+        """Decodes the values of columns by their extension, as WebDataset names them; see docs/formats.
+
+        Args:
+            decoders: "auto" (json, text, int, npy, images as Pillow's), the name of an image decoder to use instead
+                ("rgb8", "torchrgb"), or by extension the only ones to use: a name or a function of the bytes.
+        """
+        return self._with_stage(Map(make_decode(decoders, self.column_names)))
 
     def filter(self, condition: Any) -> Dataset:
         """Keeps the rows for which a ``pyarrow.compute`` expression or a function of the row holds.
@@ -215,7 +156,7 @@ class Dataset(Exports, IterableDatasetBase):
         The pipeline then keeps its place by lanes: ranks x workers must divide ``num_lanes``, and ``len`` is unknown.
         """
         if not is_expression(condition):
-            _callable("filter", condition)
+            check_callable("filter", condition)
         return self._with_stage(Filter(condition))
 
     def batch(
@@ -231,7 +172,7 @@ class Dataset(Exports, IterableDatasetBase):
                 a null there is an error.
         """
         fills = dict(fill_null) if isinstance(fill_null, Mapping) else fill_null
-        return self._with_stage(Batch(_positive("batch_size", batch_size, 1), _remainder(remainder), fills))
+        return self._with_stage(Batch(positive("batch_size", batch_size, 1), check_remainder(remainder), fills))
 
     def with_format(
         self, name: str | None = None, *, dtypes: Any = None, fill_null: float | Mapping[str, float] | None = None
@@ -333,7 +274,7 @@ class Dataset(Exports, IterableDatasetBase):
 
     def fetch(self, row_ids: Iterable[int]) -> list[dict[str, Any]]:
         """The rows with these row ids, as dicts, in this order."""
-        return self._table().fetch([_count("row id", row_id) for row_id in row_ids])
+        return self._table().fetch([count("row id", row_id) for row_id in row_ids])
 
     def describe(self, *, ranks: int = 1) -> dict[str, Any]:
         """What is known of the dataset without reading it, as plain values; ``warnings`` say what will cost something.
@@ -342,7 +283,7 @@ class Dataset(Exports, IterableDatasetBase):
             ranks: Ranks of the job that is planned.
         """
         columns = {field.name: str(field.type) for field in self.schema}
-        return describe(self._plan, self.num_rows, columns, ranks=_positive("ranks", ranks, 1))
+        return describe(self._plan, self.num_rows, columns, ranks=positive("ranks", ranks, 1))
 
     # Reading and resuming.
 
@@ -368,7 +309,7 @@ class Dataset(Exports, IterableDatasetBase):
         if io not in ("auto", "mmap", "read", "direct"):
             raise ValueError(f'io must be "auto", "mmap", "read" or "direct", not {io!r}')
         for name, value in (("num_threads", num_threads), ("prefetch_batches", prefetch_batches)):
-            _count(name, value or 0)
+            count(name, value or 0)
         return Loader(self, ReadOptions(num_threads, prefetch_batches, prefetch_bytes, pin_memory, io))
 
     def __iter__(self) -> Iterator[Any]:
@@ -381,7 +322,7 @@ class Dataset(Exports, IterableDatasetBase):
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next pass that of ``epoch``, from its beginning; DataLoader workers are told as well."""
-        self._progress.set_epoch(_count("epoch", epoch))
+        self._progress.set_epoch(count("epoch", epoch))
 
     def state_dict(self) -> Cursor:
         """The cursor after what the newest pass has returned; see docs/cursor.
@@ -459,35 +400,3 @@ class Dataset(Exports, IterableDatasetBase):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._plan, self._progress = state["plan"], state["progress"]
-
-
-def _seed(seed: int | None) -> int:
-    seed = 0 if seed is None else seed
-    if type(seed) is not builtins.int and not hasattr(seed, "__index__"):
-        raise ValueError(f"seed must be an integer, not {seed!r}")
-    # Any integer is a seed; the keys are 64 bits wide.
-    return int(seed) % (1 << 64)
-
-
-def _callable(name: str, function: Any) -> None:
-    if not callable(function):
-        raise SchemaMismatchError(f".{name} takes a function, not {type(function).__name__}")
-
-
-def _positive(name: str, value: int | None, default: int) -> int:
-    value = default if value is None else value
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 < value < _LARGEST:
-        raise ValueError(f"{name} must be a positive integer, not {value!r}")
-    return int(value)
-
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value < _LARGEST:
-        raise ValueError(f"{name} must be an integer of 0 or more, not {value!r}")
-    return int(value)
-
-
-def _remainder(remainder: str | None) -> Any:
-    if remainder is not None and remainder not in _REMAINDERS:
-        raise ValueError(f"remainder must be one of {', '.join(_REMAINDERS)}, not {remainder!r}")
-    return remainder

@@ -16,3 +16,8 @@ def tokens_shuffled(corpus: Corpus, num_threads: int | None = None) -> Iterable[
 def text_shuffled(corpus: Corpus) -> Iterable[Any]:
     """Window-shuffled rows, one by one."""
     return rowmill.open(corpus.text_arrow).shuffle(seed=42)
+
+
+def samples_shuffled(corpus: Corpus) -> Iterable[Any]:
+    """Window-shuffled samples of WebDataset archives, one by one."""
+    return rowmill.open(corpus.samples_tar).shuffle(seed=42)

@@ -91,7 +91,8 @@ def convert(
 
 def _dataset(source: Any, columns: Sequence[str] | None, shuffle: int | None) -> Dataset:
     """The rows to write, as one rank reads them, whatever job this process is part of."""
-    from rowmill.dataset import Dataset, open
+    from rowmill.dataset import Dataset
+    from rowmill.opening import open
 
     dataset = source if isinstance(source, Dataset) else open(source)
     plan = dataset._plan

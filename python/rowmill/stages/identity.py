@@ -17,6 +17,9 @@ def describe_function(function: Callable[..., Any]) -> str:
     Bytecode differs between Python versions, so the cursor also records the version and compares digests
     only under the same one.
     """
+    described = getattr(type(function), "__rowmill_describe__", None)
+    if described is not None:
+        return str(described(function))
     if isinstance(function, functools.partial):
         digest = _digest(repr(function.args), repr(sorted(function.keywords.items())))
         return f"partial({describe_function(function.func)},{digest})"

@@ -308,9 +308,10 @@ struct Wanted {
 
 impl Wanted {
     fn open(mut self, mut options: ManifestOptions, on_error: OnError) -> rowmill_core::Result<PySource> {
-        if let Some(other) = self.format.filter(|name| name != "arrow") {
+        let format = self.format.as_deref();
+        if let Some(other) = format.filter(|name| !["arrow", "webdataset"].contains(name)) {
             return Err(Error::InvalidArgument(format!(
-                "format {other:?} is not read by this version; it reads \"arrow\""
+                "format {other:?} is not read by this version; it reads \"arrow\" and \"webdataset\""
             )));
         }
         let listing = manifest::resolve_split(&self.paths, self.split.as_deref())?;
@@ -320,6 +321,7 @@ impl Wanted {
             options.on_error = manifest::OnError::Raise;
         }
         let manifest = Manifest::open(&listing.files, &options)?;
+        check_format(&manifest, format)?;
         let data = Arc::new(Layout::try_new(
             manifest.block_rows().to_vec(),
             manifest.block_bytes().to_vec(),
@@ -342,4 +344,18 @@ impl Wanted {
             tables: Mutex::default(),
         })
     }
+}
+
+/// An error where a shard is of another format than the one asked for.
+fn check_format(manifest: &Manifest, wanted: Option<&str>) -> rowmill_core::Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    for shard in (0..manifest.num_shards()).map(|index| manifest.shard(index)) {
+        if let Some(found) = shard.known_format().filter(|found| found.name() != wanted) {
+            return Err(Error::Unsupported {
+                path: shard.path.to_owned(),
+                message: format!("it is {found}, but format={wanted:?} was asked for; leave format out"),
+            });
+        }
+    }
+    Ok(())
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
-use arrow_schema::ArrowError;
-use arrow_schema::Fields;
+use arrow_schema::{ArrowError, DataType, Fields};
 use arrow_select::interleave::interleave;
 
 use crate::error::{Error, Result};
@@ -79,7 +78,8 @@ impl RowSet {
 
     /// Copies these columns of the rows side by side, so that whoever reads them in order finds them in its cache.
     ///
-    /// A column that is too long for the offsets of its type is left where it lies.
+    /// A column that is too long for the offsets of its type is left where it lies, and so is one of views, of which
+    /// only the views would be copied.
     ///
     /// # Errors
     /// `CorruptShard` where arrays cannot be joined, which sound blocks of one table always can.
@@ -90,6 +90,9 @@ impl RowSet {
             self.rows.iter().map(|place| (place.slot as usize, place.row as usize)).collect();
         let mut gathered = vec![None; first.columns.len()];
         for column in columns {
+            if matches!(first.columns[column].data_type(), DataType::BinaryView | DataType::Utf8View) {
+                continue;
+            }
             let arrays: Vec<&dyn Array> =
                 self.blocks.iter().map(|block| block.columns[column].as_ref()).collect();
             gathered[column] = match interleave(&arrays, &places) {

@@ -278,7 +278,12 @@ impl Table {
         let shard = self.manifest.shard(index);
         let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };
         let source = source::open(shard.path, mode, Some(shard.identity))?;
-        ShardReader::try_new(source, self.manifest.shard_index(index)?, Some(self.projection.indices.clone()))
+        let mut found = self.manifest.shard_index(index)?;
+        if found.format.joins_columns() {
+            // The projection counts the columns of all shards; those that this one lacks are null.
+            found.schema = Arc::clone(self.manifest.schema());
+        }
+        ShardReader::try_new(source, found, Some(self.projection.indices.clone()))
     }
 }
 

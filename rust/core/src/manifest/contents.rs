@@ -395,10 +395,14 @@ impl<'a> Parts<'a> {
             return Err(too_many("blocks"));
         }
         let first_path = &contents.shards[0].path;
+        let joins_columns = |shard: &Shard| format_of(shard.format).is_some_and(Format::joins_columns);
+        let joins = contents.shards.iter().all(joins_columns);
         let mut merged = Cow::Borrowed(first.as_ref());
         for (other, shard) in others {
+            let (first, other) =
+                ((first_path.as_path(), &*merged), (contents.shards[*shard].path.as_path(), &**other));
             merged =
-                Cow::Owned(schema::merge((first_path, &merged), (&contents.shards[*shard].path, other))?);
+                Cow::Owned(if joins { schema::join(first, other) } else { schema::merge(first, other) }?);
         }
         contents.schema = match merged {
             Cow::Borrowed(_) => Arc::clone(first),

@@ -75,6 +75,10 @@ impl Kind {
         if name.as_encoded_bytes().starts_with(b".") {
             return Self::Aside;
         }
+        if is_packed_tar(name) {
+            // Taken for what it was meant to be: opening it then says how to unpack it.
+            return Self::WebDataset;
+        }
         let extension = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
         match extension.as_ref().and_then(|extension| extension.to_str()) {
             Some("arrow" | "arrows" | "ipc" | "feather") => Self::Arrow,
@@ -92,6 +96,11 @@ impl Kind {
     fn is_read(self) -> bool {
         matches!(self, Self::Arrow | Self::Parquet | Self::WebDataset)
     }
+}
+
+fn is_packed_tar(name: &OsStr) -> bool {
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    [".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz"].iter().any(|end| name.ends_with(end))
 }
 
 fn add_folder(folder: &Path, split: Option<&str>, listing: &mut Listing) -> Result<()> {

@@ -1,5 +1,6 @@
 //! One schema for many shards: a name for each structure, and the union of what may be null.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use arrow_schema::{
     DataType, Field, FieldRef, Fields, IntervalUnit, Schema, TimeUnit, UnionFields, UnionMode,
 };
 
+use crate::shard::tar::MAX_EXTENSIONS;
 use crate::{Error, Result};
 
 /// Names, types and nullability as text that no arrow release changes; metadata left out.
@@ -34,6 +36,24 @@ pub(crate) fn merge(first: (&Path, &Schema), other: (&Path, &Schema)) -> Result<
         fields.push(merged);
     }
     Ok(Schema::new_with_metadata(Fields::from(fields), first.1.metadata().clone()))
+}
+
+/// The columns that either has, those after the first in the order of their names: of formats whose rows need not
+/// all have the same columns, each of which may be null.
+pub(crate) fn join(first: (&Path, &Schema), other: (&Path, &Schema)) -> Result<Schema> {
+    let (Some((key, columns)), Some((_, others))) =
+        (first.1.fields().split_first(), other.1.fields().split_first())
+    else {
+        return merge(first, other);
+    };
+    let all: BTreeMap<&str, &FieldRef> =
+        columns.iter().chain(others).map(|field| (field.name().as_str(), field)).collect();
+    if all.len() > MAX_EXTENSIONS {
+        let what = format!("together they have more than {MAX_EXTENSIONS} columns");
+        return Err(mismatch(first.0, other.0, &what));
+    }
+    let fields: Fields = std::iter::once(key).chain(all.into_values()).cloned().collect();
+    Ok(Schema::new_with_metadata(fields, first.1.metadata().clone()))
 }
 
 fn check_names(first: (&Path, &Schema), other: (&Path, &Schema)) -> Result<()> {
@@ -267,6 +287,23 @@ mod tests {
         let b = Schema::new_with_metadata(vec![field("2")], note("2"));
         assert_eq!(merged(&a, &b).unwrap(), a);
         assert_eq!(canonical(&a), canonical(&b));
+    }
+
+    #[test]
+    fn joined_columns_are_sorted_after_the_first_and_bounded() {
+        let of = |names: &[&str]| {
+            schema(names.iter().map(|name| Field::new(*name, DataType::BinaryView, true)).collect())
+        };
+        let joined = |a: &Schema, b: &Schema| join((Path::new("a.tar"), a), (Path::new("b.tar"), b));
+        assert_eq!(
+            joined(&of(&["key", "b", "d"]), &of(&["key", "a", "b"])).unwrap(),
+            of(&["key", "a", "b", "d"])
+        );
+        assert_eq!(joined(&of(&["key"]), &of(&["key", "a"])).unwrap(), of(&["key", "a"]));
+        let many: Vec<String> = (0..MAX_EXTENSIONS).map(|number| number.to_string()).collect();
+        let many: Vec<&str> = std::iter::once("key").chain(many.iter().map(String::as_str)).collect();
+        let text = joined(&of(&many), &of(&["key", "one"])).unwrap_err().to_string();
+        assert!(text.contains("more than 1000 columns") && text.contains("a.tar and b.tar"), "{text}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
+use super::tar::is_header;
 use crate::error::{Error, Result};
 
 /// The shard formats that are read.
@@ -12,6 +13,23 @@ pub enum Format {
     ArrowStream,
     /// Messages between `ARROW1` magics, with a footer.
     ArrowFile,
+    /// Members of a WebDataset.
+    Tar,
+}
+
+impl Format {
+    /// The name that users give it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ArrowStream | Self::ArrowFile => "arrow",
+            Self::Tar => "webdataset",
+        }
+    }
+
+    /// Whether shards of one data set may lack columns that others have.
+    pub fn joins_columns(self) -> bool {
+        self == Self::Tar
+    }
 }
 
 impl Display for Format {
@@ -19,12 +37,13 @@ impl Display for Format {
         formatter.write_str(match self {
             Self::ArrowStream => "Arrow IPC stream",
             Self::ArrowFile => "Arrow IPC file",
+            Self::Tar => "WebDataset tar",
         })
     }
 }
 
 /// How many first bytes [`sniff`] wants to see.
-pub const SNIFF_LEN: usize = 8;
+pub const SNIFF_LEN: usize = 512;
 
 /// First bytes of files that end up in a glob by mistake: what they are, and what to do.
 const OTHERS: [(&[u8], &str, &str); 8] = [
@@ -66,14 +85,20 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
             "the file is empty (0 bytes), its writer was probably stopped; write it again or leave it out",
         ));
     }
+    if is_header(first) || is_empty_tar(path, first) {
+        return Ok(Format::Tar);
+    }
     if first.starts_with(b"ARROW1") {
         return Ok(Format::ArrowFile);
     }
     if starts_a_stream(first, file_len) {
         return Ok(Format::ArrowStream);
     }
+    if let Some(unsupported) = packed_tar(path, first) {
+        return Err(unsupported);
+    }
     for (magic, what, remedy) in OTHERS {
-        if first.starts_with(&magic[..magic.len().min(SNIFF_LEN)]) {
+        if first.starts_with(magic) {
             return Err(Error::Unsupported {
                 path: path.to_owned(),
                 message: format!("looks like {what}, not like Arrow; {remedy}"),
@@ -83,8 +108,41 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
     Err(Error::corrupt_at(
         path,
         0,
-        format!("not an Arrow IPC stream or file: it starts with {first:02x?}; leave it out of the dataset"),
+        format!(
+            "not an Arrow IPC stream or file: it starts with {:02x?}; leave it out of the dataset",
+            &first[..first.len().min(8)]
+        ),
     ))
+}
+
+/// What an archive is packed with: its magic, its name, and what unpacks it.
+const PACKERS: [(&[u8], &str, &str); 4] = [
+    (b"\x1f\x8b", "gzip", "gunzip"),
+    (b"\x28\xb5\x2f\xfd", "ZSTD", "zstd -d"),
+    (b"BZh", "bzip2", "bunzip2"),
+    (b"\xfd7zXZ\0", "XZ", "xz -d"),
+];
+
+/// The error of a tar that is packed as a whole.
+fn packed_tar(path: &Path, first: &[u8]) -> Option<Error> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    let is_tar =
+        name.contains(".tar.") || [".tgz", ".tzst", ".tbz2", ".txz"].iter().any(|end| name.ends_with(end));
+    let (_, packer, command) = PACKERS.iter().find(|(magic, ..)| is_tar && first.starts_with(magic))?;
+    Some(Error::Unsupported {
+        path: path.to_owned(),
+        message: format!(
+            "a tar packed with {packer}: a packed stream is read from its beginning only, so its samples can be neither \
+             shuffled nor resumed at; unpack it once with `{command}` and open the .tar (images and audio hardly \
+             shrink when packed)"
+        ),
+    })
+}
+
+/// An archive of nothing is zeros; only its name tells what it is.
+fn is_empty_tar(path: &Path, first: &[u8]) -> bool {
+    let is_named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"));
+    is_named && first.len() == SNIFF_LEN && first.iter().all(|byte| *byte == 0)
 }
 
 /// A continuation marker, or a length as written before Arrow 0.15: a multiple of 8 less the 4 of itself.
@@ -120,7 +178,7 @@ mod tests {
         assert!(text(b"PAR1\x15\0\0\0", 100).contains("Parquet"));
         assert!(text(b"\x1f\x8b\x08\0\0\0\0\0", 100).contains("gzip"));
         assert!(text(b"PK\x03\x04\0\0\0\0", 100).contains("zip"));
-        assert!(text(b"version ", 130).contains("git lfs pull"));
+        assert!(text(b"version https://git-lfs.github.com/spec/v1\n", 130).contains("git lfs pull"));
         assert!(text(b"hello wo", 100).contains("not an Arrow IPC stream or file"));
         assert!(text(b"ab", 2).contains("starts with [61, 62]"));
     }

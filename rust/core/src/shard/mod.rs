@@ -1,4 +1,4 @@
-//! What a shard is: the Arrow IPC framings, and how a block of one becomes arrays.
+//! What a shard is: the Arrow IPC framings and WebDataset tars, and how a block of one becomes arrays.
 //!
 //! - [`mod@format`]: which format a file's first bytes announce
 //! - [`mod@index`]: what is known of a shard without reading a body: blocks, rows, schema
@@ -8,6 +8,7 @@
 //! - [`storage`]: the form that decoded columns have, and the way back to the declared types
 //! - [`reader`]: decodes blocks of any format
 //! - `ipc_reader`: those of Arrow; `layout`, `body`, `array`, `compression`, `dictionaries` are its steps
+//! - [`tar`]: the members of WebDataset tars as rows
 //! - [`block`]: the decoded columns and the pages under them
 //!
 //! The IPC *stream* files that Hugging Face `datasets` writes have no footer: the only way to
@@ -35,6 +36,7 @@ pub mod reader;
 pub mod schema;
 mod site;
 pub mod storage;
+pub mod tar;
 
 pub use block::Block;
 pub use format::Format;

@@ -9,6 +9,7 @@ use super::block::Block;
 use super::format::Format;
 use super::index::{BlockMeta, ShardIndex};
 use super::ipc_reader::ArrowReader;
+use super::tar::TarReader;
 use crate::error::Result;
 use crate::source::Source;
 
@@ -17,6 +18,8 @@ use crate::source::Source;
 pub enum ShardReader {
     /// Arrow IPC, either framing.
     Arrow(ArrowReader),
+    /// A WebDataset tar.
+    Tar(TarReader),
 }
 
 impl ShardReader {
@@ -33,6 +36,7 @@ impl ShardReader {
             Format::ArrowStream | Format::ArrowFile => {
                 Self::Arrow(ArrowReader::try_new(source, index, projection)?)
             }
+            Format::Tar => Self::Tar(TarReader::try_new(source, &index.schema, projection)?),
         })
     }
 
@@ -40,6 +44,7 @@ impl ShardReader {
     pub fn source(&self) -> &Arc<dyn Source> {
         match self {
             Self::Arrow(reader) => reader.source(),
+            Self::Tar(reader) => reader.source(),
         }
     }
 
@@ -47,6 +52,7 @@ impl ShardReader {
     pub fn storage_fields(&self) -> Vec<&FieldRef> {
         match self {
             Self::Arrow(reader) => reader.storage_fields().collect(),
+            Self::Tar(reader) => reader.storage_fields().collect(),
         }
     }
 
@@ -54,6 +60,8 @@ impl ShardReader {
     pub fn ranges(&self, index: u64, block: &BlockMeta) -> Result<Vec<Range<u64>>> {
         match self {
             Self::Arrow(reader) => reader.ranges(index, block),
+            // Headers stand between the members of every column.
+            Self::Tar(_) => Ok(std::iter::once(block.offset..block.end()).collect()),
         }
     }
 
@@ -61,6 +69,7 @@ impl ShardReader {
     pub fn decode(&self, index: u64, block: &BlockMeta) -> Result<Block> {
         match self {
             Self::Arrow(reader) => reader.decode(index, block),
+            Self::Tar(reader) => reader.decode(index, block),
         }
     }
 }

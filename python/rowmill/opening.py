@@ -1,0 +1,78 @@
+"""``rowmill.open``: files, folders and globs to a dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from rowmill.arguments import positive
+from rowmill.dataset import Dataset
+from rowmill.plan import Plan
+from rowmill.source import OpenedSource, OpenOptions, as_paths
+
+__all__ = ["open"]
+
+
+def open(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    columns: Sequence[str] | None = None,
+    format: str | None = None,
+    split: str | None = None,
+    index_dir: str | os.PathLike[str] | None = None,
+    force_reindex: bool = False,
+    num_threads: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Dataset:
+    """Opens Arrow or WebDataset shards without reading a row.
+
+    The first open walks the shards' message headers on all cores and stores an index in rowmill's cache folder;
+    later opens map it and walk only shards that changed.
+
+    Args:
+        paths: A file, a folder, a glob, or a list of these. Files come in natural order of their paths unless a
+            list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files; the indices
+            of one that was saved with some are honoured, its format is left to ``columns`` and ``with_format``.
+        columns: Columns to read, in this order; all when None.
+        format: "arrow", "webdataset", "jsonl", "csv" or "tsv"; found from names and first bytes when None.
+        split: Which split of a folder where ``datasets`` keeps several.
+        index_dir: Folder of the index; ``$ROWMILL_CACHE/index`` or the user's cache folder when None.
+        force_reindex: Walk every shard, whatever the index knows.
+        num_threads: Threads of the walk; all cores when None.
+        on_error: "skip" leaves damaged shards and blocks out, counts them and reports them as warnings.
+        cache_dir: Folder for what text files are converted into; ``$ROWMILL_CACHE`` or the user's when None.
+
+    Returns:
+        A dataset whose rows are dicts, in storage order.
+
+    Raises:
+        MissingShardError: A file is not there, or a glob matches nothing.
+        CorruptShardError: A file is no Arrow file, or is truncated.
+        SchemaMismatchError: Shards disagree about a column, or ``columns`` names one that is not there.
+
+    Example:
+        >>> import rowmill, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = rowmill.demo.write_shards(folder, num_shards=2)
+        ...     ds = rowmill.open(folder, index_dir=folder).shuffle(seed=42).batch(8)
+        ...     batch = next(iter(ds))
+        >>> len(batch["text"])
+        8
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
+    if num_threads is not None:
+        positive("num_threads", num_threads, 1)
+    options = OpenOptions(
+        paths=as_paths(paths),
+        format=format,
+        split=split,
+        index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
+        num_threads=num_threads,
+        on_error=on_error,
+        cache_dir=None if cache_dir is None else os.path.abspath(os.path.expanduser(cache_dir)),
+    )
+    dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
+    return dataset if columns is None else dataset.select_columns(columns)
