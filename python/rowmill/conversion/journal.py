@@ -108,9 +108,11 @@ class Journal:
         return note
 
     def _refuse_others(self) -> None:
-        if (self.folder / _NOTE).exists():
-            raise FileExistsError(f"{self.folder} holds a finished data set; choose another folder, or remove this one")
+        # With a journal it is this conversion, or one that is compared with it; a kill may hit the very end.
         if self.folder.is_dir() and not (self.folder / _JOURNAL).exists():
+            if (self.folder / _NOTE).exists():
+                message = f"{self.folder} holds a finished data set; choose another folder, or remove this one"
+                raise FileExistsError(message)
             others = sorted(path.name for path in self.folder.iterdir() if not _is_own(path.name))
             if others:
                 raise FileExistsError(
@@ -182,7 +184,7 @@ class Journal:
         """Removes what is of no use any more: files that a kill left half-written, and ``names``."""
         for path in self.folder.iterdir():
             if path.name in names or (path.name.startswith(".") and path.name.endswith(_PART)):
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 def _is_own(name: str) -> bool:
