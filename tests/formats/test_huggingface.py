@@ -316,6 +316,12 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "joined and filtered": lambda ds: datasets.concatenate_datasets([ds.select(range(100)), ds]).filter(
         lambda row: row["id"] < 50
     ),
+    "joined with other columns": lambda ds: datasets.concatenate_datasets(
+        [ds.select(range(5)), ds.map(lambda row: {"new": row["id"]}, remove_columns="text")]
+    ),
+    "repeated": lambda ds: ds.select(range(30)).repeat(3),
+    "names swapped": lambda ds: ds.rename_columns({"id": "label", "label": "id"}),
+    "flattened": lambda ds: ds.map(lambda row: {"deep": {"er": row["id"]}}).flatten(),
     "labels": lambda ds: ds.cast_column("label", datasets.ClassLabel(names=["a", "b", "c"])),
     "narrower": lambda ds: ds.cast_column("id", datasets.Value("int32")),
     "a column more": lambda ds: ds.add_column("more", [str(index) for index in range(len(ds))]),

@@ -34,7 +34,8 @@ def from_dataset(
 
     Rows that lie in Arrow files (what was loaded, mapped, filtered, selected, shuffled, sliced, concatenated or
     renamed) are read where they lie. Others (``from_dict``, columns put side by side, casts that change values) are
-    written to the cache folder once, under ``dataset``'s fingerprint. Rows are what ``dataset[i]`` gives with features
+    written to the cache folder once, under ``dataset``'s fingerprint. Row numbers of chosen rows are kept in memory, 4
+    bytes each, or as runs where they are few. Rows are what ``dataset[i]`` gives with features
     that do not decode: images and audio are ``{"bytes", "path"}``, labels integers.
 
     Args:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rowmill.conversion.shard_writer import sync_folder
 from rowmill.exceptions import AccessDeniedError
 
 if TYPE_CHECKING:
@@ -88,23 +89,13 @@ def _new_folder(final: Path) -> Iterator[Path]:
         ) from error
     try:
         yield part
-        _sync_folder(part)
+        sync_folder(part)
         try:
             part.rename(final)
         except OSError:
             # Another process was faster; what it wrote is the same.
             if not final.is_dir():
                 raise
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows opens no folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rowmill.exceptions import SchemaMismatchError
 from rowmill.source import OpenedSource, OpenOptions
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ def find_files(table: Any, options: OpenOptions) -> Placed | None:
     if not slices or not all(os.path.isfile(one.path) for one in slices):
         return None
     paths = tuple(one.path for one in slices)
-    opened = OpenedSource(_with_paths(options, paths)).rust
+    try:
+        opened = OpenedSource(replace(options, paths=paths)).rust
+    except SchemaMismatchError:
+        # Joined tables with other columns: those that one lacks are null in it.
+        return None
     columns = {_columns(opened.column_names, one.steps) for one in slices}
     if len(columns) != 1 or (chosen := columns.pop()) is None:
         return None
@@ -61,12 +66,6 @@ def find_files(table: Any, options: OpenOptions) -> Placed | None:
         return None
     ranges = _ranges(slices, [shard["num_rows"] for shard in opened.shards()])
     return None if ranges is None else Placed(paths, ranges, chosen)
-
-
-def _with_paths(options: OpenOptions, paths: tuple[str, ...]) -> OpenOptions:
-    from dataclasses import replace
-
-    return replace(options, paths=paths)
 
 
 def _slices(table: Any) -> list[_Slice] | None:
