@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use super::hive;
 use super::json::Json;
 use super::natural;
 use crate::{Error, Result};
@@ -16,6 +17,8 @@ pub struct Listing {
     pub files: Vec<PathBuf>,
     /// What the caller may want to tell its user.
     pub warnings: Vec<String>,
+    /// Folders and prefixes of globs: names `key=value` of folders below them are columns.
+    pub roots: Vec<PathBuf>,
 }
 
 /// Finds the shards behind files, folders and globs.
@@ -109,7 +112,15 @@ fn add_names(folder: &Path, names: Vec<PathBuf>, num_folders: usize, listing: &m
             path: folder.join(&names[0]),
             message: "not a format that is read from disk; convert it to Arrow or Parquet first".to_owned(),
         }),
-        None => Err(empty_folder(folder, num_folders)),
+        None => {
+            let partitioned = hive::files_below(folder)?;
+            if partitioned.is_empty() {
+                return Err(empty_folder(folder, num_folders));
+            }
+            listing.files.extend(partitioned);
+            listing.roots.push(folder.to_owned());
+            Ok(())
+        }
     }
 }
 
@@ -264,6 +275,8 @@ fn add_matches(pattern: &Path, files: Vec<(Kind, PathBuf)>, listing: &mut Listin
             derived.display()
         ));
     }
+    let fixed = pattern.ancestors().find(|parent| !is_glob(parent));
+    listing.roots.extend(fixed.map(Path::to_owned));
     listing.files.extend(paths);
     Ok(())
 }

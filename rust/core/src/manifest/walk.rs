@@ -63,9 +63,12 @@ fn number_of(format: Format) -> u32 {
     match format {
         Format::ArrowStream => 1,
         Format::ArrowFile => 2,
+        Format::Parquet => 3,
     }
 }
 
 pub(crate) fn format_of(number: u32) -> Option<Format> {
-    [Format::ArrowStream, Format::ArrowFile].into_iter().find(|&format| number_of(format) == number)
+    [Format::ArrowStream, Format::ArrowFile, Format::Parquet]
+        .into_iter()
+        .find(|&format| number_of(format) == number)
 }

@@ -8,6 +8,8 @@
 //! - [`storage`]: the form that decoded columns have, and the way back to the declared types
 //! - [`reader`]: decodes blocks of any format
 //! - `ipc_reader`: those of Arrow; `layout`, `body`, `array`, `compression`, `dictionaries` are its steps
+//! - [`mod@parquet`]: Parquet, row groups or runs of their pages
+//! - [`facts`]: what a report says of a shard beside its index
 //! - [`block`]: the decoded columns and the pages under them
 //!
 //! The IPC *stream* files that Hugging Face `datasets` writes have no footer: the only way to
@@ -23,6 +25,7 @@ pub mod block;
 mod body;
 mod compression;
 mod dictionaries;
+pub mod facts;
 pub mod format;
 mod header_reader;
 pub mod index;
@@ -31,6 +34,7 @@ pub mod ipc_reader;
 mod ipc_stream;
 mod layout;
 mod message;
+pub mod parquet;
 pub mod reader;
 pub mod schema;
 mod site;
