@@ -263,7 +263,7 @@ impl Table {
         self.cache.remove(block as u64);
         let (shard, meta) = self.manifest.block(block);
         if let Some(reader) = self.shards[shard].get() {
-            for range in reader.ranges(self.in_shard(shard, block), &meta) {
+            for range in reader.ranges(self.in_shard(shard, block), &meta).unwrap_or_default() {
                 reader.source().drop_behind(range.start, (range.end - range.start) as usize);
             }
         }
