@@ -10,9 +10,6 @@ use super::table::Table;
 use crate::order::{Mode, WindowSpan};
 use crate::source::IoMode;
 
-/// Blocks take about as much memory as the index says: a share more or less.
-const SLACK: u64 = 32;
-
 /// Follows lanes through their windows.
 pub struct OpenWindows {
     table: Arc<Table>,
@@ -92,7 +89,7 @@ impl OpenWindows {
         if self.table.owns_memory() {
             let all = memory.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
             let open = lanes.saturating_mul(window_bytes).min(all);
-            self.table.cache.reserve(open + open / SLACK);
+            self.table.cache.reserve(open);
             return;
         }
         let open = lanes.saturating_mul(window_bytes.saturating_add(largest)).min(manifest.total_bytes());

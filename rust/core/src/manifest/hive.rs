@@ -3,6 +3,7 @@
 //! As in pyarrow: a column is int32 where all its values are, otherwise text; `__HIVE_DEFAULT_PARTITION__` is
 //! null; a column that stands in the files themselves is read from there.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -88,7 +89,7 @@ fn add_files(folder: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<()
 }
 
 fn is_parquet(name: &Path) -> bool {
-    let extension = name.extension().map(|extension| extension.to_ascii_lowercase());
+    let extension = name.extension().map(OsStr::to_ascii_lowercase);
     extension.is_some_and(|extension| extension == "parquet" || extension == "pq")
 }
 
@@ -132,16 +133,12 @@ fn partition(name: &String, keys: &[Vec<(String, Option<String>)>]) -> Partition
         .collect();
     let numbers: Option<Vec<_>> =
         texts.iter().map(|text| text.map_or(Some(None), |text| text.parse().ok().map(Some))).collect();
-    let (data_type, values) = match numbers
-        .filter(|numbers: &Vec<Option<i32>>| numbers.iter().any(Option::is_some))
-    {
-        Some(numbers) => {
-            (DataType::Int32, numbers.into_iter().map(|number| number.map(PartitionValue::Number)).collect())
-        }
-        None => {
-            let text = |text: &String| PartitionValue::Text(text.as_str().into());
-            (DataType::Utf8, texts.into_iter().map(|value| value.map(text)).collect())
-        }
+    let numbers = numbers.filter(|numbers: &Vec<Option<i32>>| numbers.iter().any(Option::is_some));
+    let (data_type, values) = if let Some(numbers) = numbers {
+        (DataType::Int32, numbers.into_iter().map(|number| number.map(PartitionValue::Number)).collect())
+    } else {
+        let text = |text: &String| PartitionValue::Text(text.as_str().into());
+        (DataType::Utf8, texts.into_iter().map(|value| value.map(text)).collect())
     };
     Partition { field: Arc::new(Field::new(name, data_type, true)), values }
 }

@@ -27,7 +27,8 @@ pub(super) struct Rows {
     /// First of them in the row group.
     pub first: u64,
     pub len: u64,
-    pub group_rows: u64,
+    /// Rows of the whole row group.
+    pub of_rows: u64,
     /// Whether they are all rows of the row group.
     pub is_whole: bool,
 }
@@ -52,7 +53,7 @@ pub(super) struct Chunks {
     leaves: Vec<(usize, ColumnDescPtr)>,
     place_of_leaf: HashMap<usize, usize>,
     /// Row group by row group, one chunk a leaf.
-    chunks: Vec<Chunk>,
+    of_groups: Vec<Chunk>,
     /// Without row groups: the parquet crate asks for metadata and reads nothing of it.
     metadata: ParquetMetaData,
 }
@@ -82,7 +83,7 @@ impl Chunks {
         let groups = metadata.row_groups().iter();
         let chunks = groups.flat_map(|group| leaves.iter().map(|(leaf, _)| chunk_of(group.column(*leaf))));
         Self {
-            chunks: chunks.collect(),
+            of_groups: chunks.collect(),
             place_of_leaf: leaves.iter().enumerate().map(|(place, (leaf, _))| (*leaf, place)).collect(),
             leaves,
             metadata: ParquetMetaData::new(metadata.file_metadata().clone(), Vec::new()),
@@ -91,13 +92,13 @@ impl Chunks {
 
     fn of_group(&self, group: usize) -> &[Chunk] {
         let num_leaves = self.leaves.len();
-        self.chunks.get(group * num_leaves..(group + 1) * num_leaves).unwrap_or_default()
+        self.of_groups.get(group * num_leaves..(group + 1) * num_leaves).unwrap_or_default()
     }
 
     /// The parts of the file that these rows lie in, about: pages are as long as their rows are many.
     pub fn ranges(&self, rows: &Rows) -> impl Iterator<Item = Range<u64>> {
         let share =
-            |len: u64, row: u64| (u128::from(len) * u128::from(row) / u128::from(rows.group_rows)) as u64;
+            |len: u64, row: u64| (u128::from(len) * u128::from(row) / u128::from(rows.of_rows)) as u64;
         let (first, last) = (rows.first, rows.first + rows.len);
         self.of_group(rows.group)
             .iter()
@@ -140,7 +141,7 @@ impl Chunks {
             && let Some(index) = &chunk.offset_index
         {
             // Pages of flat columns are passed over by the counts in their headers just as well.
-            let read = offset_index::read(source.as_ref(), index, range, rows.group_rows).map_err(own)?;
+            let read = offset_index::read(source.as_ref(), index, range, rows.of_rows).map_err(own)?;
             pages = Some(read).filter(|pages| !pages.is_empty());
             bytes.is_located = pages.is_some();
         }
@@ -152,7 +153,7 @@ impl Chunks {
             .set_data_page_offset(chunk.data as i64)
             .set_dictionary_page_offset(chunk.dictionary.map(|offset| offset as i64))
             .build()?;
-        let reader = SerializedPageReader::new(Arc::new(bytes), &metadata, rows.group_rows as usize, pages)?;
+        let reader = SerializedPageReader::new(Arc::new(bytes), &metadata, rows.of_rows as usize, pages)?;
         Ok(Box::new(super::checked_pages::CheckedPages::new(reader, descriptor)))
     }
 }
@@ -166,7 +167,7 @@ pub(super) struct Group<'a> {
 
 impl RowGroups for Group<'_> {
     fn num_rows(&self) -> usize {
-        self.rows.group_rows as usize
+        self.rows.of_rows as usize
     }
 
     fn column_chunks(&self, leaf: usize) -> Result<Box<dyn PageIterator>> {

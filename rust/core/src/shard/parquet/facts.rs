@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use parquet::basic::Compression;
+use parquet::file::metadata::RowGroupMetaData;
+
 use super::footer::{Footer, Keep};
 use crate::error::Result;
 use crate::shard::facts::ShardFacts;
@@ -11,8 +14,8 @@ use crate::source::Source;
 pub fn facts(source: &dyn Source) -> Result<ShardFacts> {
     let footer = Footer::read(source, Keep::Nothing)?;
     let groups = footer.metadata.row_groups();
-    let columns = || groups.iter().flat_map(|group| group.columns());
-    let codecs: BTreeSet<String> = columns().map(|column| codec_name(&column.compression())).collect();
+    let columns = || groups.iter().flat_map(RowGroupMetaData::columns);
+    let codecs: BTreeSet<String> = columns().map(|column| codec_name(column.compression())).collect();
     let inflated = |size: i64| u64::try_from(size).unwrap_or(0);
     Ok(ShardFacts {
         row_groups: groups.len() as u64,
@@ -28,7 +31,7 @@ pub fn facts(source: &dyn Source) -> Result<ShardFacts> {
 }
 
 /// As pyarrow spells it.
-fn codec_name(codec: &parquet::basic::Compression) -> String {
+fn codec_name(codec: Compression) -> String {
     let name = codec.to_string();
     name.split('(').next().unwrap_or_default().to_ascii_lowercase()
 }

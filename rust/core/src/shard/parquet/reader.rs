@@ -116,7 +116,7 @@ impl ParquetReader {
         let decode = |column| self.column(column, rows, &site);
         let columns = self.columns.iter().map(decode).collect::<Result<Vec<ArrayRef>>>()?;
         self.rescans.fetch_add(u64::from(self.chunks.rescans(rows)), Ordering::Relaxed);
-        let bytes = columns.iter().map(|column| column.get_buffer_memory_size()).sum();
+        let bytes = columns.iter().map(Array::get_buffer_memory_size).sum();
         Ok(Block::owned(columns, index, *block, bytes, Arc::clone(&self.source)))
     }
 
@@ -185,14 +185,14 @@ fn rows_of_blocks(blocks: &[BlockMeta], footer: &Footer) -> Option<Vec<Rows>> {
             Some(group) => group,
             None => groups.next()?,
         };
-        let group_rows = metadata.num_rows() as u64;
+        let of_rows = metadata.num_rows() as u64;
         let end = first + block.num_rows;
-        if block.num_rows == 0 || end > group_rows {
+        if block.num_rows == 0 || end > of_rows {
             return None;
         }
-        let is_whole = block.num_rows == group_rows;
-        found.push(Rows { group, first, len: block.num_rows, group_rows, is_whole });
-        (at, first) = if end == group_rows { (None, 0) } else { (Some((group, metadata)), end) };
+        let is_whole = block.num_rows == of_rows;
+        found.push(Rows { group, first, len: block.num_rows, of_rows, is_whole });
+        (at, first) = if end == of_rows { (None, 0) } else { (Some((group, metadata)), end) };
     }
     (at.is_none() && groups.next().is_none()).then_some(found)
 }
