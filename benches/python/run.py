@@ -5,6 +5,7 @@ import sys
 import cold_reads
 import memory
 import open_shards
+import parquet_rows
 import report
 import resume
 import text_rows
@@ -15,6 +16,7 @@ from tables import Options
 TABLES = {
     "tokens": tokens,
     "text_rows": text_rows,
+    "parquet_rows": parquet_rows,
     "open_shards": open_shards,
     "resume": resume,
     "memory": memory,

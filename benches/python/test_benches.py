@@ -55,7 +55,9 @@ def test_text_rows(case: Case, corpus: Corpus, benchmark: Any) -> None:
         benchmark.extra_info["rows/s"] = ROWS_A_ROUND / benchmark.stats.stats.median
 
 
-@pytest.mark.parametrize("table", ["tokens", "text_rows", "open_shards", "resume", "memory", "cold_reads"])
+@pytest.mark.parametrize(
+    "table", ["tokens", "text_rows", "parquet_rows", "open_shards", "resume", "memory", "cold_reads"]
+)
 def test_peers_table(table: str, options: Options, benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """The README's tables themselves, fresh processes and all, as `make bench` prints them."""
     if not options.runs:

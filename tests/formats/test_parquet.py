@@ -221,7 +221,9 @@ def test_ranks_take_the_same_rows_in_the_same_step(mixed: tuple[Path, pa.Table],
 
 
 def test_columns_not_asked_for_are_not_read(tmp_path: Path) -> None:
-    columns = {f"c{index}": [random.Random(index * 1000 + row).random() for row in range(20_000)] for index in range(10)}
+    columns = {
+        f"c{index}": [random.Random(index * 1000 + row).random() for row in range(20_000)] for index in range(10)
+    }
     pq.write_table(pa.table(columns), tmp_path / "x.parquet", use_dictionary=False, compression="none")
 
     def bytes_read(names: list[str]) -> int:

@@ -67,6 +67,7 @@ impl ReadAhead {
     }
 
     /// The same, which leaves out the blocks that a filter needs not see.
+    #[must_use]
     pub fn without(mut self, pruned: Arc<Pruned>) -> Self {
         self.pruned = Some(pruned);
         self

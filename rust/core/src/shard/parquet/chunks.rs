@@ -28,7 +28,7 @@ pub(super) struct Rows {
     pub first: u64,
     pub len: u64,
     /// Rows of the whole row group.
-    pub of_rows: u64,
+    pub in_group: u64,
     /// Whether they are all rows of the row group.
     pub is_whole: bool,
 }
@@ -98,7 +98,7 @@ impl Chunks {
     /// The parts of the file that these rows lie in, about: pages are as long as their rows are many.
     pub fn ranges(&self, rows: &Rows) -> impl Iterator<Item = Range<u64>> {
         let share =
-            |len: u64, row: u64| (u128::from(len) * u128::from(row) / u128::from(rows.of_rows)) as u64;
+            |len: u64, row: u64| (u128::from(len) * u128::from(row) / u128::from(rows.in_group)) as u64;
         let (first, last) = (rows.first, rows.first + rows.len);
         self.of_group(rows.group)
             .iter()
@@ -141,7 +141,7 @@ impl Chunks {
             && let Some(index) = &chunk.offset_index
         {
             // Pages of flat columns are passed over by the counts in their headers just as well.
-            let read = offset_index::read(source.as_ref(), index, range, rows.of_rows).map_err(own)?;
+            let read = offset_index::read(source.as_ref(), index, range, rows.in_group).map_err(own)?;
             pages = Some(read).filter(|pages| !pages.is_empty());
             bytes.is_located = pages.is_some();
         }
@@ -153,7 +153,7 @@ impl Chunks {
             .set_data_page_offset(chunk.data as i64)
             .set_dictionary_page_offset(chunk.dictionary.map(|offset| offset as i64))
             .build()?;
-        let reader = SerializedPageReader::new(Arc::new(bytes), &metadata, rows.of_rows as usize, pages)?;
+        let reader = SerializedPageReader::new(Arc::new(bytes), &metadata, rows.in_group as usize, pages)?;
         Ok(Box::new(super::checked_pages::CheckedPages::new(reader, descriptor)))
     }
 }
@@ -167,7 +167,7 @@ pub(super) struct Group<'a> {
 
 impl RowGroups for Group<'_> {
     fn num_rows(&self) -> usize {
-        self.rows.of_rows as usize
+        self.rows.in_group as usize
     }
 
     fn column_chunks(&self, leaf: usize) -> Result<Box<dyn PageIterator>> {

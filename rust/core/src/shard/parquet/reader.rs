@@ -185,14 +185,14 @@ fn rows_of_blocks(blocks: &[BlockMeta], footer: &Footer) -> Option<Vec<Rows>> {
             Some(group) => group,
             None => groups.next()?,
         };
-        let of_rows = metadata.num_rows() as u64;
+        let in_group = metadata.num_rows() as u64;
         let end = first + block.num_rows;
-        if block.num_rows == 0 || end > of_rows {
+        if block.num_rows == 0 || end > in_group {
             return None;
         }
-        let is_whole = block.num_rows == of_rows;
-        found.push(Rows { group, first, len: block.num_rows, of_rows, is_whole });
-        (at, first) = if end == of_rows { (None, 0) } else { (Some((group, metadata)), end) };
+        let is_whole = block.num_rows == in_group;
+        found.push(Rows { group, first, len: block.num_rows, in_group, is_whole });
+        (at, first) = if end == in_group { (None, 0) } else { (Some((group, metadata)), end) };
     }
     (at.is_none() && groups.next().is_none()).then_some(found)
 }
