@@ -186,8 +186,8 @@ def test_a_shuffle_reads_every_row_once_and_every_block_once(
     texts = table["text"].to_pylist()
     assert all(row["text"] == texts[row["id"]] for row in rows)
     assert stats["blocks_decoded_again"] == 0
-    # Two lanes may share the block in which one ends and the next begins.
-    assert stats["blocks_decoded"] <= opened._plan.source.rust.num_blocks + 4
+    # Two lanes may share the block in which one ends and the next begins, and read it at different times.
+    assert stats["blocks_decoded"] <= opened._plan.source.rust.num_blocks + 8
 
 
 @given(st.data())

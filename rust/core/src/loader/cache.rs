@@ -111,14 +111,14 @@ impl BlockCache {
         Arc::clone(self.entries.write().entry(index).or_default())
     }
 
-    /// Drops what was not used for longest: of many small blocks a sixteenth at once, so that evictions are rare.
+    /// Drops what was not used for longest: of many small blocks some at once, so that evictions are rare.
     fn evict(&self, keep: u64) {
         let mut entries = self.entries.write();
         let mut ages: Vec<(u64, u64)> =
             entries.iter().map(|(index, entry)| (entry.last_used.load(Ordering::Relaxed), *index)).collect();
         ages.sort_unstable();
         let budget = self.budget.load(Ordering::Relaxed);
-        let target = if ages.len() > MANY_BLOCKS { budget / 16 * 15 } else { budget };
+        let target = if ages.len() > MANY_BLOCKS { budget / 64 * 63 } else { budget };
         for (_, index) in ages {
             if self.bytes.load(Ordering::Relaxed) <= target {
                 break;
@@ -141,5 +141,10 @@ impl BlockCache {
 }
 
 fn weight(block: &Block) -> u64 {
-    block.bytes as u64 + BLOCK_BYTES + block.columns.len() as u64 * COLUMN_BYTES
+    block.bytes as u64 + overhead(block.columns.len())
+}
+
+/// What a block of so many columns takes beside their data.
+pub fn overhead(num_columns: usize) -> u64 {
+    BLOCK_BYTES + num_columns as u64 * COLUMN_BYTES
 }

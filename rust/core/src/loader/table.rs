@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_schema::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
 
-use super::cache::BlockCache;
+use super::cache::{self, BlockCache};
 use crate::assemble::RowSet;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
@@ -235,6 +235,11 @@ impl Table {
     /// Whether blocks are decoded into memory of their own, as long as their formats tell beforehand.
     pub fn owns_memory(&self) -> bool {
         self.manifest.num_shards() > 0 && self.manifest.shard_format(0).is_some_and(Format::is_decoded)
+    }
+
+    /// What each block takes beside its data.
+    pub fn block_overhead(&self) -> u64 {
+        cache::overhead(self.projection.indices.len())
     }
 
     /// Notes that a lane has gone past a block: of blocks with memory of their own, such go first.

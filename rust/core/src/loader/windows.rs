@@ -10,6 +10,10 @@ use super::table::Table;
 use crate::order::{Mode, WindowSpan};
 use crate::source::IoMode;
 
+/// What blocks take beyond what the index says. A little too small, and every row of the last window would have
+/// its block decoded anew.
+const SLACK: u64 = 16;
+
 /// Follows lanes through their windows.
 pub struct OpenWindows {
     table: Arc<Table>,
@@ -89,7 +93,8 @@ impl OpenWindows {
         if self.table.owns_memory() {
             let all = memory.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
             let open = lanes.saturating_mul(window_bytes).min(all);
-            self.table.cache.reserve(open);
+            let num_blocks = (open / (all / memory.len().max(1) as u64).max(1)).min(memory.len() as u64);
+            self.table.cache.reserve(open + open / SLACK + num_blocks * self.table.block_overhead());
             return;
         }
         let open = lanes.saturating_mul(window_bytes.saturating_add(largest)).min(manifest.total_bytes());
