@@ -28,6 +28,7 @@ TOKEN_ROWS = 128_000
 TEXT_BYTES = 1_000_000_000
 TEXT_ROW_BYTES = 3000  # as web documents have; more rows of fewer bytes measure Python, not loaders
 SMALL_SHARDS = 10_000
+SMALL_PARQUET = 2_000
 HUGE_ROWS = 1_000_000_000
 SAMPLES = 50_000
 SAMPLE_BYTES = 10_000  # a small image
@@ -93,6 +94,28 @@ class Corpus:
     def samples_tar(self) -> list[str]:
         folder = self._made("samples-tar", lambda to: write_samples_tar(self, to))
         return sorted(str(path) for path in folder.glob("*.tar"))
+
+    @property
+    def text_snappy(self) -> list[str]:
+        folder = self._made("text-3k-snappy", lambda to: write_text_parquet(self, to, "snappy"))
+        return sorted(str(path) for path in folder.glob("*.parquet"))
+
+    @property
+    def text_zstd(self) -> list[str]:
+        folder = self._made("text-3k-zstd", lambda to: write_text_parquet(self, to, "zstd"))
+        return sorted(str(path) for path in folder.glob("*.parquet"))
+
+    @property
+    def wide_parquet(self) -> str:
+        return str(self._made("wide-parquet", lambda to: write_wide_parquet(self, to)))
+
+    @property
+    def large_groups(self) -> str:
+        return str(self._made("large-groups", lambda to: write_large_groups(self, to)))
+
+    @property
+    def small_parquet(self) -> str:
+        return str(self._made("small-parquet", lambda to: write_small_parquet(self, to)))
 
     @property
     def small_shards(self) -> str:
@@ -240,6 +263,61 @@ def write_text_jsonl(corpus: Corpus, folder: Path) -> None:
         for block in text_blocks(corpus):
             for values in zip(*block.values(), strict=True):
                 file.write(json.dumps(dict(zip(block, values, strict=True)), ensure_ascii=False) + "\n")
+
+
+def write_text_parquet(corpus: Corpus, folder: Path, codec: str) -> None:
+    """The text rows in row groups of a thousand, as FineWeb's are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({"id": pa.string(), "text": pa.string(), "num_bytes": pa.int64()})
+    paths = [str(folder / f"text-{shard:05d}.parquet") for shard in range(NUM_SHARDS)]
+    writers = [pq.ParquetWriter(path, schema, compression=codec) for path in paths]
+    for index, block in enumerate(text_blocks(corpus)):
+        writers[index % NUM_SHARDS].write_batch(pa.record_batch(block, schema=schema), row_group_size=ROWS_A_BLOCK)
+    for writer in writers:
+        writer.close()
+
+
+def write_wide_parquet(corpus: Corpus, folder: Path) -> None:
+    """Ten columns of numbers that do not compress."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = max(int(5_000_000 * corpus.scale), 10_000)
+    rng = np.random.default_rng(VERSION)
+    table = pa.table({f"c{index}": rng.random(rows) for index in range(10)})
+    pq.write_table(table, folder / "wide.parquet", row_group_size=100_000, use_dictionary=False)
+
+
+def write_large_groups(corpus: Corpus, folder: Path) -> None:
+    """Row groups of 100 MB of text, half of the files with a page index."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    blocks: list[pa.RecordBatch] = []
+    count = num_bytes = 0
+    for block in text_blocks(Corpus(max(corpus.scale, 0.2) * 1.5)):
+        blocks.append(pa.record_batch(block))
+        num_bytes += blocks[-1].nbytes
+        if num_bytes >= 100_000_000:
+            table = pa.Table.from_batches(blocks)
+            path = folder / f"large-{count:03d}.parquet"
+            pq.write_table(
+                table, path, compression="zstd", row_group_size=table.num_rows, write_page_index=count % 2 == 0
+            )
+            blocks, count, num_bytes = [], count + 1, 0
+
+
+def write_small_parquet(corpus: Corpus, folder: Path) -> None:
+    """Two thousand files of ten row groups of three columns: what opening costs, and nothing else."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = range(1000)
+    table = pa.table({"id": list(rows), "text": [f"row {row}" for row in rows], "score": [row / 3 for row in rows]})
+    for shard in range(max(int(SMALL_PARQUET * corpus.scale), 10)):
+        pq.write_table(table, folder / f"part-{shard:05d}.parquet", row_group_size=100)
 
 
 def write_text_mds(corpus: Corpus, folder: Path) -> None:

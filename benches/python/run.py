@@ -6,6 +6,7 @@ import cold_reads
 import jsonl_conversion
 import memory
 import open_shards
+import parquet_rows
 import report
 import resume
 import text_rows
@@ -17,6 +18,7 @@ from tables import Options
 TABLES = {
     "tokens": tokens,
     "text_rows": text_rows,
+    "parquet_rows": parquet_rows,
     "webdataset_samples": webdataset_samples,
     "open_shards": open_shards,
     "resume": resume,

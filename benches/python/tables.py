@@ -23,10 +23,12 @@ class Case:
     keywords: dict[str, Any] = field(default_factory=dict)
     # rowmill must be this many times as fast; None where nothing is promised.
     target_ratio: float | None = None
+    # For modules that hold rowmill's cases beside its peers'.
+    is_own: bool = False
 
     @property
     def is_ours(self) -> bool:
-        return self.target.startswith("peers.rowmill")
+        return self.is_own or self.target.startswith("peers.rowmill")
 
 
 @dataclass(frozen=True)

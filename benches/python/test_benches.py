@@ -68,6 +68,7 @@ def test_webdataset_samples(case: Case, corpus: Corpus, benchmark: Any) -> None:
 TABLES = [
     "tokens",
     "text_rows",
+    "parquet_rows",
     "webdataset_samples",
     "open_shards",
     "resume",

@@ -17,6 +17,7 @@ from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError, TopologyError
 from rowmill.placement import Placement
 from rowmill.plan import Plan
+from rowmill.pruning import Pruning
 from rowmill.stages import Filter, Map, Stage
 
 __all__ = ["Lane", "LaneReader", "check_lanes", "lane_rows"]
@@ -58,6 +59,7 @@ class LaneReader:
         self._positions = plan.position_range
         self._num_epochs = plan.epochs_per_pass
         self._rust = rust
+        self._pruning = Pruning(plan, rust)
         self._group = plan.pipeline.group_size
         self._chunk = max(self._group, _CHUNK_ROWS // self._group * self._group)
 
@@ -81,9 +83,11 @@ class LaneReader:
         while first + lane.row < stop:
             start = first + lane.row
             size = min(self._chunk, stop - start)
+            self._pruning.prepare(lane.epoch, lane.index, start, size)
             rows = self._rust.take(lane.epoch, lane.index, start, size)
             ahead = start + self._chunk
             if ahead < stop:
+                self._pruning.prepare(lane.epoch, lane.index, ahead, min(self._chunk, stop - ahead))
                 self._rust.submit(lane.epoch, lane.index, ahead, min(self._chunk, stop - ahead))
             yield from self._groups(lane, rows, size)
 

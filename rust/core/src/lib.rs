@@ -14,6 +14,7 @@ pub mod error;
 pub mod loader;
 pub mod manifest;
 pub mod order;
+mod panics;
 pub mod prefetch;
 pub mod shard;
 pub mod source;

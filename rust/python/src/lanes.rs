@@ -7,12 +7,12 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rowmill_core::assemble::RowSet;
-use rowmill_core::loader::{Chunk, Epochs, Lanes, Table};
+use rowmill_core::loader::{Chunk, ChunkRows, Epochs, Lanes, Pruned, Table};
 use rowmill_core::prefetch::Limits;
 
 use crate::arrow_export::PyRecordBatch;
 use crate::error::{log_skipped, raise};
-use crate::interpreter::wait;
+use crate::interpreter::{detached, wait};
 use crate::make::{Maker, stats};
 use crate::order::PyOrder;
 use crate::stream::default_threads;
@@ -25,6 +25,7 @@ const PREFETCH_BYTES: usize = 64 << 20;
 pub struct PyLanes {
     table: Arc<Table>,
     epochs: Arc<Epochs>,
+    pruned: Arc<Pruned>,
     maker: Arc<Maker>,
     converter: Arc<crate::values::RowConverter>,
     limits: Limits,
@@ -56,6 +57,7 @@ impl PyLanes {
         Ok(Self {
             table: Arc::clone(&table.table),
             epochs,
+            pruned: Arc::new(Pruned::new(table.table.manifest().num_shards())),
             converter: Arc::clone(&table.converter),
             limits: Limits {
                 num_threads: num_threads.unwrap_or_else(|| default_threads(&maker)),
@@ -80,9 +82,25 @@ impl PyLanes {
         let chunk = Chunk { epoch, lane, start, len };
         let taken = wait(py, &mut |timeout| engine.take(chunk, timeout))?;
         log_skipped(py, &self.table.take_reports())?;
-        let (rows, offsets) = taken.map(|rows| (rows.rows, rows.offsets)).unwrap_or_default();
-        self.skipped.fetch_add(len.saturating_sub(rows.len() as u64), Ordering::Relaxed);
+        let ChunkRows { rows, offsets, num_pruned } = taken.unwrap_or_default();
+        self.skipped.fetch_add(len.saturating_sub(rows.len() as u64 + num_pruned), Ordering::Relaxed);
         Ok(PyRows { rows, offsets, maker: Arc::clone(&self.maker), converter: Arc::clone(&self.converter) })
+    }
+
+    /// Shards with rows in a chunk of which `prune` or `prune_nothing` has not been told.
+    fn unknown_shards(&self, epoch: u64, lane: u32, start: u64, len: u64) -> Vec<usize> {
+        self.pruned.unknown(&self.table, &self.epochs, Chunk { epoch, lane, start, len })
+    }
+
+    /// Of a shard only these row groups are read: the filter keeps nothing of the others.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn prune(&self, py: Python<'_>, shard: usize, row_groups: Vec<u64>) -> PyResult<()> {
+        detached(py, || self.pruned.keep(&self.table, shard, &row_groups))
+    }
+
+    /// All of a shard is read.
+    fn prune_nothing(&self, shard: usize) {
+        self.pruned.keep_all(shard);
     }
 
     /// One item of rows that were picked from chunks.
@@ -100,7 +118,9 @@ impl PyLanes {
     /// What the engine did so far.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let engine = self.engine.lock().as_ref().map(|engine| engine.stats());
-        stats(py, engine, &self.maker)
+        let stats = stats(py, engine, &self.maker)?;
+        stats.set_item("blocks_pruned", self.pruned.num_blocks())?;
+        Ok(stats)
     }
 
     /// Stops the engine's threads; the next chunk starts new ones.
@@ -118,7 +138,10 @@ impl PyLanes {
     /// The engine, started on first use: never at construction, so that a fork finds no threads.
     fn engine(&self) -> Arc<Lanes> {
         let mut engine = self.engine.lock();
-        let start = || Arc::new(Lanes::start(Arc::clone(&self.table), Arc::clone(&self.epochs), self.limits));
+        let start = || {
+            let (table, epochs) = (Arc::clone(&self.table), Arc::clone(&self.epochs));
+            Arc::new(Lanes::start(table, epochs, Arc::clone(&self.pruned), self.limits))
+        };
         Arc::clone(engine.get_or_insert_with(start))
     }
 }

@@ -271,6 +271,8 @@ pub fn stats<'py>(
     dict.set_item(intern!(py, "jobs"), engine.produced)?;
     dict.set_item(intern!(py, "helped_jobs"), engine.helped)?;
     dict.set_item(intern!(py, "blocks_decoded"), table.cache.num_decoded())?;
+    dict.set_item(intern!(py, "blocks_decoded_again"), table.cache.num_again())?;
+    dict.set_item(intern!(py, "row_groups_scanned_again"), table.num_rescans())?;
     dict.set_item(intern!(py, "cache_bytes"), table.cache.num_bytes())?;
     dict.set_item(intern!(py, "skipped_rows"), table.num_skipped())?;
     dict.set_item(intern!(py, "io"), table.io().to_string())?;

@@ -8,9 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rowmill_core::Error;
 use rowmill_core::loader::{Choice, OnError, Projection, Table, choose};
-use rowmill_core::manifest::{self, Manifest, ManifestOptions};
+use rowmill_core::manifest::{self, Manifest, ManifestOptions, PartitionValue};
 use rowmill_core::order::{Layout, Selection};
 use rowmill_core::prefetch::fork_generation;
+use rowmill_core::shard::Format;
 use rowmill_core::source::IoMode;
 
 use crate::arrow_export::PySchema;
@@ -209,6 +210,58 @@ impl PySource {
         Ok(list)
     }
 
+    /// One dict a shard: path, format, rows, blocks, bytes; for Parquet row_groups, codecs,
+    /// largest_row_group_bytes, largest_row_group_rows, has_page_index (None for others). Reads footers.
+    fn shard_facts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let facts = detached(py, || self.manifest.facts(num_cores()))?;
+        let list = PyList::empty(py);
+        for (index, facts) in facts.into_iter().enumerate() {
+            let shard = self.manifest.shard(index);
+            let dict = PyDict::new(py);
+            dict.set_item("path", shard.path)?;
+            dict.set_item("format", shard.known_format().map(|format| format.to_string()))?;
+            dict.set_item("rows", self.manifest.block_rows()[shard.blocks.clone()].iter().sum::<u64>())?;
+            dict.set_item("blocks", shard.blocks.len())?;
+            dict.set_item("bytes", shard.identity.size)?;
+            let facts = Some(facts).filter(|_| shard.known_format() == Some(Format::Parquet));
+            dict.set_item("row_groups", facts.as_ref().map(|facts| facts.row_groups))?;
+            dict.set_item("codecs", facts.as_ref().map(|facts| facts.codecs.clone()))?;
+            let largest = facts.as_ref().map(|facts| facts.largest_row_group_bytes);
+            dict.set_item("largest_row_group_bytes", largest)?;
+            let largest = facts.as_ref().map(|facts| facts.largest_row_group_rows);
+            dict.set_item("largest_row_group_rows", largest)?;
+            dict.set_item("has_page_index", facts.as_ref().map(|facts| facts.has_page_index))?;
+            list.append(dict)?;
+        }
+        Ok(list)
+    }
+
+    /// Whether the shards are Parquet files.
+    #[getter]
+    fn is_parquet(&self) -> bool {
+        self.manifest.num_shards() > 0 && self.manifest.shard_format(0) == Some(Format::Parquet)
+    }
+
+    /// The file of a shard.
+    fn shard_path(&self, py: Python<'_>, shard: usize) -> PyResult<PathBuf> {
+        self.check_shard(shard).map_err(|error| raise(py, error))?;
+        Ok(self.manifest.shard_path(shard).to_owned())
+    }
+
+    /// What the names of a shard's folders say: column to number, text or None.
+    fn partition_values<'py>(&self, py: Python<'py>, shard: usize) -> PyResult<Bound<'py, PyDict>> {
+        self.check_shard(shard).map_err(|error| raise(py, error))?;
+        let dict = PyDict::new(py);
+        for (field, value) in self.manifest.partition_values(shard) {
+            match value {
+                Some(PartitionValue::Number(number)) => dict.set_item(field.name(), number)?,
+                Some(PartitionValue::Text(text)) => dict.set_item(field.name(), text.as_ref())?,
+                None => dict.set_item(field.name(), py.None())?,
+            }
+        }
+        Ok(dict)
+    }
+
     /// The order over rows `[row_start, row_stop)`.
     #[pyo3(signature = (mode, *, seed, num_lanes, window_bytes, reshuffle_each_epoch, row_start, row_stop))]
     #[expect(clippy::too_many_arguments, reason = "the settings of an order, one each")]
@@ -246,6 +299,13 @@ impl PySource {
 }
 
 impl PySource {
+    fn check_shard(&self, shard: usize) -> rowmill_core::Result<()> {
+        if shard < self.manifest.num_shards() {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument(format!("there is no shard {shard}")))
+    }
+
     fn projection(&self, columns: Vec<(String, String)>) -> rowmill_core::Result<Projection> {
         let schema = self.manifest.schema();
         let (stored, names): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
@@ -309,18 +369,13 @@ struct Wanted {
 impl Wanted {
     fn open(mut self, mut options: ManifestOptions, on_error: OnError) -> rowmill_core::Result<PySource> {
         let format = self.format.as_deref();
-        if let Some(other) = format.filter(|name| !["arrow", "webdataset"].contains(name)) {
-            return Err(Error::InvalidArgument(format!(
-                "format {other:?} is not read by this version; it reads \"arrow\" and \"webdataset\""
-            )));
-        }
         let listing = manifest::resolve_split(&self.paths, self.split.as_deref())?;
-        self.choice.indices.extend(listing.indices);
+        self.choice.indices.extend(listing.indices.iter().cloned());
         if !self.choice.ranges.is_empty() || !self.choice.indices.is_empty() {
             // Without a shard the numbers of the rows after it would be those of other rows.
             options.on_error = manifest::OnError::Raise;
         }
-        let manifest = Manifest::open(&listing.files, &options)?;
+        let manifest = Manifest::open_listed(&listing, &options)?;
         check_format(&manifest, format)?;
         let data = Arc::new(Layout::try_new(
             manifest.block_rows().to_vec(),
@@ -346,16 +401,31 @@ impl Wanted {
     }
 }
 
-/// An error where a shard is of another format than the one asked for.
+/// An error where a shard is not of the format that was asked for.
 fn check_format(manifest: &Manifest, wanted: Option<&str>) -> rowmill_core::Result<()> {
-    let Some(wanted) = wanted else { return Ok(()) };
-    for shard in (0..manifest.num_shards()).map(|index| manifest.shard(index)) {
-        if let Some(found) = shard.known_format().filter(|found| found.name() != wanted) {
+    let is_wanted: fn(Format) -> bool = match wanted {
+        None => return Ok(()),
+        Some("arrow") => |format| matches!(format, Format::ArrowStream | Format::ArrowFile),
+        Some("parquet") => |format| format == Format::Parquet,
+        Some("webdataset") => |format| format == Format::Tar,
+        Some(other) => {
+            return Err(Error::InvalidArgument(format!(
+                "format {other:?} is not read by this version; it reads \"arrow\", \"parquet\" and \"webdataset\""
+            )));
+        }
+    };
+    for index in 0..manifest.num_shards() {
+        let shard = manifest.shard(index);
+        if let Some(format) = shard.known_format().filter(|format| !is_wanted(*format)) {
             return Err(Error::Unsupported {
                 path: shard.path.to_owned(),
-                message: format!("it is {found}, but format={wanted:?} was asked for; leave format out"),
+                message: format!("it is {format}, not {}; leave format out", wanted.unwrap_or_default()),
             });
         }
     }
     Ok(())
+}
+
+fn num_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

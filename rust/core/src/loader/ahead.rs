@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::advice::Adviser;
 use super::epochs::Epochs;
+use super::pruned::Pruned;
 use super::table::Table;
 use crate::order::{Mode, WindowSpan};
 
@@ -27,6 +28,8 @@ pub struct ReadAhead {
     drops_behind: bool,
     is_early: bool,
     adviser: Adviser,
+    table: Arc<Table>,
+    pruned: Option<Arc<Pruned>>,
 }
 
 /// How far one lane has been announced.
@@ -57,8 +60,17 @@ impl ReadAhead {
             lanes: (0..num_lanes).map(|_| LaneAhead::default()).collect(),
             drops_behind: total > MEMORY_SHARE * memory,
             is_early: windows < EARLY_SHARE * memory,
+            table: Arc::clone(table),
+            pruned: None,
             adviser: if has_threads { Adviser::start(table)? } else { Adviser::Inline(Arc::clone(table)) },
         })
+    }
+
+    /// The same, which leaves out the blocks that a filter needs not see.
+    #[must_use]
+    pub fn without(mut self, pruned: Arc<Pruned>) -> Self {
+        self.pruned = Some(pruned);
+        self
     }
 
     /// Notes that a position was reached, and announces what comes within one window after it.
@@ -109,7 +121,10 @@ impl ReadAhead {
     }
 
     fn need(&self, span: &WindowSpan) {
-        span.blocks.iter().for_each(|block| self.adviser.need(block.block as usize));
+        let is_read =
+            |block: u32| self.pruned.as_ref().is_none_or(|pruned| pruned.may_read(&self.table, block));
+        let blocks = span.blocks.iter().map(|block| block.block).filter(|block| is_read(*block));
+        blocks.for_each(|block| self.adviser.need(block as usize));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Decoded blocks, each decoded once while it is needed, bounded by bytes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +12,9 @@ use crate::shard::Block;
 /// What the bookkeeping of a block and of each of its columns takes beside their data, measured over small blocks.
 const BLOCK_BYTES: u64 = 1024;
 const COLUMN_BYTES: u64 = 2560;
+
+/// More blocks than this are not looked through for each one that comes.
+const MANY_BLOCKS: usize = 1024;
 
 #[derive(Default)]
 struct Entry {
@@ -27,6 +30,9 @@ pub struct BlockCache {
     bytes: AtomicU64,
     budget: AtomicU64,
     decoded: AtomicU64,
+    /// Blocks that a window needs, or needed before it was finished.
+    wanted: Mutex<HashSet<u64>>,
+    again: AtomicU64,
 }
 
 impl BlockCache {
@@ -34,10 +40,12 @@ impl BlockCache {
     pub fn new(budget: u64) -> Self {
         Self {
             entries: RwLock::default(),
-            clock: AtomicU64::new(0),
+            clock: AtomicU64::new(1),
             bytes: AtomicU64::new(0),
             budget: AtomicU64::new(budget),
             decoded: AtomicU64::new(0),
+            wanted: Mutex::default(),
+            again: AtomicU64::new(0),
         }
     }
 
@@ -49,6 +57,11 @@ impl BlockCache {
     /// How many blocks were decoded so far; more than the blocks there are means some were decoded again.
     pub fn num_decoded(&self) -> u64 {
         self.decoded.load(Ordering::Relaxed)
+    }
+
+    /// How many of them were decoded before for the same window, and had to leave before it was finished.
+    pub fn num_again(&self) -> u64 {
+        self.again.load(Ordering::Relaxed)
     }
 
     /// Bytes held at present.
@@ -66,6 +79,9 @@ impl BlockCache {
         }
         let block = Arc::new(decode()?);
         self.decoded.fetch_add(1, Ordering::Relaxed);
+        if !self.wanted.lock().insert(index) {
+            self.again.fetch_add(1, Ordering::Relaxed);
+        }
         let held = self.bytes.fetch_add(weight(&block), Ordering::Relaxed) + weight(&block);
         *slot = Some(Arc::clone(&block));
         drop(slot);
@@ -80,6 +96,14 @@ impl BlockCache {
         self.take_out(&mut self.entries.write(), index);
     }
 
+    /// Notes that no window needs a block any more: it is the first to leave when another needs the room.
+    pub fn done(&self, index: u64) {
+        self.wanted.lock().remove(&index);
+        if let Some(entry) = self.entries.read().get(&index) {
+            entry.last_used.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn entry(&self, index: u64) -> Arc<Entry> {
         if let Some(entry) = self.entries.read().get(&index) {
             return Arc::clone(entry);
@@ -87,13 +111,14 @@ impl BlockCache {
         Arc::clone(self.entries.write().entry(index).or_default())
     }
 
-    /// Drops the least recently used quarter, so that evictions are rare rather than one a block.
+    /// Drops what was not used for longest: of many small blocks some at once, so that evictions are rare.
     fn evict(&self, keep: u64) {
         let mut entries = self.entries.write();
         let mut ages: Vec<(u64, u64)> =
             entries.iter().map(|(index, entry)| (entry.last_used.load(Ordering::Relaxed), *index)).collect();
         ages.sort_unstable();
-        let target = self.budget.load(Ordering::Relaxed) / 4 * 3;
+        let budget = self.budget.load(Ordering::Relaxed);
+        let target = if ages.len() > MANY_BLOCKS { budget / 64 * 63 } else { budget };
         for (_, index) in ages {
             if self.bytes.load(Ordering::Relaxed) <= target {
                 break;
@@ -116,5 +141,10 @@ impl BlockCache {
 }
 
 fn weight(block: &Block) -> u64 {
-    block.bytes as u64 + BLOCK_BYTES + block.columns.len() as u64 * COLUMN_BYTES
+    block.bytes as u64 + overhead(block.columns.len())
+}
+
+/// What a block of so many columns takes beside their data.
+pub fn overhead(num_columns: usize) -> u64 {
+    BLOCK_BYTES + num_columns as u64 * COLUMN_BYTES
 }

@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 
 use super::ahead::ReadAhead;
 use super::epochs::{EpochReaders, Epochs};
+use super::pruned::Pruned;
 use super::table::{RecentBlocks, Table};
+use super::windows::OpenWindows;
 use crate::assemble::RowSet;
 use crate::error::{Error, Result};
 use crate::prefetch::{Job, Limits, Polled, ProducerStats, Requests, Weigh, fork_generation};
@@ -26,12 +28,15 @@ pub struct Chunk {
     pub len: u64,
 }
 
-/// The rows of a chunk; those left out for damage are missing.
+/// The rows of a chunk; those left out for damage, or in blocks that a filter needs not see, are missing.
+#[derive(Default)]
 pub struct ChunkRows {
     /// The rows that are there.
     pub rows: RowSet,
     /// Where each stands in the chunk.
     pub offsets: Vec<u32>,
+    /// How many were not read because their blocks hold nothing that the filter keeps.
+    pub num_pruned: u64,
 }
 
 impl Weigh for ChunkRows {
@@ -50,18 +55,16 @@ pub struct Lanes {
 
 impl Lanes {
     /// Starts the threads.
-    pub fn start(table: Arc<Table>, epochs: Arc<Epochs>, limits: Limits) -> Self {
-        let ahead = ReadAhead::start(&table, &epochs, limits.num_threads > 0).map(Arc::new);
+    pub fn start(table: Arc<Table>, epochs: Arc<Epochs>, pruned: Arc<Pruned>, limits: Limits) -> Self {
+        let windows = Arc::new(OpenWindows::new(Arc::clone(&table), Arc::clone(&epochs), 0));
+        let ahead = ReadAhead::start(&table, &epochs, limits.num_threads > 0);
+        let ahead = ahead.map(|ahead| Arc::new(ahead.without(Arc::clone(&pruned))));
         let make_job = move || {
             let (table, epochs, ahead) = (Arc::clone(&table), Arc::clone(&epochs), ahead.clone());
-            let (mut readers, mut recent) = (EpochReaders::default(), RecentBlocks::default());
-            Box::new(move |chunk: Chunk| {
-                if let Some(ahead) = &ahead {
-                    let num_lanes = u64::from(epochs.settings().num_lanes);
-                    ahead.reached(chunk.epoch, chunk.start * num_lanes + u64::from(chunk.lane));
-                }
-                read_chunk(&table, &epochs, &mut readers, &mut recent, chunk)
-            }) as Job<Chunk, ChunkRows>
+            let (windows, pruned) = (Arc::clone(&windows), Arc::clone(&pruned));
+            let (readers, recent) = (EpochReaders::default(), RecentBlocks::default());
+            let mut worker = Worker { table, epochs, ahead, windows, pruned, readers, recent };
+            Box::new(move |chunk: Chunk| worker.read(chunk)) as Job<Chunk, ChunkRows>
         };
         let requests = Requests::start(limits, Arc::new(make_job));
         Self { requests, asked: Mutex::default(), fork_generation: fork_generation() }
@@ -99,20 +102,36 @@ impl Lanes {
     }
 }
 
-fn read_chunk(
-    table: &Table,
-    epochs: &Epochs,
-    readers: &mut EpochReaders,
-    recent: &mut RecentBlocks,
-    chunk: Chunk,
-) -> Result<ChunkRows> {
-    let (mut rows, mut offsets) = (RowSet::default(), Vec::new());
-    for offset in 0..chunk.len {
-        let place = readers.reader(epochs, chunk.epoch).locate_in_lane(chunk.lane, chunk.start + offset);
-        if table.push_row(place, &mut rows, recent)? {
-            offsets.push(offset as u32);
+/// One thread's part.
+struct Worker {
+    table: Arc<Table>,
+    epochs: Arc<Epochs>,
+    ahead: Option<Arc<ReadAhead>>,
+    windows: Arc<OpenWindows>,
+    pruned: Arc<Pruned>,
+    readers: EpochReaders,
+    recent: RecentBlocks,
+}
+
+impl Worker {
+    fn read(&mut self, chunk: Chunk) -> Result<ChunkRows> {
+        if let Some(ahead) = &self.ahead {
+            let num_lanes = u64::from(self.epochs.settings().num_lanes);
+            ahead.reached(chunk.epoch, chunk.start * num_lanes + u64::from(chunk.lane));
         }
+        let mut read = ChunkRows::default();
+        for offset in 0..chunk.len {
+            let element = chunk.start + offset;
+            let reader = self.readers.reader(&self.epochs, chunk.epoch);
+            let place = reader.locate_in_lane(chunk.lane, element);
+            self.windows.reached(chunk.epoch, chunk.lane, element);
+            if self.pruned.contains(&self.table, place.block) {
+                read.num_pruned += 1;
+            } else if self.table.push_row(place, &mut read.rows, &mut self.recent)? {
+                read.offsets.push(offset as u32);
+            }
+        }
+        read.rows.ensure()?;
+        Ok(read)
     }
-    rows.ensure()?;
-    Ok(ChunkRows { rows, offsets })
 }

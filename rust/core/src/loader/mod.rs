@@ -9,6 +9,8 @@
 //! - [`lanes`]: chunks of lanes on demand.
 //! - [`ahead`]: which blocks are announced when; `advice`: the thread that tells the kernel.
 //! - [`mod@verify`]: everything read once and checked; `content` is what a block's values are as one number.
+//! - [`pruned`]: blocks that a filter needs not see.
+//! - [`windows`]: which windows are open, and room for them.
 
 mod advice;
 pub mod ahead;
@@ -18,14 +20,17 @@ mod content;
 pub mod epochs;
 pub mod group;
 pub mod lanes;
+pub mod pruned;
 pub mod stream;
 pub mod table;
 pub mod verify;
+pub mod windows;
 
 pub use choice::{Choice, choose};
 pub use epochs::Epochs;
 pub use group::Step;
 pub use lanes::{Chunk, ChunkRows, Lanes};
+pub use pruned::Pruned;
 pub use stream::{Output, Stream, StreamSpec};
 pub use table::{OnError, Projection, Table};
 pub use verify::{ShardVerdict, verify};

@@ -8,11 +8,11 @@ use super::ahead::ReadAhead;
 use super::epochs::{EpochReaders, Epochs};
 use super::group::{Gap, Group, Made, Step, Unpacker};
 use super::table::{RecentBlocks, Table};
+use super::windows::OpenWindows;
 use crate::assemble::{ColumnPlan, Pool, RowSet, assemble};
 use crate::error::{Error, Result};
 use crate::order::Partition;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
-use crate::source::IoMode;
 
 /// Rows handed over together: enough that a hand-over costs little beside making their dicts.
 const ROWS_PER_JOB: u64 = 128;
@@ -129,15 +129,15 @@ impl Stream {
         let left = items.saturating_sub(spec.first_item);
         let num_jobs = (items != u64::MAX).then(|| left.div_ceil(per_job));
         let limits = spec.limits(per_job);
-        reserve_windows(&spec);
         let first_item = spec.first_item;
         let ahead = ReadAhead::start(&spec.table, &spec.epochs, spec.num_threads > 0).map(Arc::new);
         if let Some(ahead) = &ahead {
             announce_first_windows(&spec, ahead);
         }
-        let spec = Arc::new(spec);
+        let windows = OpenWindows::new(Arc::clone(&spec.table), Arc::clone(&spec.epochs), spec.lanes_read());
+        let (spec, windows) = (Arc::new(spec), Arc::new(windows));
         let make_job = move || {
-            let mut worker = Worker::new(Arc::clone(&spec), ahead.clone());
+            let mut worker = Worker::new(Arc::clone(&spec), ahead.clone(), Arc::clone(&windows));
             Box::new(move |job: u64| Ok(worker.group(job, per_job))) as Job<u64, Group>
         };
         let producer = Producer::start(limits, num_jobs, Arc::new(make_job));
@@ -205,17 +205,6 @@ impl Stream {
     }
 }
 
-/// The cache must hold the windows that are open at once, or blocks would be decoded again and again.
-fn reserve_windows(spec: &StreamSpec) {
-    let manifest = spec.table.manifest();
-    let largest = manifest.block_bytes().iter().copied().max().unwrap_or(0);
-    let window = spec.epochs.settings().window_bytes.max(largest).saturating_add(largest);
-    let open = spec.lanes_read().saturating_mul(window).min(manifest.total_bytes());
-    // Mapped blocks hold little beside their bookkeeping; others are larger once decompressed.
-    let held = if spec.table.io() == IoMode::Mmap { open / 4 } else { open.saturating_mul(2) };
-    spec.table.cache.reserve(held);
-}
-
 /// Tells the kernel of every lane's first window at once: met one by one, each would be waited for alone.
 fn announce_first_windows(spec: &StreamSpec, ahead: &ReadAhead) {
     let positions = (spec.first_item..).map_while(|item| spec.partition.item(item)).flatten();
@@ -231,13 +220,14 @@ fn announce_first_windows(spec: &StreamSpec, ahead: &ReadAhead) {
 struct Worker {
     spec: Arc<StreamSpec>,
     ahead: Option<Arc<ReadAhead>>,
+    windows: Arc<OpenWindows>,
     readers: EpochReaders,
     recent: RecentBlocks,
 }
 
 impl Worker {
-    fn new(spec: Arc<StreamSpec>, ahead: Option<Arc<ReadAhead>>) -> Self {
-        Self { spec, ahead, readers: EpochReaders::default(), recent: RecentBlocks::default() }
+    fn new(spec: Arc<StreamSpec>, ahead: Option<Arc<ReadAhead>>, windows: Arc<OpenWindows>) -> Self {
+        Self { spec, ahead, windows, readers: EpochReaders::default(), recent: RecentBlocks::default() }
     }
 
     fn group(&mut self, job: u64, per_job: u64) -> Group {
@@ -368,10 +358,13 @@ impl Worker {
     fn push(&mut self, position: u64, rows: &mut RowSet) -> Result<bool> {
         let spec = &self.spec;
         let (epoch, in_epoch) = (spec.first_epoch + position / spec.per_epoch, position % spec.per_epoch);
-        let place = self.readers.locate(&spec.epochs, epoch, spec.first_position + in_epoch);
+        let position = spec.first_position + in_epoch;
+        let place = self.readers.locate(&spec.epochs, epoch, position);
         if let Some(ahead) = &self.ahead {
-            ahead.reached(epoch, spec.first_position + in_epoch);
+            ahead.reached(epoch, position);
         }
+        let num_lanes = u64::from(spec.epochs.settings().num_lanes);
+        self.windows.reached(epoch, (position % num_lanes) as u32, position / num_lanes);
         spec.table.push_row(place, rows, &mut self.recent)
     }
 }

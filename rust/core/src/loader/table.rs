@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use arrow_schema::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
 
-use super::cache::BlockCache;
+use super::cache::{self, BlockCache};
 use crate::assemble::RowSet;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::order::{Layout, Place, Selection};
-use crate::shard::{Block, ShardReader};
+use crate::shard::{Block, Format, ShardReader};
 use crate::source::{self, IoMode, Source};
 
 /// Blocks kept beside the windows that are being read; a fixed part of an engine's memory.
@@ -154,12 +154,12 @@ impl Table {
     pub fn block(&self, index: usize) -> Result<Arc<Block>> {
         self.cache.get(index as u64, || {
             let (shard, meta) = self.manifest.block(index);
-            let first = self.manifest.shard(shard).blocks.start;
-            let in_shard = (index - first) as u64;
+            let in_shard = self.in_shard(shard, index);
             let reader = self.reader(shard)?;
             // Bytes that were written over in place would decode into other rows: refuse them here.
             reader.source().check_intact()?;
-            reader.decode(in_shard, &meta).map_err(|error| error.in_block(in_shard))
+            let block = reader.decode(in_shard, &meta).map_err(|error| error.in_block(in_shard))?;
+            Ok(self.with_partitions(block, shard))
         })
     }
 
@@ -238,13 +238,44 @@ impl Table {
         let Some(block) = self.data_block(block) else { return Ok(Vec::new()) };
         let (shard, meta) = self.manifest.block(block);
         let reader = self.reader(shard)?;
-        let in_shard = (block - self.manifest.shard(shard).blocks.start) as u64;
-        let pieces = reader.ranges(in_shard, &meta)?.into_iter().flat_map(|range| {
+        let pieces = reader.ranges(self.in_shard(shard, block), &meta)?.into_iter().flat_map(|range| {
             let (end, step) = (range.end, PART_BYTES);
             range.step_by(step as usize).map(move |start| (start, step.min(end - start) as usize))
         });
         let part = |(offset, len)| Part { source: Arc::clone(reader.source()), offset, len };
         Ok(pieces.map(part).collect())
+    }
+
+    /// Whether blocks are decoded into memory of their own, as long as their formats tell beforehand.
+    pub fn owns_memory(&self) -> bool {
+        self.manifest.num_shards() > 0 && self.manifest.shard_format(0).is_some_and(Format::is_decoded)
+    }
+
+    /// What each block takes beside its data.
+    pub fn block_overhead(&self) -> u64 {
+        cache::overhead(self.projection.indices.len())
+    }
+
+    /// Notes that a lane has gone past a block: of blocks with memory of their own, such go first.
+    pub fn is_done(&self, block: usize) {
+        if let Some(block) = self.data_block(block) {
+            self.cache.done(block as u64);
+        }
+    }
+
+    /// How often rows were reached through pages before them, for want of a page index.
+    pub fn num_rescans(&self) -> u64 {
+        self.shards.iter().filter_map(|shard| shard.get().map(|reader| reader.num_rescans())).sum()
+    }
+
+    /// The row group of each block of a shard; empty where its format has none.
+    pub fn row_groups_of(&self, shard: usize) -> Result<Vec<u64>> {
+        Ok(self.reader(shard)?.row_groups())
+    }
+
+    /// Place of a block in its shard.
+    fn in_shard(&self, shard: usize, block: usize) -> u64 {
+        (block - self.manifest.shard_first_block()[shard] as usize) as u64
     }
 
     /// Tells the system that a block of the layout is done with.
@@ -254,8 +285,22 @@ impl Table {
         self.cache.remove(block as u64);
         let (shard, meta) = self.manifest.block(block);
         if let Some(reader) = self.shards[shard].get() {
-            reader.source().drop_behind(meta.offset, (meta.end() - meta.offset) as usize);
+            for range in reader.ranges(self.in_shard(shard, block), &meta).unwrap_or_default() {
+                reader.source().drop_behind(range.start, (range.end - range.start) as usize);
+            }
         }
+    }
+
+    /// The block with the columns that the names of its file's folders make.
+    fn with_partitions(&self, mut block: Block, shard: usize) -> Block {
+        let num_stored = self.manifest.num_stored_columns();
+        for (at, column) in self.projection.indices.iter().enumerate() {
+            if *column >= num_stored {
+                let array = self.manifest.partition_column(*column, shard, block.num_rows);
+                block.insert_column(at, array);
+            }
+        }
+        block
     }
 
     /// The one block of the data behind a block of the layout; `None` where its rows lie in many.
@@ -283,7 +328,9 @@ impl Table {
             // The projection counts the columns of all shards; those that this one lacks are null.
             found.schema = Arc::clone(self.manifest.schema());
         }
-        ShardReader::try_new(source, found, Some(self.projection.indices.clone()))
+        let num_stored = self.manifest.num_stored_columns();
+        let stored = self.projection.indices.iter().copied().filter(|column| *column < num_stored);
+        ShardReader::try_new(source, found, Some(stored.collect()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::thread;
 
 use arrow_schema::SchemaRef;
@@ -10,6 +10,7 @@ use arrow_schema::SchemaRef;
 use super::codec::{self, Index};
 use super::contents::{Manifest, OpenReport, path_from_bytes};
 use super::identity;
+use super::listing::Listing;
 use super::parallel;
 use super::record::{Record, WalkedShard, schema_key};
 use super::store::{self, Loaded, Store, StoreLock};
@@ -67,6 +68,16 @@ impl Manifest {
     /// ```
     pub fn open(files: &[PathBuf], options: &ManifestOptions) -> Result<Self> {
         Self::open_with(files, options, &Shards)
+    }
+
+    /// Opens what [`super::resolve`] found; folders named `key=value` make columns of Parquet shards.
+    pub fn open_listed(listing: &Listing, options: &ManifestOptions) -> Result<Self> {
+        let mut manifest = Self::open(&listing.files, options)?;
+        let here =
+            |root: &PathBuf| if root.as_os_str().is_empty() { PathBuf::from(".") } else { root.clone() };
+        let roots: Vec<PathBuf> = listing.roots.iter().filter_map(|root| absolute(here(root)).ok()).collect();
+        manifest.add_partitions(&roots);
+        Ok(manifest)
     }
 
     /// Opens files whose formats `walk` knows, in the order given.

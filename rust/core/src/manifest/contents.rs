@@ -6,14 +6,18 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use arrow_schema::SchemaRef;
+use arrow_array::ArrayRef;
+use arrow_schema::{FieldRef, Fields, Schema, SchemaRef};
 
 use super::codec::{self, Index};
 use super::columns::{BlockColumns, DictionaryColumns};
 use super::fingerprint;
+use super::hive::{self, Partition, PartitionValue};
+use super::parallel;
 use super::record::Record;
 use super::schema;
 use super::walk::{Walk, format_of};
+use crate::shard::facts::{ShardFacts, facts};
 use crate::shard::{BlockMeta, DictionaryMeta, Format, ShardIndex, parse_schema};
 use crate::source::FileIdentity;
 use crate::{Error, Result};
@@ -31,7 +35,9 @@ struct Contents {
     shard_first_dictionary: Vec<usize>,
     blocks: BlockColumns,
     dictionaries: DictionaryColumns,
+    /// All columns: the stored ones, then those of `partitions`.
     schema: SchemaRef,
+    partitions: Vec<Partition>,
     num_rows: u64,
     total_bytes: u64,
     fingerprint: u128,
@@ -140,6 +146,44 @@ impl Manifest {
         &self.0.schema
     }
 
+    /// How many of the columns stand in the files; what folders' names say comes after them.
+    pub fn num_stored_columns(&self) -> usize {
+        self.0.schema.fields().len() - self.0.partitions.len()
+    }
+
+    /// What the names of a shard's folders say, column by column; panics past `num_shards`.
+    pub fn partition_values(
+        &self,
+        shard: usize,
+    ) -> impl Iterator<Item = (&FieldRef, Option<&PartitionValue>)> {
+        self.0.partitions.iter().map(move |partition| (&partition.field, partition.values[shard].as_ref()))
+    }
+
+    /// A column that folders' names make, of a block of a shard, in storage form.
+    pub(crate) fn partition_column(&self, column: usize, shard: usize, num_rows: usize) -> ArrayRef {
+        self.0.partitions[column - self.num_stored_columns()].column(shard, num_rows)
+    }
+
+    /// Makes columns of the names of folders below `roots`, where the shards are Parquet files.
+    pub(crate) fn add_partitions(&mut self, roots: &[PathBuf]) {
+        let is_parquet =
+            (0..self.num_shards()).all(|shard| self.shard_format(shard) == Some(Format::Parquet));
+        let Some(contents) = Arc::get_mut(&mut self.0).filter(|_| is_parquet && !roots.is_empty()) else {
+            return;
+        };
+        let paths: Vec<&Path> = contents.shards.iter().map(|shard| shard.path.as_path()).collect();
+        let partitions = hive::discover(&paths, roots, &contents.schema);
+        if partitions.is_empty() {
+            return;
+        }
+        let stored = contents.schema.fields().iter().cloned();
+        let fields: Fields =
+            stored.chain(partitions.iter().map(|partition| Arc::clone(&partition.field))).collect();
+        contents.schema = Arc::new(Schema::new_with_metadata(fields, contents.schema.metadata().clone()));
+        contents.fingerprint ^= hive::hash(&partitions);
+        contents.partitions = partitions;
+    }
+
     /// 128 bits in hexadecimal: equal for equal data in equal order, wherever it lies.
     pub fn fingerprint(&self) -> String {
         format!("{:032x}", self.0.fingerprint)
@@ -205,6 +249,21 @@ impl Manifest {
             header_hash: shard.header_hash,
             extra: shard.extra.to_vec(),
         })
+    }
+
+    /// A shard's format, where this version knows it; panics past `num_shards`.
+    pub fn shard_format(&self, index: usize) -> Option<Format> {
+        format_of(self.0.shards[index].format)
+    }
+
+    /// What stands in the headers of each shard and not in the index, read on so many threads.
+    pub fn facts(&self, num_threads: usize) -> Result<Vec<ShardFacts>> {
+        let shards: Vec<usize> = (0..self.num_shards()).collect();
+        let facts = parallel::map(&shards, num_threads, |shard| match self.shard_format(*shard) {
+            Some(format) => facts(self.shard_path(*shard), format),
+            None => Ok(ShardFacts::default()),
+        });
+        facts.into_iter().collect()
     }
 
     /// A shard's path, without what else [`Manifest::shard`] gathers.
@@ -322,7 +381,8 @@ impl<'a> Parts<'a> {
             shard_first_dictionary: Vec::with_capacity(shards.len()),
             blocks: BlockColumns::with_capacity(num_blocks),
             dictionaries: DictionaryColumns::default(),
-            schema: Arc::new(arrow_schema::Schema::empty()),
+            schema: Arc::new(Schema::empty()),
+            partitions: Vec::new(),
             num_rows: 0,
             total_bytes: 0,
             fingerprint: 0,

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{huggingface, natural};
+use super::{hive, huggingface, natural};
 use crate::{Error, Result};
 
 /// Shards in reading order, and remarks on how they were found.
@@ -19,6 +19,8 @@ pub struct Listing {
     pub indices: Vec<PathBuf>,
     /// How many of `files` the indices belong to.
     pub(super) num_indexed: usize,
+    /// Folders and prefixes of globs: names `key=value` of folders below them are columns.
+    pub roots: Vec<PathBuf>,
 }
 
 /// Finds the shards behind files, folders and globs.
@@ -141,7 +143,15 @@ fn add_names(folder: &Path, names: Vec<PathBuf>, num_folders: usize, listing: &m
             path: folder.join(&names[0]),
             message: "not a format that is read from disk; convert it to Arrow or Parquet first".to_owned(),
         }),
-        None => Err(empty_folder(folder, num_folders)),
+        None => {
+            let partitioned = hive::files_below(folder)?;
+            if partitioned.is_empty() {
+                return Err(empty_folder(folder, num_folders));
+            }
+            listing.files.extend(partitioned);
+            listing.roots.push(folder.to_owned());
+            Ok(())
+        }
     }
 }
 
@@ -240,6 +250,8 @@ fn add_matches(pattern: &Path, files: Vec<(Kind, PathBuf)>, listing: &mut Listin
             derived.display()
         ));
     }
+    let fixed = pattern.ancestors().find(|parent| !is_glob(parent));
+    listing.roots.extend(fixed.map(Path::to_owned));
     listing.files.extend(paths);
     Ok(())
 }

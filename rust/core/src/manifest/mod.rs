@@ -1,6 +1,7 @@
 //! What is known of a dataset without reading its rows.
 //!
 //! - `listing`: what the user named -> files in order (`natural` order, HF folders by `huggingface` and `json`)
+//! - `hive`: folders named `key=value`, whose names are columns
 //! - `build`: files -> [`Manifest`]: stored records where they hold, walks (`walk`, `parallel`) for the rest
 //! - `contents`: the [`Manifest`] and its views
 //! - `identity`, `schema`, `fingerprint`: when a file, a column, a dataset is still the same
@@ -11,6 +12,7 @@ mod codec;
 mod columns;
 mod contents;
 mod fingerprint;
+mod hive;
 mod huggingface;
 mod identity;
 mod json;
@@ -24,5 +26,6 @@ mod walk;
 
 pub use build::{ManifestOptions, OnError};
 pub use contents::{Manifest, OpenReport, ShardView};
+pub use hive::PartitionValue;
 pub use listing::{Listing, resolve, resolve_split};
 pub use walk::{Shards, Walk, Walked};

@@ -63,12 +63,13 @@ fn number_of(format: Format) -> u32 {
     match format {
         Format::ArrowStream => 1,
         Format::ArrowFile => 2,
+        Format::Parquet => 3,
         Format::Tar => 4,
     }
 }
 
 pub(crate) fn format_of(number: u32) -> Option<Format> {
-    [Format::ArrowStream, Format::ArrowFile, Format::Tar]
+    [Format::ArrowStream, Format::ArrowFile, Format::Parquet, Format::Tar]
         .into_iter()
         .find(|&format| number_of(format) == number)
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow_array::ArrayRef;
+use arrow_array::{Array, ArrayRef};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, UnionMode};
 
@@ -65,7 +65,6 @@ impl Block {
     }
 
     /// A block whose columns lie in memory of their own, `bytes` of it, whatever the source is.
-    #[expect(dead_code, reason = "for the formats whose blocks are decoded into memory")]
     pub(super) fn owned(
         columns: Vec<ArrayRef>,
         index: u64,
@@ -75,6 +74,13 @@ impl Block {
     ) -> Self {
         let block = Self::new(columns, Vec::new(), index, meta, bytes, 0, source);
         Self { views_map: false, ..block }
+    }
+
+    /// Puts a column of the same rows at a place; of blocks with memory of their own only.
+    pub fn insert_column(&mut self, at: usize, column: ArrayRef) {
+        debug_assert!(!self.views_map, "columns of a map are known by their places");
+        self.bytes += column.get_buffer_memory_size();
+        self.columns.insert(at, column);
     }
 
     /// Whether columns may view a map.

@@ -13,16 +13,18 @@ pub enum Format {
     ArrowStream,
     /// Messages between `ARROW1` magics, with a footer.
     ArrowFile,
+    /// Column chunks between `PAR1` magics, with a footer.
+    Parquet,
     /// Members of a WebDataset.
     Tar,
 }
 
 impl Format {
-    /// The name that users give it.
-    pub fn name(self) -> &'static str {
+    /// Whether blocks are decoded into memory of their own, so that they take what the index says.
+    pub fn is_decoded(self) -> bool {
         match self {
-            Self::ArrowStream | Self::ArrowFile => "arrow",
-            Self::Tar => "webdataset",
+            Self::ArrowStream | Self::ArrowFile | Self::Tar => false,
+            Self::Parquet => true,
         }
     }
 
@@ -37,6 +39,7 @@ impl Display for Format {
         formatter.write_str(match self {
             Self::ArrowStream => "Arrow IPC stream",
             Self::ArrowFile => "Arrow IPC file",
+            Self::Parquet => "Parquet",
             Self::Tar => "WebDataset tar",
         })
     }
@@ -47,11 +50,7 @@ pub const SNIFF_LEN: usize = 512;
 
 /// First bytes of files that end up in a glob by mistake: what they are, and what to do.
 const OTHERS: [(&[u8], &str, &str); 8] = [
-    (
-        b"PAR1",
-        "a Parquet file",
-        "Parquet shards are not read by this version; write it as Arrow with pyarrow.ipc",
-    ),
+    (b"PARE", "an encrypted Parquet file", "write it without encryption"),
     (
         b"\x1f\x8b",
         "gzip data",
@@ -90,6 +89,9 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
     }
     if first.starts_with(b"ARROW1") {
         return Ok(Format::ArrowFile);
+    }
+    if first.starts_with(b"PAR1") {
+        return Ok(Format::Parquet);
     }
     if starts_a_stream(first, file_len) {
         return Ok(Format::ArrowStream);
@@ -175,7 +177,8 @@ mod tests {
         assert_eq!(sniff(path, b"\x24\0\0\0\x10\0\0\0", 100).unwrap(), Format::ArrowStream);
         let text = |first: &[u8], len| sniff(path, first, len).unwrap_err().to_string();
         assert!(text(b"", 0).contains("empty (0 bytes)"));
-        assert!(text(b"PAR1\x15\0\0\0", 100).contains("Parquet"));
+        assert_eq!(sniff(path, b"PAR1\x15\0\0\0", 100).unwrap(), Format::Parquet);
+        assert!(text(b"PARE\x15\0\0\0", 100).contains("encrypted"));
         assert!(text(b"\x1f\x8b\x08\0\0\0\0\0", 100).contains("gzip"));
         assert!(text(b"PK\x03\x04\0\0\0\0", 100).contains("zip"));
         assert!(text(b"version https://git-lfs.github.com/spec/v1\n", 130).contains("git lfs pull"));

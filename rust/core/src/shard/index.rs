@@ -10,7 +10,7 @@ use super::format::{Format, SNIFF_LEN, sniff};
 use super::header_reader::HeaderReader;
 use super::message::num_rows;
 use super::site::Site;
-use super::{ipc_file, ipc_stream, tar};
+use super::{ipc_file, ipc_stream, parquet, tar};
 use crate::error::Result;
 use crate::source::{ReadFile, Source};
 
@@ -91,6 +91,7 @@ pub fn index(path: &Path) -> Result<ShardIndex> {
     let mut index = match format {
         Format::ArrowStream => ipc_stream::index(&mut reader)?,
         Format::ArrowFile => ipc_file::index(&mut reader)?,
+        Format::Parquet => parquet::index(&file)?,
         Format::Tar => tar::index(path, &mut reader)?,
     };
     index.header_hash = hash_samples(&mut reader, &index)?;

@@ -8,6 +8,8 @@
 //! - [`storage`]: the form that decoded columns have, and the way back to the declared types
 //! - [`reader`]: decodes blocks of any format
 //! - `ipc_reader`: those of Arrow; `layout`, `body`, `array`, `compression`, `dictionaries` are its steps
+//! - [`mod@parquet`]: Parquet, row groups or runs of their pages
+//! - [`facts`]: what a report says of a shard beside its index
 //! - [`tar`]: the members of WebDataset tars as rows
 //! - [`block`]: the decoded columns and the pages under them
 //!
@@ -24,6 +26,7 @@ pub mod block;
 mod body;
 mod compression;
 mod dictionaries;
+pub mod facts;
 pub mod format;
 mod header_reader;
 pub mod index;
@@ -32,6 +35,7 @@ pub mod ipc_reader;
 mod ipc_stream;
 mod layout;
 mod message;
+pub mod parquet;
 pub mod reader;
 pub mod schema;
 mod site;

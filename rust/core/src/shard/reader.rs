@@ -9,6 +9,7 @@ use super::block::Block;
 use super::format::Format;
 use super::index::{BlockMeta, ShardIndex};
 use super::ipc_reader::ArrowReader;
+use super::parquet::ParquetReader;
 use super::tar::TarReader;
 use crate::error::Result;
 use crate::source::Source;
@@ -18,6 +19,8 @@ use crate::source::Source;
 pub enum ShardReader {
     /// Arrow IPC, either framing.
     Arrow(ArrowReader),
+    /// Parquet.
+    Parquet(ParquetReader),
     /// A WebDataset tar.
     Tar(TarReader),
 }
@@ -36,6 +39,7 @@ impl ShardReader {
             Format::ArrowStream | Format::ArrowFile => {
                 Self::Arrow(ArrowReader::try_new(source, index, projection)?)
             }
+            Format::Parquet => Self::Parquet(ParquetReader::try_new(source, &index, projection)?),
             Format::Tar => Self::Tar(TarReader::try_new(source, &index.schema, projection)?),
         })
     }
@@ -44,6 +48,7 @@ impl ShardReader {
     pub fn source(&self) -> &Arc<dyn Source> {
         match self {
             Self::Arrow(reader) => reader.source(),
+            Self::Parquet(reader) => reader.source(),
             Self::Tar(reader) => reader.source(),
         }
     }
@@ -52,6 +57,7 @@ impl ShardReader {
     pub fn storage_fields(&self) -> Vec<&FieldRef> {
         match self {
             Self::Arrow(reader) => reader.storage_fields().collect(),
+            Self::Parquet(reader) => reader.storage_fields().collect(),
             Self::Tar(reader) => reader.storage_fields().collect(),
         }
     }
@@ -60,6 +66,7 @@ impl ShardReader {
     pub fn ranges(&self, index: u64, block: &BlockMeta) -> Result<Vec<Range<u64>>> {
         match self {
             Self::Arrow(reader) => reader.ranges(index, block),
+            Self::Parquet(reader) => Ok(reader.ranges(index).collect()),
             // Headers stand between the members of every column.
             Self::Tar(_) => Ok(std::iter::once(block.offset..block.end()).collect()),
         }
@@ -70,6 +77,23 @@ impl ShardReader {
         match self {
             Self::Arrow(reader) => reader.decode(index, block),
             Self::Tar(reader) => reader.decode(index, block),
+            Self::Parquet(reader) => reader.decode(index, block),
+        }
+    }
+
+    /// The row group of each block; empty for formats without.
+    pub fn row_groups(&self) -> Vec<u64> {
+        match self {
+            Self::Arrow(_) | Self::Tar(_) => Vec::new(),
+            Self::Parquet(reader) => reader.row_groups().collect(),
+        }
+    }
+
+    /// How often rows were reached through others before them, for want of an index in the file.
+    pub fn num_rescans(&self) -> u64 {
+        match self {
+            Self::Arrow(_) | Self::Tar(_) => 0,
+            Self::Parquet(reader) => reader.num_rescans(),
         }
     }
 }

@@ -282,7 +282,7 @@ pub fn write(case: &Case, options: &Options) -> Vec<u8> {
             writer.finish().unwrap();
             writer.into_inner().unwrap()
         }
-        Format::Tar => unreachable!("no framing of Arrow"),
+        Format::Parquet | Format::Tar => unreachable!("these are the cases of Arrow"),
     }
 }
 

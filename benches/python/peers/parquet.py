@@ -1,0 +1,109 @@
+"""Parquet: rows, decoding, columns, memory and opening; rowmill beside datasets and pyarrow."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from corpus import ROWS_A_BLOCK, Corpus
+from peers.endurance import anonymous_bytes
+from peers.opening import timed
+
+
+def files(corpus: Corpus, codec: str) -> list[str]:
+    """The text rows in row groups of a thousand, as FineWeb's are."""
+    return corpus.text_snappy if codec == "snappy" else corpus.text_zstd
+
+
+def rowmill_rows(corpus: Corpus, codec: str) -> Iterable[Any]:
+    """Window-shuffled rows, one by one."""
+    import rowmill
+
+    return rowmill.open(files(corpus, codec)).shuffle(seed=42)
+
+
+def datasets_rows(corpus: Corpus, codec: str) -> Iterable[Any]:
+    """Streaming with a shuffle buffer of 1000 rows."""
+    from peers import datasets
+
+    streamed = datasets.datasets.load_dataset("parquet", data_files=files(corpus, codec), split="train", streaming=True)
+    return streamed.shuffle(seed=42, buffer_size=1000)
+
+
+def decoded(batches: Iterable[Any]) -> dict[str, Any]:
+    """Megabytes a second of Arrow batches, from the first one asked for to the last."""
+    started = time.perf_counter()
+    first = num_bytes = 0
+    for batch in batches:
+        first = first or time.perf_counter() - started
+        num_bytes += batch.nbytes
+    seconds = time.perf_counter() - started
+    return {"rate": num_bytes / seconds / 1e6, "first_s": first, "seconds": seconds, "bytes": num_bytes}
+
+
+def rowmill_decode(corpus: Corpus, codec: str) -> dict[str, Any]:
+    """Arrow batches of a row group each, in storage order, decoded by the engine's threads."""
+    import rowmill
+
+    return decoded(rowmill.open(files(corpus, codec)).with_format("arrow").batch(ROWS_A_BLOCK))
+
+
+def pyarrow_decode(corpus: Corpus, codec: str) -> dict[str, Any]:
+    """`iter_batches` with its threads on, one file after the other."""
+    import pyarrow.parquet as pq
+
+    paths = files(corpus, codec)
+    return decoded(
+        batch
+        for path in paths
+        for batch in pq.ParquetFile(path, memory_map=True).iter_batches(ROWS_A_BLOCK, use_threads=True)
+    )
+
+
+def rowmill_columns(corpus: Corpus, count: int) -> dict[str, Any]:
+    """Some of ten columns: seconds, and bytes of the files that were brought in."""
+    import rowmill
+
+    opened = rowmill.open(corpus.wide_parquet).select_columns([f"c{index}" for index in range(count)])
+    with opened.with_format("arrow").batch(10_000).loader(io="read") as loader:
+        seconds, _ = timed(lambda: sum(batch.num_rows for batch in loader))
+        return {"seconds": seconds, "read_bytes": loader.stats()["read_bytes"]}
+
+
+def rowmill_large_groups(corpus: Corpus, num_lanes: int, window_bytes: int) -> dict[str, Any]:
+    """The most anonymous memory of a shuffled epoch over row groups of 100 MB."""
+    import rowmill
+
+    opened = rowmill.open(corpus.large_groups).shuffle(42, num_lanes=num_lanes, window_bytes=window_bytes)
+    loader = opened.loader()
+    before, highest, is_over = anonymous_bytes(), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not is_over.wait(0.01):
+            highest = max(highest, anonymous_bytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    seconds, rows = timed(lambda: sum(1 for _ in loader))
+    is_over.set()
+    watcher.join()
+    stats = {key: value for key, value in loader.stats().items() if isinstance(value, int | float)}
+    loader.close()
+    return {"seconds": seconds, "rows": rows, "growth": highest - before, "stats": stats}
+
+
+def rowmill_open(corpus: Corpus) -> dict[str, Any]:
+    """The first walk over all footers, then opens that find their index."""
+    import rowmill
+
+    with tempfile.TemporaryDirectory() as index_dir:
+
+        def opened() -> int:
+            return len(rowmill.open(Path(corpus.small_parquet), index_dir=index_dir))
+
+        first, rows = timed(opened)
+        again = sorted(timed(opened)[0] for _ in range(5))
+    return {"seconds": first, "again_seconds": again[2], "rows": rows}

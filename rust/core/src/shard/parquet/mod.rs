@@ -1,0 +1,66 @@
+//! Parquet shards: blocks are row groups, or runs of pages of the large ones.
+//!
+//! - `thrift`: the encoding of footers and page headers, every claim checked
+//! - `footer`: the footer, parsed and checked against the file
+//! - `schema`: its columns as Arrow's
+//! - `blocks`: row groups cut into blocks; `offset_index` says where pages lie
+//! - `reader`: decodes blocks through the parquet crate
+//! - `facts`: what a person wants to know of a shard
+//! - `chunks`, `pages`, `page_header`, `checked_pages`: what that crate reads, checked before it does
+//!
+//! The order of rows hangs on the blocks, so these hang on the file alone. A row group that takes more memory than
+//! a window is cut into runs of rows. Where a run begins is found by the page index, or by the counts in the
+//! headers of pages. Only for nested columns without a page index whose pages do not tell their rows the pages
+//! before a run are inflated again: [`ParquetReader::num_rescans`] counts it.
+//!
+//! The parquet crate decodes; it is not trusted with what it did not check. Footers and page headers are gone over
+//! first by the code here, so that it never allocates for a claim, and its panics become errors.
+
+mod blocks;
+mod checked_pages;
+mod chunks;
+mod facts;
+mod footer;
+mod offset_index;
+mod page_header;
+mod pages;
+mod reader;
+mod schema;
+mod thrift;
+
+pub use facts::facts;
+pub use reader::ParquetReader;
+
+use self::footer::{Footer, Keep};
+use super::format::Format;
+use super::index::ShardIndex;
+use super::schema::encode_schema;
+use super::site::Site;
+use crate::error::Result;
+use crate::source::Source;
+
+/// More blocks than the largest files have; a claim of more is none.
+const MAX_BLOCKS: usize = 1 << 24;
+
+/// Reads the footer of a shard; of large row groups also where their pages lie.
+pub(super) fn index(source: &dyn Source) -> Result<ShardIndex> {
+    let footer = Footer::read(source, Keep::Sizes)?;
+    let site = Site::new(source.path(), footer.start);
+    let schema = schema::arrow_schema(footer.metadata.file_metadata(), &site)?;
+    let mut blocks = Vec::new();
+    for group in footer.metadata.row_groups() {
+        blocks.extend(blocks::blocks_of(group, source));
+        if blocks.len() > MAX_BLOCKS {
+            return Err(site.corrupt("the footer claims more row groups than any file has"));
+        }
+    }
+    Ok(ShardIndex {
+        format: Format::Parquet,
+        schema_message: encode_schema(&schema),
+        schema,
+        blocks,
+        dictionaries: Vec::new(),
+        header_hash: footer.hash,
+        extra: Vec::new(),
+    })
+}

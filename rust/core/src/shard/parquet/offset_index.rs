@@ -1,0 +1,113 @@
+//! The offset index: where the pages of a column chunk lie, and at which rows they begin.
+
+use std::ops::Range;
+
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
+
+use super::thrift::{I32, I64, LIST, Problem, STRUCT, Thrift};
+use crate::error::Result;
+use crate::source::Source;
+
+/// Where the offset index of a chunk lies, if the file has one.
+pub(super) fn range_of(column: &ColumnChunkMetaData, file_len: u64) -> Option<Range<u64>> {
+    let start = u64::try_from(column.offset_index_offset()?).ok()?;
+    let len = u64::try_from(column.offset_index_length()?).ok()?;
+    let end = start.checked_add(len)?;
+    (len > 0 && end <= file_len).then_some(start..end)
+}
+
+/// The pages of the chunk at `chunk` that has `rows` rows; none where the index contradicts the chunk.
+///
+/// # Errors
+/// Only what reading raises: the chunk can be read without its index.
+pub(super) fn read(
+    source: &dyn Source,
+    range: &Range<u64>,
+    chunk: Range<u64>,
+    rows: u64,
+) -> Result<Vec<PageLocation>> {
+    let len = (range.end - range.start) as usize;
+    source.ensure(range.start, len)?;
+    let bytes = source.buffer(range.start, len)?;
+    let pages = parse(&bytes).unwrap_or_default();
+    Ok(if is_sound(&pages, &chunk, rows) { pages } else { Vec::new() })
+}
+
+fn parse(bytes: &[u8]) -> std::result::Result<Vec<PageLocation>, Problem> {
+    let mut pages = Vec::new();
+    Thrift::new(bytes).structure(|thrift, field| {
+        let is_pages = (field.id, field.kind) == (1, LIST);
+        if is_pages {
+            let (len, kind) = thrift.list()?;
+            if kind != STRUCT {
+                return Err("the pages are no list of pages");
+            }
+            for _ in 0..len {
+                pages.push(page(thrift)?);
+            }
+        }
+        Ok(is_pages)
+    })?;
+    Ok(pages)
+}
+
+fn page(thrift: &mut Thrift<'_>) -> std::result::Result<PageLocation, Problem> {
+    let mut page = PageLocation { offset: -1, compressed_page_size: -1, first_row_index: -1 };
+    thrift.structure(|thrift, field| {
+        match (field.id, field.kind) {
+            (1, I64) => page.offset = thrift.integer()?,
+            (2, I32) => {
+                page.compressed_page_size =
+                    i32::try_from(thrift.integer()?).map_err(|_| "a page too large")?;
+            }
+            (3, I64) => page.first_row_index = thrift.integer()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok(page)
+}
+
+/// Whether pages lie in the chunk one after the other, and begin at rows that ascend from the first.
+fn is_sound(pages: &[PageLocation], chunk: &Range<u64>, rows: u64) -> bool {
+    let (mut offset, mut row) = (chunk.start, 0);
+    for (index, page) in pages.iter().enumerate() {
+        let (Ok(start), Ok(size), Ok(first)) = (
+            u64::try_from(page.offset),
+            u64::try_from(page.compressed_page_size),
+            u64::try_from(page.first_row_index),
+        ) else {
+            return false;
+        };
+        let is_next_row = if index == 0 { first == 0 } else { first > row };
+        if start < offset || size == 0 || start + size > chunk.end || !is_next_row || first >= rows {
+            return false;
+        }
+        (offset, row) = (start + size, first);
+    }
+    !pages.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_contradicts_its_chunk_is_not_used() {
+        let page = |offset, compressed_page_size, first_row_index| PageLocation {
+            offset,
+            compressed_page_size,
+            first_row_index,
+        };
+        let sound = [page(100, 50, 0), page(150, 50, 10)];
+        assert!(is_sound(&sound, &(100..200), 20));
+        assert!(!is_sound(&sound, &(100..199), 20), "beyond the chunk");
+        assert!(!is_sound(&sound, &(101..200), 20), "before the chunk");
+        assert!(!is_sound(&sound, &(100..200), 10), "beyond the rows");
+        assert!(!is_sound(&[page(100, 50, 0), page(149, 50, 10)], &(100..200), 20), "over another page");
+        assert!(!is_sound(&[page(100, 50, 1)], &(100..200), 20), "not from the first row");
+        assert!(!is_sound(&[page(100, -1, 0)], &(100..200), 20));
+        assert!(!is_sound(&[], &(100..200), 20));
+    }
+}

@@ -1,0 +1,157 @@
+//! One column chunk for the parquet crate: its bytes on demand, each page's header checked first.
+
+use std::io::{Cursor, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::page_header::{MAX_HEADER, PageLimits, page_claims};
+use crate::error::Error;
+use crate::source::Source;
+
+/// Holds nearly all page headers.
+const HEADER_READ: u64 = 1 << 10;
+
+/// The bytes of one column chunk.
+#[derive(Debug, Clone)]
+pub(super) struct ChunkBytes {
+    source: Arc<dyn Source>,
+    range: Range<u64>,
+    /// All of it, where it was read at once.
+    whole: Option<Bytes>,
+    /// Bytes and values of all pages together, as the footer has them.
+    inflated: u64,
+    values: u64,
+    /// Pages are asked for with their headers, by an offset index.
+    pub is_located: bool,
+    /// Arrays may keep pages that are not compressed: they must not be views of a map.
+    pub copies: bool,
+}
+
+impl ChunkBytes {
+    /// The chunk at `range`, of which the footer says that it holds `values` in `inflated` bytes.
+    pub fn new(source: Arc<dyn Source>, range: Range<u64>, inflated: u64, values: u64) -> Self {
+        // Some writers count only the compressed bytes.
+        let inflated = inflated.max(range.end - range.start);
+        Self { source, range, whole: None, inflated, values, is_located: false, copies: false }
+    }
+
+    /// Reads the whole chunk at once, where reads cost more than maps.
+    pub fn fetch(&mut self) -> crate::Result<()> {
+        if !self.source.is_mapped() && self.whole.is_none() {
+            self.whole = Some(self.read(self.range.clone())?);
+        }
+        Ok(())
+    }
+
+    fn read(&self, range: Range<u64>) -> crate::Result<Bytes> {
+        let len = (range.end - range.start) as usize;
+        if let Some(whole) = &self.whole {
+            let start = (range.start - self.range.start) as usize;
+            return Ok(whole.slice(start..start + len));
+        }
+        self.source.ensure(range.start, len)?;
+        let buffer = self.source.buffer(range.start, len)?;
+        if self.copies && self.source.is_mapped() {
+            return Ok(Bytes::copy_from_slice(&buffer));
+        }
+        Ok(Bytes::from_owner(buffer))
+    }
+
+    /// The part of the chunk from `start` on, at most `len` bytes; refused where it does not lie in the chunk.
+    fn part(&self, start: u64, len: u64) -> ParquetResult<Bytes> {
+        if start < self.range.start || start > self.range.end {
+            return Err(outside());
+        }
+        let end = start.saturating_add(len).min(self.range.end);
+        self.read(start..end).map_err(|error| ParquetError::External(Box::new(error)))
+    }
+
+    /// The bytes from a page's header on; its claims were checked.
+    fn header_at(&self, start: u64) -> ParquetResult<Bytes> {
+        let mut len = HEADER_READ;
+        loop {
+            let bytes = self.part(start, len)?;
+            let is_all = start + bytes.len() as u64 >= self.range.end;
+            if self.check_header(&bytes, start)? {
+                return Ok(bytes);
+            }
+            if is_all || len > MAX_HEADER as u64 {
+                return Err(damaged("a page header does not end in its column chunk"));
+            }
+            len *= 16;
+        }
+    }
+
+    /// Whether the header ends in `bytes`; an error where it claims what cannot be.
+    fn check_header(&self, bytes: &[u8], start: u64) -> ParquetResult<bool> {
+        let Some(claims) = page_claims(bytes).map_err(damaged)? else { return Ok(false) };
+        let left = self.range.end.saturating_sub(start);
+        claims.check(PageLimits { left, inflated: self.inflated, values: self.values }).map_err(damaged)?;
+        Ok(true)
+    }
+}
+
+impl Length for ChunkBytes {
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+}
+
+/// A page's header, looked at when it is read: the parquet crate asks for readers that it does not use.
+#[derive(Debug)]
+pub(super) struct HeaderBytes {
+    chunk: ChunkBytes,
+    start: u64,
+    bytes: Option<Cursor<Bytes>>,
+}
+
+impl Read for HeaderBytes {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.bytes.is_none() {
+            let bytes = self.chunk.header_at(self.start).map_err(std::io::Error::other)?;
+            self.bytes = Some(Cursor::new(bytes));
+        }
+        self.bytes.as_mut().map_or(Ok(0), |bytes| bytes.read(into))
+    }
+}
+
+impl ChunkReader for ChunkBytes {
+    type T = HeaderBytes;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        Ok(HeaderBytes { chunk: self.clone(), start, bytes: None })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        let bytes = self.part(start, length as u64)?;
+        if bytes.len() < length {
+            return Err(outside());
+        }
+        if self.is_located && !self.check_header(&bytes, start)? {
+            return Err(damaged("a page header does not end in its page"));
+        }
+        Ok(bytes)
+    }
+}
+
+fn outside() -> ParquetError {
+    damaged("a page lies outside of its column chunk")
+}
+
+fn damaged(problem: &str) -> ParquetError {
+    ParquetError::General(problem.to_owned())
+}
+
+/// The error under what the parquet crate reports, where it is one of ours.
+pub(super) fn own_error(error: ParquetError) -> Result<Error, ParquetError> {
+    match error {
+        ParquetError::External(inner) => {
+            inner.downcast::<Error>().map(|own| *own).map_err(ParquetError::External)
+        }
+        other => Err(other),
+    }
+}

@@ -1,0 +1,229 @@
+//! Decodes the blocks of one Parquet shard.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_array::{Array, ArrayRef, RecordBatchReader, make_array};
+use arrow_schema::{DataType, FieldRef, Fields};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection, RowSelector};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::errors::ParquetError;
+
+use super::chunks::{Chunks, Rows};
+use super::footer::{Footer, Keep};
+use super::pages::own_error;
+use super::schema::storage_schema;
+use crate::error::{Error, Result};
+use crate::panics::guarded;
+use crate::shard::block::Block;
+use crate::shard::index::{BlockMeta, ShardIndex};
+use crate::shard::site::Site;
+use crate::shard::storage::storage_field;
+use crate::source::Source;
+
+/// One open Parquet shard: decodes any of its blocks, from any thread.
+#[derive(Debug)]
+pub struct ParquetReader {
+    source: Arc<dyn Source>,
+    /// The projected columns, in the order asked for.
+    columns: Vec<Column>,
+    chunks: Chunks,
+    /// Which rows of which row group each block holds.
+    blocks: Vec<Rows>,
+    rescans: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Column {
+    /// In storage form.
+    field: FieldRef,
+    levels: FieldLevels,
+}
+
+impl ParquetReader {
+    /// Prepares to read `source`; see [`crate::shard::ShardReader::try_new`].
+    pub fn try_new(
+        source: Arc<dyn Source>,
+        index: &ShardIndex,
+        projection: Option<Vec<usize>>,
+    ) -> Result<Self> {
+        let fields: Fields = index.schema.fields().iter().map(storage_field).collect();
+        let projection = projection.unwrap_or_else(|| (0..fields.len()).collect());
+        check_projection(&projection, fields.len())?;
+        let footer = Footer::read(source.as_ref(), Keep::Nothing)?;
+        let site = Site::new(source.path(), footer.start);
+        let changed = || site.corrupt("its footer is not the one that was indexed; open the dataset again");
+        let descriptor = footer.metadata.file_metadata().schema_descr();
+        if descriptor.root_schema().get_fields().len() != fields.len() {
+            return Err(changed());
+        }
+        let levels = guarded(|| {
+            let storage = storage_schema(descriptor)?;
+            let level = |column: &usize| {
+                let mask = ProjectionMask::roots(&storage, [*column]);
+                let levels = parquet_to_arrow_field_levels(&storage, mask, Some(&fields))?;
+                Ok(Column { field: Arc::clone(&fields[*column]), levels })
+            };
+            projection.iter().map(level).collect::<std::result::Result<Vec<_>, ParquetError>>()
+        });
+        let columns = match levels {
+            Ok(Ok(columns)) => columns,
+            Ok(Err(error)) => return Err(site.unsupported(format!("its columns are not read: {error}"))),
+            Err(panic) => return Err(site.unsupported(format!("its columns are not read: {panic}"))),
+        };
+        let blocks = rows_of_blocks(&index.blocks, &footer).ok_or_else(changed)?;
+        let chunks = Chunks::new(&footer, &projection);
+        Ok(Self { source, columns, chunks, blocks, rescans: AtomicU64::new(0) })
+    }
+
+    /// The file under it.
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.source
+    }
+
+    /// The fields of the columns that [`ParquetReader::decode`] gives, in storage form.
+    pub fn storage_fields(&self) -> impl Iterator<Item = &FieldRef> {
+        self.columns.iter().map(|column| &column.field)
+    }
+
+    /// The row group of each block.
+    pub fn row_groups(&self) -> impl Iterator<Item = u64> {
+        self.blocks.iter().map(|rows| rows.group as u64)
+    }
+
+    /// How often rows were reached through pages before them, for want of a page index.
+    pub fn num_rescans(&self) -> u64 {
+        self.rescans.load(Ordering::Relaxed)
+    }
+
+    /// The parts of the file that the projected columns of a block lie in.
+    pub fn ranges(&self, index: u64) -> impl Iterator<Item = Range<u64>> {
+        let rows = self.blocks.get(index as usize);
+        rows.into_iter().flat_map(|rows| self.chunks.ranges(rows))
+    }
+
+    /// Decodes the block at `index` of the shard.
+    pub fn decode(&self, index: u64, block: &BlockMeta) -> Result<Block> {
+        let site = Site { path: self.source.path(), offset: block.offset, block: Some(index) };
+        let rows = self.blocks.get(index as usize).filter(|rows| rows.len == block.num_rows);
+        let Some(rows) = rows else {
+            return Err(
+                site.corrupt("its row groups are not those that were indexed; open the dataset again")
+            );
+        };
+        let decode = |column| self.column(column, rows, &site);
+        let columns = self.columns.iter().map(decode).collect::<Result<Vec<ArrayRef>>>()?;
+        self.rescans.fetch_add(u64::from(self.chunks.rescans(rows)), Ordering::Relaxed);
+        let bytes = columns.iter().map(Array::get_buffer_memory_size).sum();
+        Ok(Block::owned(columns, index, *block, bytes, Arc::clone(&self.source)))
+    }
+
+    fn column(&self, column: &Column, rows: &Rows, site: &Site<'_>) -> Result<ArrayRef> {
+        let damaged = |problem: String| {
+            site.corrupt(format!(
+                "column {:?}: {problem}; write or download the file again",
+                column.field.name()
+            ))
+        };
+        // The parquet crate panics on some damage that it does not look for.
+        match guarded(|| self.read_column(column, rows)) {
+            Ok(Ok(array)) => settle(array, column.field.data_type()).map_err(damaged),
+            Ok(Err(error)) => match own_error(error) {
+                Ok(own) => Err(own.in_block(site.block.unwrap_or_default())),
+                Err(ParquetError::NYI(problem)) => Err(site.unsupported(format!(
+                    "column {:?} is written in a way that is not read: {problem}",
+                    column.field.name()
+                ))),
+                Err(other) => Err(damaged(other.to_string())),
+            },
+            Err(panic) => Err(damaged(panic)),
+        }
+    }
+
+    fn read_column(&self, column: &Column, rows: &Rows) -> std::result::Result<ArrayRef, ParquetError> {
+        let group = self.chunks.group(&self.source, rows);
+        let selection = (!rows.is_whole).then(|| {
+            RowSelection::from(vec![
+                RowSelector::skip(rows.first as usize),
+                RowSelector::select(rows.len as usize),
+            ])
+        });
+        let len = rows.len as usize;
+        let mut reader =
+            ParquetRecordBatchReader::try_new_with_row_groups(&column.levels, &group, len, selection)?;
+        debug_assert_eq!(reader.schema().fields().len(), 1, "one column is read at a time");
+        let short = || ParquetError::General(format!("its pages hold fewer than the {len} rows they should"));
+        let batch = reader.next().ok_or_else(short)??;
+        if batch.num_rows() != len || batch.num_columns() != 1 {
+            return Err(short());
+        }
+        let (_, mut columns, _) = batch.into_parts();
+        columns.pop().ok_or_else(short)
+    }
+}
+
+fn check_projection(projection: &[usize], num_columns: usize) -> Result<()> {
+    if let Some(beyond) = projection.iter().find(|index| **index >= num_columns) {
+        return Err(Error::InvalidArgument(format!("column {beyond} of {num_columns} is asked for")));
+    }
+    let mut seen = HashSet::new();
+    match projection.iter().find(|index| !seen.insert(**index)) {
+        Some(twice) => Err(Error::InvalidArgument(format!("column {twice} is asked for twice"))),
+        None => Ok(()),
+    }
+}
+
+/// Which rows each block holds: they follow one another through the row groups that have rows.
+fn rows_of_blocks(blocks: &[BlockMeta], footer: &Footer) -> Option<Vec<Rows>> {
+    let mut groups =
+        footer.metadata.row_groups().iter().enumerate().filter(|(_, group)| group.num_rows() > 0);
+    let (mut found, mut at, mut first) = (Vec::with_capacity(blocks.len()), None, 0);
+    for block in blocks {
+        let (group, metadata) = match at {
+            Some(group) => group,
+            None => groups.next()?,
+        };
+        let in_group = metadata.num_rows() as u64;
+        let end = first + block.num_rows;
+        if block.num_rows == 0 || end > in_group {
+            return None;
+        }
+        let is_whole = block.num_rows == in_group;
+        found.push(Rows { group, first, len: block.num_rows, in_group, is_whole });
+        (at, first) = if end == in_group { (None, 0) } else { (Some((group, metadata)), end) };
+    }
+    (at.is_none() && groups.next().is_none()).then_some(found)
+}
+
+/// The array with no more memory than it needs, and exactly the type that the columns of a block have.
+fn settle(mut array: ArrayRef, data_type: &DataType) -> std::result::Result<ArrayRef, String> {
+    array.shrink_to_fit();
+    if array.data_type() == data_type {
+        return Ok(array);
+    }
+    retype(array.to_data(), data_type).map(make_array)
+}
+
+/// Names and nullability of nested fields may differ; their memory does not.
+fn retype(
+    data: arrow_data::ArrayData,
+    data_type: &DataType,
+) -> std::result::Result<arrow_data::ArrayData, String> {
+    if data.data_type() == data_type {
+        return Ok(data);
+    }
+    let children: Vec<&DataType> = crate::shard::storage::child_types(data_type);
+    let is_alike = std::mem::discriminant(data.data_type()) == std::mem::discriminant(data_type)
+        && children.len() == data.child_data().len()
+        && !children.is_empty();
+    if !is_alike {
+        return Err(format!("it holds {}, where {data_type} was indexed", data.data_type()));
+    }
+    let children =
+        data.child_data().iter().zip(children).map(|(child, child_type)| retype(child.clone(), child_type));
+    let children = children.collect::<std::result::Result<Vec<_>, _>>()?;
+    let builder = data.into_builder().data_type(data_type.clone()).child_data(children);
+    builder.build().map_err(|error| error.to_string())
+}
