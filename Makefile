@@ -3,6 +3,7 @@
 #   make demo     shards, a tiny model, a kill, a resume on other ranks: the same stream
 #   make test     cargo test, the ring's model check, pytest, doctests
 #   make lint     formatters, clippy, ruff, mypy, stubtest, cargo deny
+#   make docs     the site
 #   make bench    rowmill beside its peers: table, JSON and PNG in bench-results/
 #
 # Variables: PYTHON (the interpreter to start from), CARGO_TARGET_DIR (where Rust builds),
@@ -20,6 +21,7 @@ BENCH_ARGS ?=
 DEMO_ARGS ?=
 VENV := .venv
 BENCH_VENV := .venv-bench
+DOCS_VENV := .venv-docs
 ifeq ($(OS),Windows_NT)
   SCRIPTS := Scripts
 else
@@ -141,10 +143,16 @@ bench: $(BENCH_VENV)/.built ## rowmill beside its peers (BENCH_ARGS="--scale 0.1
 bench-rust: ## The criterion benches of the core's hot loops
 	cargo bench --locked -p rowmill-benches
 
-docs: $(VENV)/.built ## The site, into site/
-	$(BIN)/python -m pip install -q --group docs
-	$(BIN)/mkdocs build --strict
+$(DOCS_VENV)/.installed: pyproject.toml
+	test -x $(DOCS_VENV)/$(SCRIPTS)/python || $(PYTHON) -m venv $(DOCS_VENV)
+	env -u PIP_CONSTRAINT $(DOCS_VENV)/$(SCRIPTS)/python -m pip install -q 'pip>=25.1'
+	env -u PIP_CONSTRAINT $(DOCS_VENV)/$(SCRIPTS)/python -m pip install -q --group docs
+	@touch $@
+
+# Docstrings are read, not imported, so that this builds nothing of Rust. That the examples run, the tests say.
+docs: $(DOCS_VENV)/.installed ## The site, into site/
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/$(SCRIPTS)/mkdocs build --strict
 
 clean: ## Remove what the targets made (not Rust's target folder: cargo clean)
-	rm -rf $(VENV) $(BENCH_VENV) build dist site bench-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) build dist site bench-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find python -name '*.so' -delete -o -name '*.pyd' -delete
