@@ -9,6 +9,7 @@ import os
 import pickle
 import random
 import shutil
+import time
 import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -372,6 +373,14 @@ def test_many_may_write_the_same_rows_at_once(tmp_path: Path) -> None:
     assert all(ids(ours) == list(range(2900, 0, -1)) for ours in made)
     assert sorted(path.parent.parent.name for path in tmp_path.rglob("*.arrow")) == ["indices", "tables"]
     assert not list(tmp_path.rglob(".part-*"))
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    for name, age in ((".part-old", 3 * 24 * 3600), (".part-new", 60)):
+        (tmp_path / "tables" / name).mkdir(parents=True)
+        os.utime(tmp_path / "tables" / name, (time.time() - age,) * 2)
+    rowmill.from_dataset(datasets.Dataset.from_list([row(1)]), cache_dir=tmp_path)
+    assert [path.name for path in (tmp_path / "tables").glob(".part-*")] == [".part-new"]
 
 
 def test_a_file_that_is_gone_is_no_matter(train: Any, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ __all__ = ["keep_indices", "keep_table"]
 _BLOCK_ROWS = 1000
 _BLOCK_BYTES = 4 << 20
 _SHARD_BYTES = 256 << 20
+
+_ABANDONED_SECONDS = 24 * 3600
 
 
 def keep_table(table: pa.Table, fingerprint: str, folder: Path) -> tuple[str, ...]:
@@ -75,11 +78,20 @@ def _write_stream(table: pa.Table, path: Path, block_rows: int) -> None:
         os.fsync(file.fileno())
 
 
+def _sweep(folder: Path) -> None:
+    """Removes what writers that were killed have left; none that lives writes for so long without a new file."""
+    for part in folder.glob(".part-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(part, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _new_folder(final: Path) -> Iterator[Path]:
     """A folder to write into that becomes ``final`` when the block ends well, and is gone when it does not."""
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(final.parent)
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=final.parent))
     except PermissionError as error:
         raise AccessDeniedError(
