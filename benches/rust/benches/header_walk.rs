@@ -49,8 +49,8 @@ fn write(folder: &Path, batch: &RecordBatch, times: usize, codec: Option<Compres
 fn reader(path: &Path, mode: IoMode) -> (ShardReader, rowmill_core::shard::BlockMeta) {
     let found = index(path).expect("a sound file");
     let source = open(path, mode, None).expect("a sound file");
-    let reader = ShardReader::try_new(source, found.format, &found.schema, found.dictionaries, None);
-    (reader.expect("a sound schema"), found.blocks[0])
+    let block = found.blocks[0];
+    (ShardReader::try_new(source, found, None).expect("a sound schema"), block)
 }
 
 fn header_walk(criterion: &mut Criterion) {
