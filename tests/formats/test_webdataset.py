@@ -188,7 +188,7 @@ def test_archives_beside_other_shards_are_refused(tmp_path: Path) -> None:
 
 def test_the_format_can_be_asked_for(folder: Path) -> None:
     assert rowmill.open(folder, format="webdataset", index_dir=folder).num_rows == 200
-    with pytest.raises(rowmill.RowmillError, match='WebDataset tar, but format="arrow"'):
+    with pytest.raises(rowmill.RowmillError, match="it is WebDataset tar, not arrow"):
         rowmill.open(folder, format="arrow", index_dir=folder)
 
 
