@@ -60,9 +60,10 @@ def test_a_missing_file_of_a_list_is_missing_and_of_a_folder_just_not_there(tmp_
         (b"\xff\xff\xff\xff\xff\xff\xff\x7f" + bytes(100), "."),
         (b"ARROW1\0\0" + bytes(50), "."),
         (bytes(1000), "."),
-        (b"PAR1" + bytes(1000) + b"PAR1", "(?i)parquet"),
+        (b"PAR1" + bytes(1000) + b"PAR1", "footer"),
+        (b"PK\x03\x04" + bytes(100), "zip"),
     ],
-    ids=["zero bytes", "text", "absurd length", "half a file", "zeros", "parquet"],
+    ids=["zero bytes", "text", "absurd length", "half a file", "zeros", "a Parquet file without a footer", "zip"],
 )
 def test_what_is_no_arrow_file_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     paths = write_shards(tmp_path, [5, 5])

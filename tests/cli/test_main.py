@@ -13,7 +13,7 @@ from typer.testing import Result
 import rowmill
 from rowmill.exceptions import MissingShardError
 
-COMMANDS = ("demo", "index", "inspect", "head", "verify", "rows", "state", "bench", "cache")
+COMMANDS = ("demo", "index", "inspect", "head", "verify", "rows", "state", "bench", "cache", "convert")
 Run = Callable[..., Result]
 
 

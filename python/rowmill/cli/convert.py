@@ -46,8 +46,6 @@ def convert(
 
     Each shard is whole or not there; dataset.json holds exact counts and checksums. The same command, given again
     after a kill, goes on behind the last finished shard.
-
-    Example: rowmill convert data/*.jsonl.gz --to webdataset --shuffle 42 shards/
     """
     import rowmill
 

@@ -11,7 +11,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt64Array};
 use arrow_ipc::writer::StreamWriter;
 use loader_cases::{Data, drained_ids, ids, outputs};
 use rowmill_core::Error;
-use rowmill_core::loader::{Choice, Chunk, Epochs, Lanes, OnError, Output, Step, StreamSpec, choose};
+use rowmill_core::loader::{Choice, Chunk, Epochs, Lanes, OnError, Output, Pruned, Step, StreamSpec, choose};
 use rowmill_core::order::{Mode, Partition, Selection};
 use rowmill_core::prefetch::{Limits, Polled};
 use rowmill_core::source::IoMode;
@@ -96,7 +96,8 @@ fn fetch_and_lanes_go_by_the_places_of_the_choice() {
         assert!(matches!(spec.table.fetch(&[last]), Err(Error::InvalidArgument(_))));
 
         let limits = Limits { num_threads: 1, slots: 4, bytes: 1 << 20, help: true };
-        let lanes = Lanes::start(Arc::clone(&spec.table), Arc::clone(&spec.epochs), limits);
+        let pruned = Arc::new(Pruned::new(spec.table.manifest().num_shards()));
+        let lanes = Lanes::start(Arc::clone(&spec.table), Arc::clone(&spec.epochs), pruned, limits);
         let mut found = Vec::new();
         for lane in 0..4 {
             let len = last / 4 + u64::from(u64::from(lane) < last % 4);

@@ -210,8 +210,8 @@ impl PySource {
         Ok(list)
     }
 
-    /// One dict a shard: path, format, rows, blocks, bytes; for Parquet row_groups, codecs,
-    /// largest_row_group_bytes, largest_row_group_rows, has_page_index (None for others). Reads footers.
+    /// One dict a shard: `path`, `format`, `rows`, `blocks`, `bytes`; for Parquet `row_groups`, `codecs`,
+    /// `largest_row_group_bytes`, `largest_row_group_rows`, `has_page_index` (None for others). Reads footers.
     fn shard_facts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let facts = detached(py, || self.manifest.facts(num_cores()))?;
         let list = PyList::empty(py);
