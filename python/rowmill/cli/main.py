@@ -62,7 +62,9 @@ app.command("rows", epilog="Example: rowmill rows data --step 1200 --ranks 8 --b
 app.add_typer(state.app, name="state")
 app.command("bench", epilog="Example: rowmill bench data --compare datasets --plot bench.png")(bench.bench)
 app.add_typer(cache.app, name="cache")
-app.command("convert", epilog="Example: rowmill convert data/*.jsonl.gz shards --to webdataset --shuffle 42")(convert.convert)
+app.command("convert", epilog="Example: rowmill convert data/*.jsonl.gz shards --to webdataset --shuffle 42")(
+    convert.convert
+)
 
 
 def _version(is_asked: bool) -> None:
