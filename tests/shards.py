@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
+import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from torch.utils.data._utils import worker as torch_worker
 
 import rowmill
@@ -48,6 +51,9 @@ HF_METADATA = {
 }
 
 CONTAINERS = ("stream", "file")
+# Whose values come as they were written; those of a tar come as bytes.
+TYPED = (*CONTAINERS, "parquet")
+ALL_CONTAINERS = (*TYPED, "tar")
 CODECS = (None, "lz4", "zstd")
 
 
@@ -87,21 +93,42 @@ def write_shards(
     codec: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Shards of ``sizes`` rows in blocks of ``block_rows``, each with an empty block in its middle."""
+    """Shards of ``sizes`` rows in blocks of ``block_rows``; those of Arrow have an empty block in their middle."""
     schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
     schema = schema.with_metadata(HF_METADATA) if columns is None else schema
     folder.mkdir(parents=True, exist_ok=True)
     paths, first = [], 0
     for index, size in enumerate(sizes):
-        bounds = [*range(first, first + size, block_rows), first + size]
+        rows = range(first, first + size)
+        first += size
+        if container == "tar":
+            paths.append(write_tar(folder / f"shard-{index}.tar", rows, schema.names))
+            continue
+        if container == "parquet":
+            paths.append(folder / f"shard-{index}.parquet")
+            table = pa.Table.from_pylist([row(at) for at in rows], schema=schema)
+            # Parquet calls LZ4 and ZSTD by the same names.
+            pq.write_table(table, paths[-1], row_group_size=block_rows, compression=codec or "none")
+            continue
+        bounds = [*rows[::block_rows], rows.stop]
         blocks = [
             pa.RecordBatch.from_pylist([row(at) for at in range(start, stop)], schema=schema)
             for start, stop in itertools.pairwise(bounds)
         ]
         blocks.insert(len(blocks) // 2, pa.RecordBatch.from_pylist([], schema=schema))
         paths.append(write(folder / f"shard-{index}.arrow", blocks, schema, container, codec))
-        first += size
     return paths
+
+
+def write_tar(path: Path, rows: Iterable[int], columns: Iterable[str]) -> Path:
+    """A WebDataset shard: a member for each value, as text."""
+    with tarfile.open(path, "w") as archive:
+        for index, name in itertools.product(rows, columns):
+            value = str(row(index)[name]).encode()
+            member = tarfile.TarInfo(f"{index:06}.{name}")
+            member.size = len(value)
+            archive.addfile(member, io.BytesIO(value))
+    return path
 
 
 def ids(item: Any) -> list[int]:
@@ -109,7 +136,7 @@ def ids(item: Any) -> list[int]:
     values = item.column("id") if isinstance(item, pa.RecordBatch) else item["id"]
     values = values.to_pylist() if isinstance(values, pa.Array) else values
     values = values.tolist() if hasattr(values, "tolist") else values
-    return [values] if isinstance(values, int) else list(values)
+    return [int(value) for value in (values if isinstance(values, list) else [values])]
 
 
 def stream(items: Iterable[Any]) -> list[list[int]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shards import CODECS, CONTAINERS, as_worker, copy, flat, stream, write_shards
+from shards import ALL_CONTAINERS, CODECS, as_worker, copy, flat, stream, write_shards
 
 import rowmill
 
@@ -44,11 +44,15 @@ class Job:
 @st.composite
 def shard_files(draw: st.DrawFn, folder: Path) -> int:
     sizes = draw(st.lists(st.integers(0, 30), min_size=1, max_size=5))
+    container = draw(st.sampled_from(ALL_CONTAINERS))
+    if container == "tar" and not any(sizes):
+        # Of archives without a member nobody knows the columns.
+        sizes = [1, *sizes]
     write_shards(
         folder,
         sizes,
         block_rows=draw(st.integers(1, 12)),
-        container=draw(st.sampled_from(CONTAINERS)),
+        container=container,
         codec=draw(st.sampled_from(CODECS)),
         columns=["id", "text"],
     )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shards import as_worker, copy, flat, frozen, ids, stream, through_json, write_shards
+from shards import ALL_CONTAINERS, TYPED, as_worker, copy, flat, frozen, ids, stream, through_json, write_shards
 
 import rowmill
 
@@ -27,7 +27,8 @@ COLUMNS = ["id", "text", "tokens", "score"]
 @st.composite
 def datasets(draw: st.DrawFn, folder: Path) -> rowmill.Dataset:
     sizes = draw(st.lists(st.integers(0, 40), min_size=1, max_size=4).filter(sum))
-    write_shards(folder, sizes, block_rows=draw(st.integers(1, 12)), columns=COLUMNS)
+    container = draw(st.sampled_from(ALL_CONTAINERS))
+    write_shards(folder, sizes, block_rows=draw(st.integers(1, 12)), container=container, columns=COLUMNS)
     return (
         rowmill.open(folder)
         .shuffle(
@@ -218,7 +219,8 @@ LANED = {
 @st.composite
 def laned(draw: st.DrawFn, folder: Path) -> rowmill.Dataset:
     sizes = draw(st.lists(st.integers(0, 60), min_size=1, max_size=3).filter(sum))
-    write_shards(folder, sizes, block_rows=draw(st.integers(1, 12)), columns=COLUMNS)
+    container = draw(st.sampled_from(TYPED))
+    write_shards(folder, sizes, block_rows=draw(st.integers(1, 12)), container=container, columns=COLUMNS)
     mode = draw(st.sampled_from(MODES))
     ds = rowmill.open(folder).shuffle(seed=draw(st.integers(0, 99)), mode=mode, num_lanes=12, window_bytes=300)
     return LANED[draw(st.sampled_from(sorted(LANED)))](ds)
