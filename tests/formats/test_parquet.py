@@ -265,6 +265,15 @@ def test_a_pruned_filter_resumes_where_it_stopped(tmp_path: Path) -> None:
         assert before + [item["id"].tolist() for item in resumed] == straight
 
 
+def test_chosen_rows_are_pruned_by_where_they_lie(tmp_path: Path) -> None:
+    for part in range(3):
+        pq.write_table(text_table(part * 1000, part * 1000 + 1000), tmp_path / f"{part}.parquet", row_group_size=100)
+    opened = rowmill.open(tmp_path, index_dir=tmp_path / "index")
+    for chosen in (opened.skip(150).take(2500), opened.shuffle(1, num_lanes=4).skip(100)):
+        kept = [row["id"] for row in chosen.filter(pc.field("id") > 1234)]
+        assert kept == [row["id"] for row in chosen.filter(lambda row: row["id"] > 1234)]
+
+
 HIVE = [
     ["1", "2"],
     ["1", "9999999999"],

@@ -37,7 +37,8 @@ impl Pruned {
         let order = epochs.order(chunk.epoch);
         let mut found = Vec::new();
         let mut add = |block: u32| {
-            let shard = table.layout().shard_of(block) as usize;
+            // Of rows chosen here and there nothing is told block by block.
+            let Some((shard, _)) = table.shard_of(block) else { return };
             if self.shards.get(shard).is_some_and(|known| known.get().is_none()) && !found.contains(&shard) {
                 found.push(shard);
             }
@@ -77,16 +78,20 @@ impl Pruned {
 
     /// Whether a block holds nothing that the filter keeps.
     pub fn contains(&self, table: &Table, block: u32) -> bool {
-        let shard = table.layout().shard_of(block) as usize;
-        let Some(is_empty) = self.shards.get(shard).and_then(OnceLock::get) else { return false };
-        let first = table.manifest().shard_first_block()[shard];
-        is_empty.get((block - first) as usize).copied().unwrap_or(false)
+        // Without a filter that looks at shards this is asked of every row.
+        if self.num_blocks() == 0 {
+            return false;
+        }
+        let Some((shard, at)) = table.shard_of(block) else { return false };
+        let known = self.shards.get(shard).and_then(OnceLock::get);
+        known.and_then(|is_empty| is_empty.get(at)).copied().unwrap_or(false)
     }
 
     /// Whether a block will be read, as far as is known: of shards that are still to be looked at none.
     pub fn may_read(&self, table: &Table, block: u32) -> bool {
-        let shard = table.layout().shard_of(block) as usize;
-        let is_known = self.shards.get(shard).is_some_and(|known| known.get().is_some());
+        let is_known = table
+            .shard_of(block)
+            .is_none_or(|(shard, _)| self.shards.get(shard).is_some_and(|known| known.get().is_some()));
         (is_known || !self.is_used.load(Ordering::Relaxed)) && !self.contains(table, block)
     }
 

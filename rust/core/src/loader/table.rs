@@ -273,6 +273,13 @@ impl Table {
         Ok(self.reader(shard)?.row_groups())
     }
 
+    /// The shard of a block of the layout, and its place in it; `None` where its rows lie in many.
+    pub fn shard_of(&self, block: u32) -> Option<(usize, usize)> {
+        let block = self.data_block(block as usize)?;
+        let (shard, _) = self.manifest.block(block);
+        Some((shard, self.in_shard(shard, block) as usize))
+    }
+
     /// Place of a block in its shard.
     fn in_shard(&self, shard: usize, block: usize) -> u64 {
         (block - self.manifest.shard_first_block()[shard] as usize) as u64
