@@ -71,6 +71,7 @@ class _Places:
     Attributes:
         start: Positions that the whole job had delivered when this pass began: its steps x ranks x batch size.
         num_steps: Steps of this consumer since then.
+        padded_to: Where steps are padded to the number that all ranks take: that number, and the pass's last epoch.
     """
 
     identity: Identity
@@ -81,9 +82,13 @@ class _Places:
     start: int
     num_steps: int = 0
     num_skipped: int = 0
+    padded_to: tuple[int, int] | None = None
 
     def cursor(self) -> Cursor:
         epoch = min(lane.epoch for lane in self.lanes)
+        if self.padded_to is not None and self.num_steps < self.padded_to[0]:
+            # Lanes that were read to their end still owe the steps that the other ranks take.
+            epoch = min(epoch, self.padded_to[1])
         consumers = self.placement.num_shards * self.placement.num_workers
         lanes: dict[str, Any] = {
             "of": consumers,
@@ -201,6 +206,8 @@ class LanedIterator(Iterator[Any]):
         self._turns = self._new_turns(lanes)
         left = self._count_steps(cursor)
         self._num_steps = None if left is None else done + left
+        if self._num_steps is not None and self._is_padded:
+            self._places.padded_to = (self._num_steps, first_epoch + (plan.epochs_per_pass or 1) - 1)
         if left == 0 or (cursor is not None and self._is_over(cursor)):
             # As in PositionIterator: after a pass that begins at its end comes the next epoch.
             self._progress.board.finish(self._worker, first_epoch + (plan.epochs_per_pass or 1))
@@ -208,6 +215,11 @@ class LanedIterator(Iterator[Any]):
         self._progress.follow(self._current)
         if cursor is None and plan.pipeline.batches[0]:
             self._skip_steps(plan.pipeline.batches[0])
+
+    @property
+    def _is_padded(self) -> bool:
+        """Whether this rank's last steps may hold nothing but the epoch's first samples once more."""
+        return self._placement.num_shards > 1 and self._plan.remainder_for(self._placement.num_shards) == "pad"
 
     def _is_over(self, cursor: Cursor) -> bool:
         """Whether the lanes were read to their end: the last step may have been a short one."""
@@ -288,6 +300,8 @@ class LanedIterator(Iterator[Any]):
         self._places.start = number * self._placement.num_shards * (self._plan.batch_size or 1)
         if self._num_steps is not None:
             self._num_steps = max(self._num_steps - self._deal.share(number), 0)
+            if self._places.padded_to is not None:
+                self._places.padded_to = (self._num_steps, self._places.padded_to[1])
 
     def _count_steps(self, cursor: Cursor | None) -> int | None:
         """Steps left for this consumer, where ranks must agree on a number before the first one; else None.

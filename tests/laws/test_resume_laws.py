@@ -240,6 +240,18 @@ def test_filters_and_batched_maps_resume_byte_for_byte(data: st.DataObject, kill
             assert killed_run(ds, kills, 2) == straight
 
 
+@pytest.mark.parametrize("rank", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rank_killed_while_it_pads_goes_on_padding(tmp_path: Path, seed: int, rank: int) -> None:
+    write_shards(tmp_path, [7], columns=COLUMNS)
+    # Few rows for many lanes: a rank's own are over long before those of the others.
+    ds = LANED["batched map"](rowmill.open(tmp_path).shuffle(seed=seed, num_lanes=12, window_bytes=300))
+    ds = ds.shard(3, rank, remainder="pad")
+    straight = straight_run(ds, 2)
+    for kill in range(1, len(straight)):
+        assert killed_run(ds, [kill], 2) == straight
+
+
 def laned_law(samples_of: dict[int, list[int]], ranks: int, rank: int) -> list[int]:
     """The samples of a rank: of its lanes, always the one that is globally first."""
     mine = [
