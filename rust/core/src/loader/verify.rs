@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -14,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::content;
 use super::table::Table;
 use crate::error::{Error, Result};
+use crate::panics::guarded;
 
 /// How often the caller is asked whether to go on.
 const SLICE: Duration = Duration::from_millis(100);
@@ -156,9 +156,9 @@ impl<'a> Work<'a> {
             if self.is_stopped.load(Ordering::Relaxed) {
                 break;
             }
-            let result = catch_unwind(AssertUnwindSafe(|| self.run(*job)));
-            let unwound = || Error::Internal(format!("reading {job:?} panicked"));
-            outcomes.push((*job, result.unwrap_or_else(|_| Err(unwound()))));
+            let result = guarded(|| self.run(*job));
+            let unwound = |text| Err(Error::Internal(format!("reading {job:?} panicked: {text}")));
+            outcomes.push((*job, result.unwrap_or_else(unwound)));
         }
         *self.running.lock() -= 1;
         self.ended.notify_one();

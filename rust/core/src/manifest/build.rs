@@ -1,7 +1,6 @@
 //! Opening: what the index knows is taken from it, the rest is walked on all cores and stored.
 
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf, absolute};
 use std::thread;
 
@@ -15,6 +14,7 @@ use super::parallel;
 use super::record::{Record, WalkedShard, schema_key};
 use super::store::{self, Loaded, Store, StoreLock};
 use super::walk::{Shards, Walk};
+use crate::panics::guarded;
 use crate::source::FileIdentity;
 use crate::{Error, Result};
 
@@ -277,9 +277,9 @@ impl<'a> Opening<'a> {
 
     fn walk_one(&self, present: &Present) -> Result<WalkedShard> {
         let walked_ns = identity::now_ns();
-        let walked = catch_unwind(AssertUnwindSafe(|| self.walk.walk(&present.path)));
-        let walked = walked.unwrap_or_else(|_| {
-            Err(Error::Internal(format!("reading the headers of {} panicked", present.path.display())))
+        let walked = guarded(|| self.walk.walk(&present.path)).unwrap_or_else(|text| {
+            let path = present.path.display();
+            Err(Error::Internal(format!("reading the headers of {path} panicked: {text}")))
         })?;
         WalkedShard::try_new(&present.path, present.identity, walked_ns, walked)
     }
