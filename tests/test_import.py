@@ -80,6 +80,12 @@ def test_without_torch_rows_and_numpy_batches_are_read_and_resumed(tmp_path: Pat
             assert "torch" in str(error), error
         else:
             raise SystemExit("torch tensors without torch")
+        try:
+            rowmill.DataLoader(ds)
+        except ImportError as error:
+            assert "ds.loader()" in str(error), error
+        else:
+            raise SystemExit("torch's DataLoader without torch")
     """
     order = rowmill.open(tmp_path).shuffle(seed=3).row_ids(0, 70)
     assert run(code, str(tmp_path), blocked=("torch", "torchdata")).strip() == str(order)

@@ -320,9 +320,13 @@ class Dataset(Exports, IterableDatasetBase):
         """The epoch that is being read, or that comes next where the last one is over."""
         return self._progress.epoch()
 
-    def set_epoch(self, epoch: int) -> None:
-        """Makes the next pass that of ``epoch``, from its beginning; DataLoader workers are told as well."""
+    def set_epoch(self, epoch: int) -> Dataset:
+        """Makes the next pass that of ``epoch``, from its beginning; DataLoader workers are told as well.
+
+        Unlike the other methods it changes this very dataset, as torch's samplers do; it returns it for chains.
+        """
         self._progress.set_epoch(count("epoch", epoch))
+        return self
 
     def state_dict(self) -> Cursor:
         """The cursor after what the newest pass has returned; see docs/cursor.

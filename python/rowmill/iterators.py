@@ -184,6 +184,8 @@ def consumer_type(output: str) -> Callable[[Any], Any] | None:
     """What makes the consumer's own type of Rust's, without a copy."""
     if output == "torch":
         imported: Callable[[Any], Any] | None = _torch.tensor_import()
+        if imported is None:
+            raise ImportError('the format is torch, but torch is not installed; use .with_format("numpy")')
         return imported
     if output == "arrow":
         import pyarrow as pa

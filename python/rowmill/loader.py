@@ -60,7 +60,8 @@ class Loader:
             rows, batches (counts returned); bytes (of returned batches); wait_seconds (the consumer waited);
             busy_seconds (sum over the engine's threads); ring_items, ring_bytes, peak_ring_bytes; blocks_decoded,
             blocks_decoded_again (for want of memory), row_groups_scanned_again (for want of a page index),
-            blocks_pruned (by a filter); cache_bytes; read_bytes; mapped_bytes (made present); pool_bytes; skipped_rows; num_threads; io.
+            blocks_pruned (by a filter); cache_bytes; read_bytes; mapped_bytes (made present); pool_bytes;
+            skipped_rows; num_threads; io.
         """
         newest = self._newest() if self._newest is not None else None
         return dict(self._final_stats if newest is None else newest.stats())

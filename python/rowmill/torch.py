@@ -32,6 +32,15 @@ elif importlib.util.find_spec("torch") is not None:
 else:
     IterableDatasetBase = object
 
+    class TorchDataLoader:
+        """Says what is missing, where it is asked for."""
+
+        def __class_getitem__(cls, _item: Any) -> type:
+            return cls
+
+        def __init__(self, *_arguments: Any, **_keywords: Any) -> None:
+            raise ImportError("rowmill.DataLoader needs torch (pip install 'rowmill[torch]'); ds.loader() does without")
+
 
 def has_torch() -> bool:
     """Whether torch is here; asked only after the base class has been made."""

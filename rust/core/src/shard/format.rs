@@ -107,14 +107,21 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
             });
         }
     }
+    let start = &first[..first.len().min(8)];
     Err(Error::corrupt_at(
         path,
         0,
-        format!(
-            "not an Arrow IPC stream or file: it starts with {:02x?}; leave it out of the dataset",
-            &first[..first.len().min(8)]
-        ),
+        format!("not {}: it starts with {start:02x?}; restore the file or leave it out", promised(path)),
     ))
+}
+
+/// What a file's name promises that its first bytes do not keep.
+fn promised(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("tar") => "a tar (its first header is damaged, or it is something else)",
+        Some("parquet" | "pq") => "a Parquet file",
+        _ => "an Arrow IPC stream or file, a Parquet file or a tar",
+    }
 }
 
 /// What an archive is packed with: its magic, its name, and what unpacks it.

@@ -51,12 +51,17 @@ pub(super) fn verify<'a>(flatbuffer: &'a Buffer, site: &Site<'_>) -> Result<Mess
     // Wide schemas have many tables; their number is bounded by the header's own length all the same.
     let options = VerifierOptions { max_tables: 16_000_000, ..VerifierOptions::default() };
     let message = root_as_message_with_opts(&options, flatbuffer)
-        .map_err(|error| site.corrupt(format!("the message header is damaged: {error}")))?;
+        .map_err(|error| site.corrupt(format!("the message header is damaged: {}", one_line(&error))))?;
     check_version(message.version(), site)?;
     if message.bodyLength() < 0 {
         return Err(site.corrupt(format!("a message body of {} bytes is claimed", message.bodyLength())));
     }
     Ok(message)
+}
+
+/// The verifier traces its way in many lines; an error is one.
+fn one_line(error: &impl ToString) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn check_version(version: MetadataVersion, site: &Site<'_>) -> Result<()> {
