@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 from typing import Any
 
 from rowmill import _rust
@@ -15,6 +16,8 @@ from rowmill.plan import Plan
 from rowmill.stages import Filter
 
 __all__ = ["Pruning"]
+
+_FLOATS = re.compile("float|double")
 
 
 class Pruning:
@@ -70,4 +73,26 @@ def _leading_expression(plan: Plan) -> Any:
     renamed = {new for old, new in names.items() if old != new} | {old for old, new in names.items() if old != new}
     if not conditions or any(stage.columns_read(sorted(renamed)) for stage in conditions):
         return None
-    return functools.reduce(operator.and_, (stage.condition for stage in conditions))
+    expression = functools.reduce(operator.and_, (stage.condition for stage in conditions))
+    is_sound = all(_is_told_by_statistics(stage, plan) for stage in conditions)
+    return expression if is_sound else None
+
+
+def _is_told_by_statistics(stage: Filter, plan: Plan) -> bool:
+    """Whether least and greatest values say what the expression keeps.
+
+    They leave out NaN and do not tell zeros of either sign apart, and a cast that may overflow does not keep their
+    order; pyarrow prunes by them all the same.
+    """
+    import pyarrow as pa
+
+    text = stage.text
+    if text is None or "cast(" in text:
+        return False
+    told = [field for field in pa.schema(plan.source.rust.schema) if not _FLOATS.search(str(field.type))]
+    try:
+        pa.schema(told).empty_table().filter(stage.condition)
+    except (pa.ArrowException, TypeError):
+        # It names a column with floats, or does not fit, which is said where it is evaluated.
+        return False
+    return True

@@ -341,3 +341,20 @@ def test_text_that_is_not_utf8_is_an_error_for_its_row_only(tmp_path: Path) -> N
     assert opened.fetch([0, 2])[1] == {"text": "fine"}
     with pytest.raises(rowmill.exceptions.CorruptShardError, match="UTF-8"):
         list(opened)
+
+
+@pytest.mark.parametrize(
+    ("values", "condition"),
+    [
+        ([0.0, float("nan"), 0.0], pc.field("x") != 0.0),
+        ([0.0, float("nan")], ~(pc.field("x") < 0.1)),
+        ([1.0, float("nan")], pc.field("x").is_null(nan_is_null=True)),
+        ([0.0, -0.0, float("nan")], pc.field("x").isin([0.0])),
+        (pa.array([200, 3], pa.uint8()), pc.field("x").cast(pa.int8(), safe=False) < 0),
+    ],
+)
+def test_statistics_that_do_not_tell_prune_nothing(tmp_path: Path, values: Any, condition: Any) -> None:
+    table = pa.table({"x": values})
+    pq.write_table(table, tmp_path / "x.parquet")
+    read = [row["x"] for row in rowmill.open(tmp_path).filter(condition)]
+    assert str(read) == str(table.filter(condition)["x"].to_pylist())

@@ -349,6 +349,21 @@ def test_a_changed_function_is_another_pipeline_and_the_same_one_is_not(ds) -> N
         ds.map(lambda row: {"x": row["id"] + 2}).batch(8).load_state_dict(state)
 
 
+def test_an_expression_that_pyarrow_prints_cut_is_bound_whole(ds: rowmill.Dataset) -> None:
+    ends = [*range(10), *range(190, 200)]
+    one, other = (
+        ds.filter(pc.field("id").isin(sorted({*ends, *middle}))) for middle in (range(10, 190), range(20, 180))
+    )
+    iterator = iter(one)
+    next(iterator)
+    state = through_json(iterator.state_dict())
+    copy(one).load_state_dict(state)
+    with pytest.raises(rowmill.StateMismatchError):
+        copy(other).load_state_dict(state)
+    # Cut inside of a character, the text is no text.
+    assert list(ds.filter(pc.field("text").isin(["\U0001f600" * 70]))) == []
+
+
 def test_sizes_that_fit_a_position_are_named(ds, state) -> None:
     with pytest.raises(rowmill.TopologyError, match=r"position 24, .* steps? of 10") as raised:
         ds.shard(2, 0).batch(5).load_state_dict(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,20 +38,39 @@ class Filter:
         try:
             kept: list[int] = numbered.filter(self.condition)[_INDEX].to_pylist()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError) as error:
-            raise SchemaMismatchError(f"the filter {self.condition} does not fit the columns: {error}") from None
+            raise SchemaMismatchError(f"the filter {self.text or ''} does not fit the columns: {error}") from None
         return kept
 
     def columns_read(self, names: list[str]) -> list[str]:
-        """The columns that the expression may name: those that appear in its text."""
-        text = str(self.condition)
+        """The columns that the expression may name: those that appear in its text, all where it has none."""
+        text = self.text
+        if text is None:
+            return list(names)
         return [name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
 
     def describe(self) -> str:
-        name = str(self.condition) if self.is_expression else describe_function(self.condition)
-        return f"filter({name})"
+        return f"filter({self._expression_name() if self.is_expression else describe_function(self.condition)})"
+
+    @property
+    def text(self) -> str | None:
+        """The expression as pyarrow prints it; None where that cuts a string inside of a character."""
+        try:
+            return str(self.condition)
+        except UnicodeDecodeError:
+            return None
+
+    def _expression_name(self) -> str:
+        text = self.text
+        if text is not None and _CUT not in text:
+            return text
+        # What pyarrow does not print whole is told apart by all of its bytes.
+        serialized = bytes(self.condition.__reduce__()[1][0])
+        return f"{text or 'expression'}#{hashlib.blake2b(serialized, digest_size=8).hexdigest()}"
 
 
 _INDEX = "__rowmill_row__"
+# Where pyarrow leaves out parts of long strings and of sets of values.
+_CUT = "..."
 
 
 def is_expression(condition: Callable[..., Any] | Any) -> bool:
