@@ -83,7 +83,7 @@ test-rust: $(VENV)/.installed ## cargo test of the core, doctests included
 # Its own target folder: --cfg loom changes every crate. A release build, because loom walks
 # thousands of interleavings; without LTO, which would only make the build longer.
 test-loom: build/constraints.txt ## The ring's model check under every interleaving
-	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 CARGO_PROFILE_RELEASE_LTO=off \
+	RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off \
 		CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)/loom" \
 		cargo test --locked -p rowmill-core --release --lib prefetch::model 2>&1 | tee build/loom.log
 	@! grep -q 'ok\. 0 passed' build/loom.log || { echo 'no model was checked: has prefetch::model moved?'; exit 1; }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import random
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -358,3 +359,22 @@ def test_statistics_that_do_not_tell_prune_nothing(tmp_path: Path, values: Any, 
     pq.write_table(table, tmp_path / "x.parquet")
     read = [row["x"] for row in rowmill.open(tmp_path).filter(condition)]
     assert str(read) == str(table.filter(condition)["x"].to_pylist())
+
+
+def test_uuids_are_those_of_every_writer(tmp_path: Path) -> None:
+    values = [uuid.UUID(int=number) for number in (0, 7, 2**128 - 1)]
+    table = pa.table({"u": pa.array([value.bytes for value in values], pa.uuid())})
+    for keeps_schema in (True, False):
+        pq.write_table(table, tmp_path / "x.parquet", store_schema=keeps_schema)
+        ds = rowmill.open(tmp_path / "x.parquet", force_reindex=True)
+        assert [row["u"] for row in ds] == values
+        assert ds.schema.field("u").type == pa.uuid()
+
+
+def test_what_a_lists_items_are_called_does_not_tell_columns_apart(tmp_path: Path) -> None:
+    table = pa.table({"tokens": [[1, 2], [3]], "deep": [[{"words": [["a"]]}], []]})
+    for index, is_compliant in enumerate([True, False]):
+        path = tmp_path / f"{index}.parquet"
+        pq.write_table(table, path, use_compliant_nested_type=is_compliant, store_schema=bool(index))
+    assert list(rowmill.open(tmp_path)) == table.to_pylist() * 2
+    assert len(next(iter(rowmill.open(tmp_path).with_format("arrow").batch(4)))) == 4

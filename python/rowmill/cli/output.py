@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +36,16 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 def print_json(value: Any) -> None:
     """One JSON document; bytes as base64, what JSON has no word for as text."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_as_json))
+    print(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=_as_json))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for NaN and infinities: they become text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _as_json(value: Any) -> Any:
@@ -74,7 +84,7 @@ def print_table(
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
         is_right = number > 0 if right is None else name in right
-        table.add_column(name, justify="right" if is_right else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if is_right else "left", overflow="fold")
     for line in lines:
         # As text: what comes from a file may look like rich's markup.
         table.add_row(*(value if isinstance(value, Text) else Text(str(value)) for value in line))

@@ -28,23 +28,42 @@ pub(super) fn index(reader: &mut HeaderReader<'_>) -> Result<ShardIndex> {
     check_version(footer.version(), &site)?;
     let schema = footer.schema().ok_or_else(|| site.corrupt("the footer has no schema"))?;
     let schema = schema_of(schema, &site)?;
-    let message = schema_message(reader, &schema)?;
+    let message = schema_message(reader, &schema, first_message(&footer, offset))?;
     let mut built = IndexBuilder::default();
     built.hash_header(&bytes);
     walk_blocks(reader, &mut built, &footer, offset)?;
     Ok(built.finish(Format::ArrowFile, message, schema))
 }
 
-/// The schema message after the magic, which must say what the footer says.
-fn schema_message(reader: &mut HeaderReader<'_>, footer: &Schema) -> Result<Vec<u8>> {
+/// Where the first dictionary or record batch lies, or the footer where there is none.
+fn first_message(footer: &Footer<'_>, end: u64) -> u64 {
+    let blocks =
+        footer.dictionaries().into_iter().flatten().chain(footer.recordBatches().into_iter().flatten());
+    blocks.filter_map(|block| u64::try_from(block.offset()).ok()).fold(end, u64::min)
+}
+
+/// The schema message after the magic, which must say what the footer says; `end` is where the next one begins.
+fn schema_message(reader: &mut HeaderReader<'_>, footer: &Schema, end: u64) -> Result<Vec<u8>> {
     let site = reader.site(HEAD_LEN);
     let differs = || site.corrupt("the schema at the start of the file is not the footer's");
-    let (header, _) = reader.header(HEAD_LEN)?.ok_or_else(differs)?;
+    let header = if is_bare(reader.bytes(HEAD_LEN, 8)?) {
+        let len = end.saturating_sub(HEAD_LEN).min(u64::from(MAX_METADATA));
+        Buffer::from(reader.bytes(HEAD_LEN, len as usize)?)
+    } else {
+        reader.header(HEAD_LEN)?.ok_or_else(differs)?.0
+    };
     let Kind::Schema(schema) = kind_of(&verify(&header, &site)?, &site)? else { return Err(differs()) };
     if *schema_of(schema, &site)? != *footer {
         return Err(differs());
     }
     Ok(header.to_vec())
+}
+
+/// Whether the message has no prefix, as polars writes it: it begins with the small offset of its root table, where
+/// others have a marker, or, before Arrow 0.15, the message's length.
+fn is_bare(first: &[u8]) -> bool {
+    // A message of so few bytes holds no schema.
+    first.first_chunk::<4>().is_some_and(|word| u32::from_le_bytes(*word) <= 16)
 }
 
 /// The footer, and where it starts.

@@ -169,7 +169,9 @@ fn walk_schema(thrift: &mut Thrift<'_>) -> std::result::Result<(), Problem> {
             open.push(children);
         }
         if open.len() > MAX_SCHEMA_DEPTH {
-            return Err("its columns are nested more than 64 levels deep");
+            return Err(
+                "its columns are nested more than 64 groups deep (a list takes two), which is not read",
+            );
         }
     }
     if open.iter().all(|left| *left == 0) { Ok(()) } else { Err("its schema has fewer columns than it says") }

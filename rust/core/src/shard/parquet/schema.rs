@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_KEY};
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
@@ -54,8 +55,18 @@ pub(super) fn storage_schema(
     rewritten(descriptor, &|leaf| as_pyarrow(leaf).or_else(|| as_bytes(leaf)))
 }
 
-/// Dates and old timestamps are what they are stored as, whatever the Arrow schema beside them says.
+/// Dates and old timestamps are what they are stored as, whatever the Arrow schema beside them says; UUIDs are
+/// those without one too.
 fn as_stored(field: &FieldRef, column: &Type) -> FieldRef {
+    if matches!(column.get_basic_info().logical_type_ref(), Some(LogicalType::Uuid))
+        && *field.data_type() == DataType::FixedSizeBinary(16)
+        && field.extension_type_name().is_none()
+    {
+        let mut metadata = field.metadata().clone();
+        metadata.insert(EXTENSION_TYPE_NAME_KEY.to_owned(), "arrow.uuid".to_owned());
+        metadata.insert(EXTENSION_TYPE_METADATA_KEY.to_owned(), String::new());
+        return Arc::new(Field::clone(field).with_metadata(metadata));
+    }
     let physical = column.is_primitive().then(|| column.get_physical_type());
     let data_type = match (field.data_type(), physical) {
         (DataType::Date64, Some(Physical::INT32)) => DataType::Date32,
@@ -82,15 +93,21 @@ fn readable_type(data_type: &DataType) -> DataType {
             }
             other => readable_type(other),
         },
-        DataType::List(item) => DataType::List(readable(item)),
-        DataType::LargeList(item) => DataType::LargeList(readable(item)),
-        DataType::ListView(item) => DataType::ListView(readable(item)),
-        DataType::LargeListView(item) => DataType::LargeListView(readable(item)),
-        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(readable(item), *size),
+        DataType::List(item) => DataType::List(element(item)),
+        DataType::LargeList(item) => DataType::LargeList(element(item)),
+        DataType::ListView(item) => DataType::ListView(element(item)),
+        DataType::LargeListView(item) => DataType::LargeListView(element(item)),
+        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(element(item), *size),
         DataType::Map(entries, is_sorted) => DataType::Map(readable(entries), *is_sorted),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(readable).collect()),
         other => other.clone(),
     }
+}
+
+/// Old writers call what a list holds `item` or `array`: shards that differ in that alone hold the same column.
+fn element(item: &FieldRef) -> FieldRef {
+    let item = readable(item);
+    if item.name() == "element" { item } else { Arc::new(Field::clone(&item).with_name("element")) }
 }
 
 /// What stands in for a leaf, where it is another one.
