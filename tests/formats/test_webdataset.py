@@ -323,3 +323,11 @@ def test_a_sample_that_was_written_over_since_is_damage(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(rowmill.CorruptShardError, match="changed"):
         list(ds)
+
+
+def test_expressions_filter_values_that_view_the_file(folder: Path) -> None:
+    ds = rowmill.open(folder)
+    values = [row["txt"] for row in ds]
+    kept = [row["txt"] for row in ds.filter(pc.field("txt") == values[3])]
+    assert kept == [value for value in values if value == values[3]]
+    assert len(list(ds.filter(pc.field("txt").is_valid()))) == sum(value is not None for value in values)

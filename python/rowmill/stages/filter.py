@@ -33,12 +33,15 @@ class Filter:
         # Imported here: opening and plain reading need no pyarrow.
         import pyarrow as pa
 
-        table = pa.Table.from_batches([pa.record_batch(rows)])
+        table = _without_views(pa.Table.from_batches([pa.record_batch(rows)]))
         numbered = table.append_column(_INDEX, pa.array(range(table.num_rows), pa.int32()))
         try:
             kept: list[int] = numbered.filter(self.condition)[_INDEX].to_pylist()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError) as error:
-            raise SchemaMismatchError(f"the filter {self.text or ''} does not fit the columns: {error}") from None
+            names = ", ".join(table.column_names)
+            raise SchemaMismatchError(
+                f"the filter {self.text or ''} does not fit the columns ({names}): {error}".replace(_INDEX, "row")
+            ) from None
         return kept
 
     def columns_read(self, names: list[str]) -> list[str]:
@@ -71,6 +74,17 @@ class Filter:
 _INDEX = "__rowmill_row__"
 # Where pyarrow leaves out parts of long strings and of sets of values.
 _CUT = "..."
+
+
+def _without_views(table: Any) -> Any:
+    """The same values in the types that pyarrow has kernels for."""
+    import pyarrow as pa
+
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string_view(field.type) or pa.types.is_binary_view(field.type):
+            plain = pa.large_string() if pa.types.is_string_view(field.type) else pa.large_binary()
+            table = table.set_column(index, field.name, table[index].cast(plain))
+    return table
 
 
 def is_expression(condition: Callable[..., Any] | Any) -> bool:
