@@ -11,7 +11,7 @@ import numpy as np
 from rowmill import torch as _torch
 from rowmill.exceptions import SchemaMismatchError
 
-__all__ = ["Format", "collate"]
+__all__ = ["Format", "collate", "record_batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,31 @@ def collate(rows: list[dict[str, Any]], batch_format: Format) -> Any:
             raise SchemaMismatchError(f"rows of one batch differ in their columns: {names} and {list(row)}")
     columns = {name: [row[name] for row in rows] for name in names}
     if batch_format.batch_name == "arrow":
-        import pyarrow as pa
-
-        return pa.RecordBatch.from_pydict(
-            {name: [_plain(value) for value in values] for name, values in columns.items()}
-        )
+        return record_batch(columns)
     if batch_format.batch_name == "python":
         return columns
     return {name: _column(name, values, batch_format) for name, values in columns.items()}
+
+
+def record_batch(columns: dict[str, list[Any]]) -> Any:
+    """Columns of Python values as a pyarrow.RecordBatch.
+
+    Raises:
+        SchemaMismatchError: Arrow has no type for a column's values.
+    """
+    import pyarrow as pa
+
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            arrays[name] = pa.array([_plain(value) for value in values])
+        except (pa.ArrowException, OverflowError, TypeError) as error:
+            raise SchemaMismatchError(
+                f"column {name!r} holds what Arrow has no type for, or values of several types ({error}); have .map() "
+                f'return plain values of one type, leave the column as bytes with .decode({{"{name}": "bytes"}}), or '
+                "leave it out with select_columns"
+            ) from error
+    return pa.RecordBatch.from_pydict(arrays)
 
 
 def _column(name: str, values: list[Any], batch_format: Format) -> Any:

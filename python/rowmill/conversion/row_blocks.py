@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from rowmill.interop.reader import fitted
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from rowmill.dataset import Dataset
 
-__all__ = ["RowBlocks"]
+__all__ = ["RowBlocks", "schema_of"]
 
 # What a block is in memory, about: a Parquet row group, or the rows that are held between reading and writing.
 _BLOCK_BYTES = 16 << 20
@@ -20,15 +22,11 @@ _GROUP_ROWS = 1 << 20
 
 
 class RowBlocks:
-    """One pass over ``dataset`` beginning at row ``first_row`` of its order."""
+    """One pass over ``dataset``, whose rows have ``schema``, beginning at row ``first_row`` of its order."""
 
-    def __init__(self, dataset: Dataset, first_row: int) -> None:
-        source = dataset._plan.source.rust
-        row_bytes = source.num_bytes // max(source.num_rows, 1)
-        batch_rows = min(max(_BLOCK_BYTES // max(row_bytes, 1), 1), _BLOCK_ROWS)
-        self.schema = dataset.schema
-        rest = dataset.skip(first_row).with_format("arrow").batch(batch_rows, remainder="keep")
-        self._loader = rest.loader()
+    def __init__(self, dataset: Dataset, schema: pa.Schema, first_row: int) -> None:
+        self.schema = schema
+        self._loader = _batches(dataset.skip(first_row)).loader()
         self._batches: Iterator[Any] = iter(self._loader)
         self._held: list[pa.Table] = []
 
@@ -68,8 +66,37 @@ class RowBlocks:
 
         batch = next(self._batches, None)
         if batch is not None:
-            self._held.append(pa.Table.from_batches([pa.record_batch(batch)]).cast(self.schema))
+            self._held.append(pa.Table.from_batches([fitted(pa.record_batch(batch), self.schema)]))
         return batch is not None
+
+
+def schema_of(dataset: Dataset) -> pa.Schema:
+    """The schema of the rows: as stored, or that of the first ones where Python functions make them.
+
+    Always of the dataset's first rows, so that a conversion that goes on has the schema it began with.
+    """
+    if not dataset._plan.pipeline.row_stages:
+        return dataset.schema
+    import pyarrow as pa
+
+    with _batches(dataset).loader(num_threads=0) as loader:
+        first = next(iter(loader), None)
+    if first is None:
+        return dataset.schema
+    made, stored = pa.record_batch(first).schema, dataset.schema
+    # Nothing but nulls says no type; a column that was there before keeps its own.
+    return pa.schema(
+        stored.field(field.name) if pa.types.is_null(field.type) and field.name in stored.names else field
+        for field in made
+    )
+
+
+def _batches(dataset: Dataset) -> Dataset:
+    """The rows as Arrow batches of about a block, or of fewer rows."""
+    source = dataset._plan.source.rust
+    row_bytes = source.num_bytes // max(source.num_rows, 1)
+    batch_rows = min(max(_BLOCK_BYTES // max(row_bytes, 1), 1), _BLOCK_ROWS)
+    return dataset.with_format("arrow").batch(batch_rows, remainder="keep")
 
 
 def _whole(table: pa.Table) -> pa.Table:

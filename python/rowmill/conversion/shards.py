@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rowmill.conversion.journal import Journal
 from rowmill.conversion.progress import Bar
-from rowmill.conversion.row_blocks import RowBlocks
+from rowmill.conversion.row_blocks import RowBlocks, schema_of
 from rowmill.conversion.sinks import SUFFIXES, Sink
 from rowmill.conversion.webdataset import Layout
 from rowmill.exceptions import SchemaMismatchError
@@ -59,7 +59,8 @@ def convert(
     Raises:
         FileExistsError: ``out`` holds something else, or a finished data set.
         StateMismatchError: ``out`` holds an unfinished conversion of other data or settings.
-        SchemaMismatchError: The format has no place for a column.
+        SchemaMismatchError: The format has no place for a column, or the rows that a function makes differ in their
+            types; those of the first rows are the schema.
 
     Example:
         >>> import rowmill, tempfile
@@ -72,13 +73,13 @@ def convert(
     if to not in SUFFIXES:
         raise ValueError(f"to must be one of {', '.join(SUFFIXES)}, not {to!r}")
     dataset = _dataset(source, columns, shuffle)
-    schema = dataset.schema
+    schema = schema_of(dataset)
     layout = Layout.of(schema) if to == "webdataset" else None
     sizes = _sizes(dataset, num_shards, shard_bytes)
     with Journal(Path(out), _settings(dataset, to, len(sizes))) as journal, Bar(f"writing {to}", sum(sizes)) as bar:
         first_row = sum(sizes[: len(journal.shards)])
         bar.add(first_row)
-        with RowBlocks(dataset, first_row) as rows:
+        with RowBlocks(dataset, schema, first_row) as rows:
             block_rows = journal.remember("block_rows", lambda: rows.fitting_block(is_parquet=to == "parquet"))
             for index in range(len(journal.shards), len(sizes)):
                 blocks = rows.blocks(sizes[index], block_rows, bar.add)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rowmill.dataset import Dataset
 
-__all__ = ["own_rows", "to_reader"]
+__all__ = ["fitted", "own_rows", "to_reader"]
 
 _BATCH_ROWS = 1000
 
@@ -61,21 +61,46 @@ def _of_made(made: Iterator[Any], schema: pa.Schema) -> pa.RecordBatchReader:
 
 
 def _batches(made: Iterator[Any], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    return (fitted(batch, schema) for batch in made)
+
+
+def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """``batch``, which Python functions may have made, under the ``schema`` of the first rows.
+
+    Raises:
+        SchemaMismatchError: Its columns are others, or hold what has no place in them.
+    """
     import pyarrow as pa
 
-    for batch in made:
-        if batch.schema.equals(schema, check_metadata=True):
-            yield batch
-            continue
-        try:
-            yield pa.RecordBatch.from_arrays(
-                [batch.column(name).cast(schema.field(name).type) for name in schema.names], schema=schema
-            )
-        except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SchemaMismatchError(
-                f"a batch has the columns {_text(batch.schema)}, the first one had {_text(schema)}, and they do not go "
-                f"together ({error}); have .map() return the same types for every row"
-            ) from None
+    if batch.schema.equals(schema, check_metadata=True):
+        return batch
+    try:
+        if sorted(batch.schema.names) != sorted(schema.names):
+            raise KeyError("other columns")
+        return pa.RecordBatch.from_arrays(
+            [_cast(batch.column(field.name), field.type) for field in schema], schema=schema
+        )
+    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SchemaMismatchError(
+            f"a batch has the columns {_text(batch.schema)}, the first one had {_text(schema)}, and they do not go "
+            f"together ({error}); have .map() return the same types for every row"
+        ) from None
+
+
+def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """A safe cast that neither reads numbers out of texts nor writes them as such."""
+    import pyarrow as pa
+
+    if not pa.types.is_null(column.type) and _is_text(column.type) != _is_text(wanted):
+        raise pa.ArrowInvalid(f"{column.type} is not {wanted}")
+    return column.cast(wanted)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return str(kind) in ("string", "large_string", "string_view")
 
 
 def _text(schema: pa.Schema) -> str:
