@@ -81,3 +81,9 @@ def test_what_arrow_has_no_type_for_is_named_with_the_remedy(tmp_path: Path) -> 
         with pytest.raises(rowmill.exceptions.SchemaMismatchError, match=r"column 'png' .* select_columns"):
             fails()
     assert [row["cls"] for row in decoded.filter(pc.field("cls") == 8)] == [8]
+
+
+def test_numbers_are_keys_of_samples(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"__key__": [3, 5], "txt": ["a", "b"]}), tmp_path / "k.parquet")
+    rowmill.convert(tmp_path / "k.parquet", tmp_path / "out", to="webdataset", num_shards=1)
+    assert [(row["__key__"], row["txt"]) for row in rowmill.open(tmp_path / "out")] == [("3", b"a"), ("5", b"b")]

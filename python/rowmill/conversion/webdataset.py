@@ -268,11 +268,11 @@ def _keyed(blocks: Iterable[pa.Table], layout: Layout, first_row: int) -> Iterat
 
 
 def _checked_key(key: Any) -> str:
-    text = key.decode() if isinstance(key, bytes) else key
-    name = (text or "").rpartition("/")[2]
+    text = "" if key is None else key.decode(errors="surrogateescape") if isinstance(key, bytes) else str(key)
+    name = text.rpartition("/")[2]
     if not name or "." in name or text.startswith("/") or ".." in text.split("/") or "\0" in text:
         raise SchemaMismatchError(
             f"{key!r} is no key for a tar: it is a name without dots, in folders inside of the tar; mend it, or leave "
             "__key__ out for numbers"
         )
-    return str(text)
+    return text
