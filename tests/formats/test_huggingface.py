@@ -758,3 +758,9 @@ def test_polars_and_duckdb_read_the_streams(shuffled: rowmill.Dataset) -> None:
         counted = duckdb.sql(f"select count(*), sum(id), max(text) from {source}").fetchall()
         assert counted == [(len(expected), sum(expected), max(f"row {number} é" for number in expected))]
     assert reader is not None
+
+
+def test_columns_come_in_the_datasets_own_order(train: Any) -> None:
+    joined = datasets.concatenate_datasets([train.shuffle(3), train.filter(lambda row: row["id"] % 2)]).shuffle(9)
+    for one in (joined, train.with_format("numpy", columns=["text", "id"])):
+        assert list(next(iter(rowmill.from_dataset(one)))) == list(one[0])

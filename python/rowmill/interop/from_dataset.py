@@ -105,8 +105,10 @@ def _format_of(dataset: Any) -> tuple[list[str] | None, Callable[[Dataset], Data
             f"the dataset has {what}, which rowmill does not have; hand over ds.with_format(None), and use .map() for "
             "a transform and .with_format() of what comes back"
         )
-    is_all = shown["columns"] == dataset.column_names or dataset._output_all_columns
-    return None if is_all else list(shown["columns"]), lambda made: made.with_format(name, dtypes=dtype)
+    # A format may list them in another order, but rows come in the dataset's own.
+    columns = [column for column in dataset.column_names if column in set(shown["columns"])]
+    is_all = columns == dataset.column_names or dataset._output_all_columns
+    return None if is_all else columns, lambda made: made.with_format(name, dtypes=dtype)
 
 
 def _keep(dataset: Any, folder: Any) -> Placed:
