@@ -6,6 +6,7 @@ milliseconds, and refuses data that is not the same any more.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Iterable
@@ -15,9 +16,12 @@ from typing import Any
 
 from rowmill import _rust
 from rowmill.conversion import as_shards
-from rowmill.exceptions import StateMismatchError
+from rowmill.exceptions import MissingShardError, StateMismatchError
 
 __all__ = ["OpenOptions", "OpenedSource", "as_paths"]
+
+# What `save_to_disk` writes beside the data files.
+_STATE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class OpenedSource:
         options = self.options
         # Text is converted before Rust is asked, in a worker's copy as well: there it finds what is made.
         shards = as_shards(options.paths, options.format, options.cache_dir)
+        _refuse_saved_without_rows(options.paths, options.split)
         opened = _rust.Source.open(
             list(options.paths) if shards is None else shards,
             format=options.format if shards is None else "arrow",
@@ -94,6 +99,25 @@ class OpenedSource:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.options, self._fingerprint, self._rust = state["options"], state["fingerprint"], None
+
+
+def _refuse_saved_without_rows(paths: tuple[str, ...], split: str | None) -> None:
+    """Raises MissingShardError for a folder that ``save_to_disk`` was given a dataset without rows for."""
+    for path in paths:
+        folder = Path(path)
+        if split is not None and not (folder / _STATE).is_file():
+            folder = folder / split
+        try:
+            state = json.loads((folder / _STATE).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            # None is there, or one that Rust has a word for.
+            continue
+        if isinstance(state, dict) and state.get("_data_files") == []:
+            raise MissingShardError(
+                f"{folder} has no data files: its {_STATE} tells of a dataset without rows, of which save_to_disk "
+                "writes none; save one that has rows, or leave the folder out",
+                str(folder),
+            )
 
 
 def _warn_of_indices(path: str) -> None:

@@ -764,3 +764,13 @@ def test_columns_come_in_the_datasets_own_order(train: Any) -> None:
     joined = datasets.concatenate_datasets([train.shuffle(3), train.filter(lambda row: row["id"] % 2)]).shuffle(9)
     for one in (joined, train.with_format("numpy", columns=["text", "id"])):
         assert list(next(iter(rowmill.from_dataset(one)))) == list(one[0])
+
+
+def test_a_saved_dataset_without_rows_is_named(train: Any, tmp_path: Path) -> None:
+    train.select([]).save_to_disk(tmp_path / "saved")
+    datasets.DatasetDict({"train": train.select([])}).save_to_disk(tmp_path / "splits")
+    for folder, split in ((tmp_path / "saved", None), (tmp_path / "splits" / "train", "train")):
+        opened = folder.parent if folder.name == "train" else folder
+        with pytest.raises(rowmill.exceptions.MissingShardError, match="without rows") as caught:
+            rowmill.open(opened, split=split)
+        assert caught.value.path == str(folder)
