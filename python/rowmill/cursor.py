@@ -13,10 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rowmill.exceptions import StateMismatchError, TopologyError
-from rowmill.holes import Runs, drop_first
+from rowmill.holes import Runs, drop_first, expand
 from rowmill.placement import Placement
 
-__all__ = ["ORDER_VERSION", "SCHEMA_VERSION", "Cursor", "Identity", "Run", "check_cursor", "check_step"]
+__all__ = [
+    "ORDER_VERSION",
+    "SCHEMA_VERSION",
+    "Cursor",
+    "Identity",
+    "Run",
+    "check_cursor",
+    "check_fields",
+    "check_order_version",
+    "check_step",
+]
 
 SCHEMA_VERSION = 1
 ORDER_VERSION = 1
@@ -167,14 +177,7 @@ def check_cursor(cursor: Any, identity: Identity, *, strict: bool) -> Cursor:
             f"this is no rowmill cursor but {type(cursor).__name__}; a StatefulDataLoader's state, or those of "
             "several ranks, must go through rowmill.merge_states first"
         )
-    if cursor["schema_version"] != SCHEMA_VERSION:
-        raise StateMismatchError(
-            f"the cursor has schema version {cursor['schema_version']!r}, this rowmill reads {SCHEMA_VERSION}"
-        )
-    for name in ("epoch", "first_epoch", "position"):
-        if not _is_count(cursor.get(name)):
-            raise StateMismatchError(f"the cursor's {name} is {cursor.get(name)!r}, no count; it is damaged")
-    _check_shape(cursor)
+    check_fields(cursor)
     difference = identity.difference(cursor) if strict else None
     if difference:
         raise StateMismatchError(
@@ -184,12 +187,39 @@ def check_cursor(cursor: Any, identity: Identity, *, strict: bool) -> Cursor:
     return dict(cursor)
 
 
+def check_fields(cursor: Mapping[str, Any]) -> None:
+    """Raises StateMismatchError unless the parts of a cursor that say a place are what they should be."""
+    if cursor["schema_version"] != SCHEMA_VERSION:
+        raise StateMismatchError(
+            f"the cursor has schema version {cursor['schema_version']!r}, this rowmill reads {SCHEMA_VERSION}"
+        )
+    for name in ("epoch", "first_epoch", "position"):
+        if not _is_count(cursor.get(name)):
+            raise StateMismatchError(f"the cursor's {name} is {cursor.get(name)!r}, no count; it is damaged")
+    _check_shape(cursor)
+
+
+def check_order_version(cursor: Mapping[str, Any]) -> None:
+    """Raises StateMismatchError for a cursor in an order that this rowmill does not make."""
+    version = cursor.get("order_version")
+    if version != ORDER_VERSION:
+        raise StateMismatchError(
+            f"the cursor's order has version {version!r}, this rowmill makes {ORDER_VERSION}; use the rowmill that "
+            "took it"
+        )
+
+
 def _check_shape(cursor: Mapping[str, Any]) -> None:
     """Raises StateMismatchError unless the optional parts of a cursor are what they should be."""
     if cursor["first_epoch"] > cursor["epoch"]:
         raise StateMismatchError(
             f"the cursor's first_epoch {cursor['first_epoch']} is after its epoch {cursor['epoch']}; it is damaged"
         )
+    for name, least in (("num_shards", 1), ("batch_size", 1), ("num_rows", 0), ("skipped_rows", 0)):
+        value = cursor.get(name)
+        if value is not None and not (_is_count(value) and value >= least):
+            raise StateMismatchError(f"the cursor's {name} is {value!r}, no count; it is damaged")
+    expand(cursor.get("holes") or ())
     if not isinstance(cursor.get("pipeline") or [], list | tuple):
         raise StateMismatchError(f"the cursor's pipeline is {cursor['pipeline']!r}, no list; it is damaged")
     worker = cursor.get("worker")

@@ -31,7 +31,7 @@ def expand(runs: Sequence[Sequence[int]]) -> list[int]:
         raise StateMismatchError(f"the cursor's holes {runs!r} are no list of [first, length, stride, count]") from None
     if any(not all(isinstance(number, int) for number in run) or min(run) < 0 for run in checked):
         raise StateMismatchError("the cursor's holes hold something that is no position")
-    if sum(length * count for _, length, _, count in checked) > _MAX_HOLES:
+    if sum(max(length, 1) * count for _, length, _, count in checked) > _MAX_HOLES:
         raise StateMismatchError(f"the cursor claims more than {_MAX_HOLES} holes; it is damaged")
     positions = sorted(
         first + piece * stride + offset

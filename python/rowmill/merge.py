@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rowmill.cursor import Cursor
+from rowmill.cursor import Cursor, check_fields, check_order_version
 from rowmill.exceptions import StateMismatchError
 from rowmill.holes import compress, expand
 
@@ -42,6 +42,9 @@ def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Curs
     cursors = [cursor for one in _as_list(state) for cursor in _cursors_of(one)]
     if not cursors:
         raise StateMismatchError("there is no state to merge")
+    for cursor in cursors:
+        check_fields(cursor)
+        check_order_version(cursor)
     for cursor in cursors[1:]:
         for name in _SHARED:
             if cursor.get(name) != cursors[0].get(name):

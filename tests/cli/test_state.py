@@ -129,3 +129,26 @@ class _Trap:
 
     def __reduce__(self) -> Any:
         return exec, ("raise SystemError('it was unpickled')",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("position", -5),
+        ("position", "x"),
+        ("epoch", 1.5),
+        ("order_version", 3),
+        ("num_shards", 0),
+        ("holes", [[0, 0, 1, 10**15]]),
+    ],
+)
+def test_what_no_cursor_can_say_is_refused(
+    run: Run, dataset: Any, state_file: StateFile, tmp_path: Path, name: str, value: Any
+) -> None:
+    path = state_file("bad.json", {**cursors(dataset, 1)[0], name: value})
+    for command in (["show", path], ["merge", path, "-o", tmp_path / "merged.json"]):
+        told = run("state", *command)
+        assert told.exit_code == 1
+        assert "cursor" in told.stderr
+        assert "Traceback" not in told.output
+    assert not (tmp_path / "merged.json").exists()

@@ -9,6 +9,7 @@ import typer
 
 from rowmill.cli.output import AsJson, print_facts, print_json, print_table, shorten
 from rowmill.cli.state_file import read_cursor, read_state, write_state
+from rowmill.cursor import check_order_version
 from rowmill.exceptions import StateMismatchError
 
 __all__ = ["app"]
@@ -24,6 +25,7 @@ _IDENTITY = ("schema_version", "order_version", "fingerprint", "num_rows", "orde
 def show(file: StateFile, as_json: AsJson = False) -> None:
     """Show what a state belongs to and where it stands."""
     cursor = read_cursor(file)
+    check_order_version(cursor)
     if as_json:
         print_json(cursor)
     else:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rowmill.cursor import check_fields
 from rowmill.exceptions import StateMismatchError
 
 __all__ = ["read_cursor", "read_state", "write_json", "write_state"]
@@ -50,6 +51,10 @@ def read_cursor(path: Path) -> dict[str, Any]:
             f"{path} holds no rowmill cursor. If it is the state of a StatefulDataLoader or a list of the ranks' "
             f"states, make one of it: rowmill state merge {path} -o cursor.json"
         )
+    try:
+        check_fields(state)
+    except StateMismatchError as error:
+        raise StateMismatchError(f"{path}: {error}", str(path)) from None
     return state
 
 
