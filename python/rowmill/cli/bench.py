@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
-from rowmill.cli.options import Lanes, Seed
+from rowmill.cli.options import Columns, Lanes, Seed, as_columns
 from rowmill.cli.output import AsJson, print_json, print_table, size
 from rowmill.cli.progress import progress_bar
 
@@ -22,10 +22,7 @@ def bench(
         bool, typer.Option("--shuffle", help="Measure how well orders mix instead; reads no row.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows of a batch.")] = 64,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--column", "-c", help="Read only this column; repeat for more.", show_default=False),
-    ] = None,
+    columns: Columns = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="How long each way of reading is measured.")] = 3,
     compare: Annotated[
         list[str] | None,
@@ -67,7 +64,13 @@ def bench(
         _quality(ds.take(max_rows), mode, seed, lanes, epoch, batch_size, plot, as_json)
         return
     ways = speed.ways_of(
-        ds, columns=columns, batch_size=batch_size, seed=seed, lanes=lanes, threads=threads, compare=compare or ()
+        ds,
+        columns=as_columns(columns, ds.column_names),
+        batch_size=batch_size,
+        seed=seed,
+        lanes=lanes,
+        threads=threads,
+        compare=compare or (),
     )
     with progress_bar("measuring") as report:
         measured = speed.measure(ways, ds, seconds, report)

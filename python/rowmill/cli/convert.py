@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rowmill.cli.opening import IndexDir, open_dataset
+from rowmill.cli.options import Columns, as_columns
 from rowmill.cli.output import AsJson, print_facts, print_json
 
 
@@ -33,12 +34,7 @@ def convert(
     shuffle: Annotated[
         int | None, typer.Option(metavar="SEED", help="Shuffle the rows by this seed.", show_default=False)
     ] = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--columns", "-c", help="Only these, with commas between; may be given again.", show_default=False
-        ),
-    ] = None,
+    columns: Columns = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,12 +45,12 @@ def convert(
     """
     import rowmill
 
-    names = [name for part in columns or () for name in part.split(",")]
+    ds = open_dataset(sources, index_dir)
     made = rowmill.convert(
-        open_dataset(sources, index_dir),
+        ds,
         out,
         to=to.value,
-        columns=names or None,
+        columns=as_columns(columns, ds.column_names),
         shuffle=shuffle,
         num_shards=num_shards,
         shard_bytes=shard_bytes,

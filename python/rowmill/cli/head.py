@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
+from rowmill.cli.options import Columns, as_columns
 from rowmill.cli.output import AsJson, print_facts, print_json, print_table, shorten
 
 # More columns than these are read more easily one below the other.
@@ -16,10 +17,7 @@ _MAX_COLUMNS = 6
 def head(
     paths: Paths,
     number: Annotated[int, typer.Option("-n", "--number", min=0, help="How many rows.")] = 5,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--column", "-c", help="Only this column; repeat for more.", show_default=False),
-    ] = None,
+    columns: Columns = None,
     row_ids: Annotated[
         list[int] | None,
         typer.Option(
@@ -41,8 +39,8 @@ def head(
     if row_ids and shuffle is not None:
         raise ValueError("--row-id names rows and --shuffle chooses them: give one of the two")
     ds = open_dataset(paths, index_dir).shard(1, 0)
-    if columns:
-        ds = ds.select_columns(columns)
+    if names := as_columns(columns, ds.column_names):
+        ds = ds.select_columns(names)
     if row_ids is None or not row_ids:
         order = ds if shuffle is None else ds.shuffle(shuffle)
         row_ids = order.row_ids(0, min(number, ds.num_rows))
