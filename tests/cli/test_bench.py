@@ -72,3 +72,10 @@ def test_bench_draws_its_speeds(run: Run, sample: Path, tmp_path: Path) -> None:
     result = run("bench", sample, "--seconds", 0.05, "--plot", tmp_path / "speed.png")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_measuring(run: Run, sample: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    told = run("bench", sample, "--seconds", 100, "--plot", tmp_path / "none" / "a.png")
+    assert told.exit_code == 2
+    assert "there is no folder" in told.stderr

@@ -178,3 +178,9 @@ def test_progress_is_told_and_may_end_the_reading(folder: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         source.verify(progress=stop)
+
+
+def test_checksums_that_cannot_be_written_are_refused_before_reading(run: Any, sample: Path, tmp_path: Path) -> None:
+    told = run("verify", sample, "--checksums", tmp_path / "none" / "c.json")
+    assert told.exit_code == 2
+    assert "there is no folder" in told.stderr

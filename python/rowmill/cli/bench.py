@@ -9,7 +9,7 @@ import typer
 
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
 from rowmill.cli.options import Columns, Lanes, Seed, as_columns
-from rowmill.cli.output import AsJson, print_json, print_table, size
+from rowmill.cli.output import AsJson, check_target, print_json, print_table, size
 from rowmill.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def bench(
         from rowmill.cli.plot import require_matplotlib
 
         require_matplotlib()
+        check_target(plot, "--plot")
     ds = open_dataset(paths, index_dir).shard(1, 0)
     if shuffle:
         _quality(ds.take(max_rows), mode, seed, lanes, epoch, batch_size, plot, as_json)

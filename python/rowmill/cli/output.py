@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "check_target",
     "complain",
     "console",
     "plural",
@@ -110,6 +112,15 @@ def size(num_bytes: float) -> str:
 def plural(number: int, noun: str) -> str:
     """A count and what is counted."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def check_target(path: Path, option: str) -> None:
+    """Raises ValueError where no file can be written as ``path``: before the work whose result it is for."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"{option} {path}: there is no folder {folder}; make it, or name another file")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise ValueError(f"{option} {path}: it cannot be written; name another file")
 
 
 def short_path(path: str) -> str:

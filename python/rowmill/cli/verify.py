@@ -11,7 +11,7 @@ import typer
 
 from rowmill.cli.checksums import compare, read_checksums, write_checksums
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
-from rowmill.cli.output import AsJson, plural, print_json, print_table, short_path, size
+from rowmill.cli.output import AsJson, check_target, plural, print_json, print_table, short_path, size
 from rowmill.cli.progress import progress_bar
 from rowmill.exceptions import CorruptShardError
 
@@ -41,6 +41,8 @@ def verify(
     """
     import rowmill.dataset  # noqa: F401  (torch's import is not the reading's)
 
+    if checksums is not None and not checksums.exists():
+        check_target(checksums, "--checksums")
     expected = read_checksums(checksums) if checksums is not None and checksums.exists() else None
     begun = time.perf_counter()
     shards, problems = _read(paths, index_dir, threads)
