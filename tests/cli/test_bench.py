@@ -79,3 +79,11 @@ def test_a_picture_that_cannot_be_written_is_refused_before_measuring(run: Run, 
     told = run("bench", sample, "--seconds", 100, "--plot", tmp_path / "none" / "a.png")
     assert told.exit_code == 2
     assert "there is no folder" in told.stderr
+
+
+def test_nulls_in_numbers_are_measured_and_told_of(run: Run, run_json: RunJson, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1, None] * 50, "b": [[1], None] * 50}), tmp_path / "a.parquet")
+    facts = run_json("bench", tmp_path / "a.parquet", "--seconds", 0.05, "--batch-size", 8)
+    assert facts["fill_null"] == 0
+    assert all(way["num_rows"] >= 100 for way in facts["ways"])
+    assert "nulls in numeric columns are 0" in run("bench", tmp_path / "a.parquet", "--seconds", 0.05).stdout

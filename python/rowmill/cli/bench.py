@@ -80,6 +80,7 @@ def bench(
         "num_bytes": ds._plan.source.rust.num_bytes,
         "batch_size": batch_size,
         "seconds": seconds,
+        "fill_null": speed.FILL_NULL,
         "ways": [way.as_dict() for way in measured],
     }
     if as_json:
@@ -123,6 +124,7 @@ def _print(facts: dict[str, Any], measured: list[Measured]) -> None:
     title = f"{facts['num_rows']:,} rows, {size(facts['num_bytes'])}, {facts['seconds']:g} s each"
     columns = ["reader", "what", "rows/s", "MB/s", "first after"]
     print_table(columns, lines, title=title, right=columns[2:])
+    print(f"nulls in numeric columns are {facts['fill_null']} in batches")
 
 
 def _seconds(seconds: float) -> str:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from rowmill import Dataset
     from rowmill.cli.progress import Report
 
-__all__ = ["Measured", "Way", "measure", "require", "ways_of"]
+__all__ = ["FILL_NULL", "Measured", "Way", "measure", "require", "ways_of"]
 
 # Read before anything is measured, so that no way pays for the others' page cache.
 _WARM_BYTES = 2 << 30
+# What stands for nulls in numeric columns of batches: data with some can be measured as well.
+FILL_NULL = 0
 # Items between two looks at the clock.
 _STRIDE = 32
 # What `datasets` users write, and its default.
@@ -69,7 +71,7 @@ def ways_of(
     chosen = ds.select_columns(columns) if columns else ds
     names, plain = chosen.column_names, "tarfile" if _kind(paths[0]) == "tar" else "pyarrow"
     shuffled = chosen.shuffle(seed, num_lanes=lanes)
-    batches = shuffled.batch(batch_size)
+    batches = shuffled.batch(batch_size, fill_null=FILL_NULL)
     ways = [
         Way("rowmill", f"batches of {batch_size}, shuffled", lambda: _closing(batches, threads), _rows_of_dict),
         Way("rowmill", "rows as dicts, shuffled", lambda: _closing(shuffled, threads), _one),
