@@ -184,3 +184,23 @@ def test_checksums_that_cannot_be_written_are_refused_before_reading(run: Any, s
     told = run("verify", sample, "--checksums", tmp_path / "none" / "c.json")
     assert told.exit_code == 2
     assert "there is no folder" in told.stderr
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_changes_of_text_name_the_text_file(run_json: Any, tmp_path: Path, kind: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for index in range(3):
+        lines = [f"{index},{row}" if kind == "csv" else f'{{"a":{index},"b":{row}}}' for row in range(20)]
+        (data / f"s-{index}.{kind}").write_text("\n".join((["a,b"] if kind == "csv" else []) + lines) + "\n")
+    command = ("verify", data, "--checksums", tmp_path / "c.json")
+    run_json(*command)
+    assert run_json(*command)["problems"] == []
+    changed = data / f"s-1.{kind}"
+    changed.write_text(changed.read_text().replace("19", "18"))
+    problems = run_json(*command, status=1)["problems"]
+    assert [one["problem"] for one in problems if one["path"] == str(changed)] == ["bytes of the file changed"]
+    assert all(one["path"] == str(changed) or str(data) in one["problem"] for one in problems)
+    changed.unlink()
+    problems = run_json(*command, status=1)["problems"]
+    assert {changed.name, "part-00000.arrow"} == {Path(one["path"]).name for one in problems}

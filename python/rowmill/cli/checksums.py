@@ -11,7 +11,7 @@ from typing import Any
 from rowmill.cli.state_file import write_json
 from rowmill.exceptions import RowmillError
 
-__all__ = ["compare", "read_checksums", "write_checksums"]
+__all__ = ["compare", "names_of", "read_checksums", "write_checksums"]
 
 _VERSION = 1
 _ALGORITHM = "xxh3-128"
@@ -19,9 +19,9 @@ _ALGORITHM = "xxh3-128"
 _MAX_BYTES = 4 << 30
 
 
-def write_checksums(path: Path, shards: Sequence[Mapping[str, Any]]) -> None:
-    """Writes what ``verify`` found, whole or not at all; shards by their place under the folder they share."""
-    names = _names([str(shard["path"]) for shard in shards])
+def write_checksums(path: Path, shards: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Writes what ``verify`` found, whole or not at all; files by their place under the folder they share."""
+    names = names_of([str(shard["path"]) for shard in shards])
     entries = [
         {
             "path": name,
@@ -32,11 +32,15 @@ def write_checksums(path: Path, shards: Sequence[Mapping[str, Any]]) -> None:
         }
         for name, shard in zip(names, shards, strict=True)
     ]
-    write_json(path, {"rowmill_checksums": _VERSION, "algorithm": _ALGORITHM, "shards": entries})
+    content: dict[str, Any] = {"rowmill_checksums": _VERSION, "algorithm": _ALGORITHM, "shards": entries}
+    if sources:
+        texts = names_of([str(source["path"]) for source in sources])
+        content["sources"] = [{**source, "path": name} for source, name in zip(sources, texts, strict=True)]
+    write_json(path, content)
 
 
-def read_checksums(path: Path) -> list[dict[str, Any]]:
-    """The shards in a checksum file.
+def read_checksums(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The shards in a checksum file, and the text files that they were converted from.
 
     Raises:
         RowmillError: It is no checksum file, or one of another version.
@@ -47,6 +51,7 @@ def read_checksums(path: Path) -> list[dict[str, Any]]:
         content = json.loads(path.read_bytes())
         is_known = content["rowmill_checksums"] == _VERSION and content["algorithm"] == _ALGORITHM
         shards = [_checked(shard) for shard in content["shards"]]
+        sources = [_checked_source(source) for source in content.get("sources", ())]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise RowmillError(
             f"{path} is there and is no checksum file of rowmill; name another file, or remove it to have one written",
@@ -54,7 +59,7 @@ def read_checksums(path: Path) -> list[dict[str, Any]]:
         ) from None
     if not is_known:
         raise RowmillError(f"{path} is a checksum file of another version; remove it to have one written", str(path))
-    return shards
+    return shards, sources
 
 
 def _checked(shard: Any) -> dict[str, Any]:
@@ -64,11 +69,15 @@ def _checked(shard: Any) -> dict[str, Any]:
     return made
 
 
+def _checked_source(source: Any) -> dict[str, Any]:
+    return {"path": str(source["path"]), "num_bytes": int(source["num_bytes"]), "blake2b": str(source["blake2b"])}
+
+
 def compare(
     expected: Sequence[Mapping[str, Any]], shards: Sequence[Mapping[str, Any]], damaged: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Yields a problem for each block and file that is not what it was; ``damaged`` files have been told of."""
-    names = _names([*(str(shard["path"]) for shard in shards), *damaged])
+    names = names_of([*(str(shard["path"]) for shard in shards), *damaged])
     found = dict(zip(names, shards, strict=False))
     known = {shard["path"]: shard for shard in expected}
     # One file by itself may have been renamed.
@@ -106,7 +115,7 @@ def _problem(path: Any, text: str, block: int | None = None, offset: int | None 
     return {"path": str(path), "block": block, "offset": offset, "problem": text}
 
 
-def _names(paths: list[str]) -> list[str]:
+def names_of(paths: list[str]) -> list[str]:
     """The paths from the folder that they share, with slashes: equal for a copy elsewhere."""
     folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
     shared = os.path.commonpath(folders) if folders else ""

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from rowmill.cli.checksums import compare, read_checksums, write_checksums
+from rowmill.cli.checksums import compare, names_of, read_checksums, write_checksums
 from rowmill.cli.opening import IndexDir, Paths, open_dataset
 from rowmill.cli.output import AsJson, check_target, plural, print_json, print_table, short_path, size
 from rowmill.cli.progress import progress_bar
+from rowmill.cli.text_sources import compare_sources, digests, tell_of_sources
 from rowmill.exceptions import CorruptShardError
 
 # More lines than these are no help; --json has all of them.
@@ -46,14 +47,19 @@ def verify(
     expected = read_checksums(checksums) if checksums is not None and checksums.exists() else None
     begun = time.perf_counter()
     shards, problems = _read(paths, index_dir, threads)
+    texts = _texts(paths) if shards else []
+    sources = digests(texts, threads) if checksums is not None else []
     seconds = time.perf_counter() - begun
     if expected is not None:
         walked = {str(shard["path"]) for shard in shards}
-        problems += compare(expected, shards, [one["path"] for one in problems if one["path"] not in walked])
+        problems += compare(expected[0], shards, [one["path"] for one in problems if one["path"] not in walked])
+        problems += compare_sources(expected[1], sources, names_of(texts))
         problems.sort(key=_place)
+    if texts:
+        tell_of_sources(problems, shards, texts)
     is_written = checksums is not None and expected is None and not problems
     if checksums is not None and is_written:
-        write_checksums(checksums, shards)
+        write_checksums(checksums, shards, sources)
     facts = {
         "num_shards": len(shards),
         "num_blocks": sum(len(shard["blocks"]) for shard in shards),
@@ -90,6 +96,14 @@ def _read(
         shards = source.verify(num_threads=threads, progress=report)
     problems += [_problem(shard["path"], *problem) for shard in shards for problem in shard["problems"]]
     return shards, sorted(problems, key=_place)
+
+
+def _texts(paths: list[str]) -> list[str]:
+    """The text files that the shards were converted from, if they were."""
+    from rowmill.conversion.listing import text_files
+    from rowmill.source import as_paths
+
+    return [file.path for file in text_files(as_paths(paths)) or ()]
 
 
 def _skipped(path: str, text: str) -> dict[str, Any]:
