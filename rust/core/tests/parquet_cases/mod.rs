@@ -23,7 +23,9 @@ pub fn rows(start: i64, stop: i64, text_len: usize) -> RecordBatch {
         let word = format!("{:016x}", (row as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         word.repeat(text_len / 16 + 1)[..text_len].to_owned()
     };
-    let mut lists = ListBuilder::new(Int32Builder::new());
+    // The name that the format prescribes.
+    let item = Field::new("element", DataType::Int32, true);
+    let mut lists = ListBuilder::new(Int32Builder::new()).with_field(item);
     for row in numbers() {
         (0..row % 5).for_each(|item| lists.values().append_value((row + item) as i32));
         lists.append(row % 7 != 0);
