@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from mutants import PEAK_BYTES, run_mutants
 from shards import CODECS, CONTAINERS, write_shards
 
 NUM_MUTANTS = 2000
@@ -62,17 +62,8 @@ for index in range(number):
             print("seed", seed, "mutant", index, io, batched, format, type(error).__name__, error)
             outcome = "bad"
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-def peak_bytes():
-    # What getrusage tells of a new process begins at its parent's peak.
-    try:
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-peak = peak_bytes()
 print("outcomes", outcomes)
-print("peak", peak)
+print("peak", peak_bytes())
 """
 
 
@@ -84,20 +75,9 @@ def test_a_damaged_file_gives_rows_or_an_error_of_ours(tmp_path: Path, part: int
     folder.mkdir()
     path = [entry for entry in sys.path if entry]
     number = -(-NUM_MUTANTS // len(FORMATS))
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT.format(path=path), str(source), str(folder), str(part), str(number)],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert not [line for line in lines if line.startswith("seed")], done.stdout[:3000]
-    outcomes = eval(lines[-2].removeprefix("outcomes "))
+    run = run_mutants(PEAK_BYTES + _SCRIPT.format(path=path), source, folder, part, number, timeout=150)
     # Both ends are seen, or the mutants prove nothing.
-    assert sum(outcomes.values()) == 2 * number
-    assert outcomes.get("rows", 0) > 10
-    assert outcomes.get("CorruptShardError", 0) > 10
-    assert int(lines[-1].removeprefix("peak ")) < 1 << 30
+    assert sum(run.outcomes.values()) == 2 * number
+    assert run.outcomes.get("rows", 0) > 10
+    assert run.outcomes.get("CorruptShardError", 0) > 10
+    assert run.peak < 1 << 30

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mutants import PEAK_BYTES, run_mutants
 
 import rowmill
 from rowmill.exceptions import CorruptShardError
@@ -131,14 +131,9 @@ for index in range(number):
             outcome = "bad"
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
     slowest = max(slowest, time.monotonic() - began)
-try:
-    # Unlike ru_maxrss not that of the process that started this one.
-    peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
-except OSError:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 print("slowest", slowest)
 print("outcomes", outcomes)
-print("peak", peak)
+print("peak", peak_bytes())
 """
 
 SHAPES = {
@@ -161,19 +156,8 @@ def test_mutants_give_rows_or_an_error_of_ours(tmp_path: Path, shape: str) -> No
     folder.mkdir()
     path = [entry for entry in sys.path if entry]
     seed = str(list(SHAPES).index(shape))
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT.format(path=path), str(source), str(folder), seed, str(NUM_MUTANTS)],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert not [line for line in lines if line.startswith("seed")], done.stdout[:3000]
-    outcomes = eval(lines[-2].removeprefix("outcomes "))
-    assert sum(outcomes.values()) == 2 * NUM_MUTANTS
-    assert outcomes.get("CorruptShardError", 0) > 10
-    assert float(lines[-3].removeprefix("slowest ")) < 20
-    assert int(lines[-1].removeprefix("peak ")) < 1 << 30
+    run = run_mutants(PEAK_BYTES + _SCRIPT.format(path=path), source, folder, seed, NUM_MUTANTS, timeout=150)
+    assert sum(run.outcomes.values()) == 2 * NUM_MUTANTS
+    assert run.outcomes.get("CorruptShardError", 0) > 10
+    assert float(run.lines[-3].removeprefix("slowest ")) < 20
+    assert run.peak < 1 << 30

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+from mutants import PEAK_BYTES, run_mutants
 
 NUM_MUTANTS = 400
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -74,17 +74,8 @@ for index in range(number):
             print("seed", seed, "mutant", index, io, batched, type(error).__name__, error)
             outcome = "bad"
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-def peak_bytes():
-    # What getrusage tells of a new process begins at its parent's peak.
-    try:
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-peak = peak_bytes()
 print("outcomes", outcomes)
-print("peak", peak)
+print("peak", peak_bytes())
 """
 
 
@@ -96,23 +87,12 @@ def test_a_damaged_tar_gives_rows_or_an_error_of_ours(tmp_path: Path, name: str)
     number = -(-NUM_MUTANTS // len(FORMATS))
     seed = list(FORMATS).index(name)
     script = _SCRIPT.format(path=[entry for entry in sys.path if entry])
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(source), str(folder), str(seed), str(number)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert not [line for line in lines if line.startswith("seed")], done.stdout[:3000]
-    outcomes = eval(lines[-2].removeprefix("outcomes "))
+    run = run_mutants(PEAK_BYTES + script, source, folder, seed, number, timeout=100)
     # Both ends are seen, or the mutants prove nothing.
-    assert sum(outcomes.values()) == 2 * number
-    assert outcomes.get("rows", 0) > 10
-    assert outcomes.get("CorruptShardError", 0) > 10
-    assert int(lines[-1].removeprefix("peak ")) < 1 << 30
+    assert sum(run.outcomes.values()) == 2 * number
+    assert run.outcomes.get("rows", 0) > 10
+    assert run.outcomes.get("CorruptShardError", 0) > 10
+    assert run.peak < 1 << 30
 
 
 def write(path: Path, format: int) -> Path:
