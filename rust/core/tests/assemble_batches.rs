@@ -13,9 +13,8 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field};
 use bytemuck::Pod;
 use rowmill_core::assemble::{Batch, BatchRequest, Column, Dtype, Pool, assemble, plan_columns};
-use rowmill_core::loader::{OnError, Projection, Table};
+use rowmill_core::loader::{OnError, Projection, Table, layout_of};
 use rowmill_core::manifest::{Manifest, ManifestOptions};
-use rowmill_core::order::Layout;
 use rowmill_core::source::IoMode;
 use rowmill_core::{Error, Result};
 
@@ -29,11 +28,7 @@ fn read(column: ArrayRef, row_ids: &[u64], request: &BatchRequest) -> Result<Bat
     writer.finish().unwrap();
     let options = ManifestOptions { use_index: false, ..ManifestOptions::default() };
     let manifest = Manifest::open(&[path], &options)?;
-    let layout = Layout::try_new(
-        manifest.block_rows().to_vec(),
-        manifest.block_bytes().to_vec(),
-        manifest.shard_first_block().to_vec(),
-    )?;
+    let layout = layout_of(&manifest)?;
     let projection = Projection { indices: vec![0], names: vec!["x".into()] };
     let table = Table::new(manifest, Arc::new(layout), projection, IoMode::Mmap, OnError::Raise);
     let plans = plan_columns(table.schema(), request)?;

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rowmill_core::Error;
-use rowmill_core::loader::{Choice, OnError, Projection, Table, choose};
+use rowmill_core::loader::{Choice, OnError, Projection, Table, choose, layout_of};
 use rowmill_core::manifest::{self, Manifest, ManifestOptions, PartitionValue};
 use rowmill_core::order::{Layout, Selection};
 use rowmill_core::prefetch::fork_generation;
@@ -377,11 +377,7 @@ impl Wanted {
         }
         let manifest = Manifest::open_listed(&listing, &options)?;
         check_format(&manifest, format)?;
-        let data = Arc::new(Layout::try_new(
-            manifest.block_rows().to_vec(),
-            manifest.block_bytes().to_vec(),
-            manifest.shard_first_block().to_vec(),
-        )?);
+        let data = Arc::new(layout_of(&manifest)?);
         let selection = choose(&data, &self.choice)?.map(Arc::new);
         let (layout, fingerprint) = match &selection {
             None => (data, manifest.fingerprint()),

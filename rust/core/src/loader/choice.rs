@@ -9,7 +9,7 @@ use arrow_array::types::UInt64Type;
 use arrow_array::{Array, UInt64Array};
 use arrow_schema::DataType;
 
-use super::table::{OnError, Projection, Table};
+use super::table::{OnError, Projection, Table, layout_of};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, ManifestOptions};
 use crate::order::{Chosen, Layout, Selection};
@@ -106,11 +106,7 @@ fn open(path: &Path) -> Result<Table> {
             format!("an indices file has one column of uint64, this one has {found}; {REMEDY}"),
         ));
     }
-    let layout = Layout::try_new(
-        manifest.block_rows().to_vec(),
-        manifest.block_bytes().to_vec(),
-        manifest.shard_first_block().to_vec(),
-    )?;
+    let layout = layout_of(&manifest)?;
     let projection = Projection { indices: vec![0], names: vec![fields[0].name().clone()] };
     // Not mapped: whole files are read once, and a truncated one is then a plain error.
     Ok(Table::new(manifest, Arc::new(layout), projection, IoMode::Read, OnError::Raise))

@@ -32,5 +32,5 @@ pub use group::Step;
 pub use lanes::{Chunk, ChunkRows, Lanes};
 pub use pruned::Pruned;
 pub use stream::{Output, Stream, StreamSpec};
-pub use table::{OnError, Projection, Table};
+pub use table::{OnError, Projection, Table, layout_of};
 pub use verify::{ShardVerdict, verify};

@@ -45,6 +45,18 @@ pub enum OnError {
     Skip,
 }
 
+/// All rows of a manifest, laid out for orders.
+///
+/// # Errors
+/// What [`Layout::try_new`] refuses, which a manifest that was opened never holds.
+pub fn layout_of(manifest: &Manifest) -> Result<Layout> {
+    Layout::try_new(
+        manifest.block_rows().to_vec(),
+        manifest.block_bytes().to_vec(),
+        manifest.shard_first_block().to_vec(),
+    )
+}
+
 /// A part of a file that read-ahead brings in at once.
 pub struct Part {
     source: Arc<dyn Source>,

@@ -11,7 +11,7 @@ use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow_ipc::writer::StreamWriter;
 use rowmill_core::assemble::{BatchRequest, Column, Pool, RowSet, plan_columns};
-use rowmill_core::loader::{Epochs, OnError, Output, Projection, Step, Stream, StreamSpec, Table};
+use rowmill_core::loader::{Epochs, OnError, Output, Projection, Step, Stream, StreamSpec, Table, layout_of};
 use rowmill_core::manifest::{Manifest, ManifestOptions};
 use rowmill_core::order::{Layout, Mode, OrderSettings, Partition};
 use rowmill_core::prefetch::Polled;
@@ -49,8 +49,7 @@ impl Data {
         }
         let options = ManifestOptions { use_index: false, ..ManifestOptions::default() };
         let manifest = Manifest::open(&files, &options).unwrap();
-        let (rows, bytes) = (manifest.block_rows().to_vec(), manifest.block_bytes().to_vec());
-        let layout = Layout::try_new(rows, bytes, manifest.shard_first_block().to_vec()).unwrap();
+        let layout = layout_of(&manifest).unwrap();
         Self { folder, manifest, layout: Arc::new(layout) }
     }
 
