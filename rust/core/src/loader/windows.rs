@@ -19,6 +19,8 @@ pub struct OpenWindows {
     table: Arc<Table>,
     epochs: Arc<Epochs>,
     lanes: Vec<LaneWindow>,
+    /// Bytes of the largest block; there may be millions to look at, so this is done once.
+    largest: u64,
     /// Lanes that were reached at all.
     num_lanes: AtomicU64,
 }
@@ -38,7 +40,9 @@ impl OpenWindows {
         // Rows of one permutation over everything are in no window.
         let has_windows = epochs.settings().mode != Mode::Row;
         let num_lanes = if has_windows { epochs.settings().num_lanes } else { 0 };
+        let largest = table.manifest().block_bytes().iter().copied().max().unwrap_or(0);
         let windows = Self {
+            largest,
             lanes: (0..num_lanes).map(|_| LaneWindow::default()).collect(),
             table,
             epochs,
@@ -88,8 +92,7 @@ impl OpenWindows {
     fn make_room(&self, lanes: u64) {
         let manifest = self.table.manifest();
         let memory = manifest.block_bytes();
-        let largest = memory.iter().copied().max().unwrap_or(0);
-        let window_bytes = self.epochs.settings().window_bytes.max(largest);
+        let window_bytes = self.epochs.settings().window_bytes.max(self.largest);
         if self.table.owns_memory() {
             let all = memory.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
             let open = lanes.saturating_mul(window_bytes).min(all);
@@ -97,7 +100,8 @@ impl OpenWindows {
             self.table.cache.reserve(open + open / SLACK + num_blocks * self.table.block_overhead());
             return;
         }
-        let open = lanes.saturating_mul(window_bytes.saturating_add(largest)).min(manifest.total_bytes());
+        let open =
+            lanes.saturating_mul(window_bytes.saturating_add(self.largest)).min(manifest.total_bytes());
         // Mapped blocks hold little beside their bookkeeping; others are larger once decompressed.
         let held = if self.table.io() == IoMode::Mmap { open / 4 } else { open.saturating_mul(2) };
         self.table.cache.reserve(held);
