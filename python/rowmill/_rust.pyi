@@ -11,8 +11,10 @@ from typing_extensions import disjoint_base
 __all__ = [
     "Buffer",
     "Counter",
+    "LanePlaces",
     "Lanes",
     "Order",
+    "Packed",
     "RecordBatch",
     "Rows",
     "Schema",
@@ -107,6 +109,71 @@ class Table:
     def schema(self) -> Schema: ...
     def numeric_dtypes(self, tokens_as_int64: bool) -> list[tuple[str, str]]: ...
     def fetch(self, row_ids: Sequence[int]) -> list[dict[str, Any]]: ...
+    def encoded(
+        self,
+        *,
+        tokenizer: Tokenizer,
+        parts: Sequence[tuple[str, str | None]],
+        bos: int | None,
+        eos: int | None,
+        kept: Sequence[str],
+    ) -> Table: ...
+
+@final
+class LanePlaces:
+    @property
+    def lanes(self) -> list[tuple[int, int, int, int]]: ...
+    @property
+    def num_steps(self) -> int: ...
+    @property
+    def num_skipped(self) -> int: ...
+    def on_finish(self, callback: Callable[[], object]) -> None: ...
+
+@disjoint_base
+class Packed:
+    def __new__(
+        cls,
+        *,
+        table: Table,
+        order: Order,
+        token_column: str,
+        eos: int | None,
+        mode: str,
+        seq_len: int,
+        labels: str | None,
+        pad_id: int,
+        columns: Sequence[tuple[str, str]],
+        cu_seqlens: bool,
+        flatten: bool,
+        batch_size: int,
+        output: str,
+        num_threads: int | None,
+        prefetch_batches: int | None,
+        prefetch_bytes: int | None,
+        wrap: Callable[[Any], Any] | None,
+        pin: tuple[_Register, _Unregister] | None,
+    ) -> Self: ...
+    def begin(
+        self,
+        *,
+        first_epoch: int,
+        num_epochs: int | None,
+        positions: tuple[int, int],
+        lanes: Sequence[tuple[int, int, int, int, int]],
+        samples: tuple[int, int | None],
+        skip_steps: int,
+        max_steps: int | None,
+        remainder: str,
+        skipped: int,
+    ) -> None: ...
+    @property
+    def places(self) -> LanePlaces: ...
+    def hold_back(self) -> None: ...
+    def acknowledge(self) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def stats(self) -> dict[str, Any]: ...
+    def close(self) -> None: ...
 
 @final
 class Counter:

@@ -49,7 +49,7 @@ class PositionIterator(_rust.Stream):
         pipeline = plan.pipeline
         self = super().__new__(
             cls,
-            table=plan.source.rust.table(list(pipeline.columns), options.io),
+            table=plan.table(options.io),
             order=plan.rust_order,
             output=output,
             dtypes=list(plan.full_format.dtypes),
@@ -116,7 +116,7 @@ class PositionIterator(_rust.Stream):
 class StagedIterator(Iterator[Any]):
     """A stream of rows or batches that pass through Python functions in the consuming process."""
 
-    def __init__(self, stream: PositionIterator, stages: Callable[[Any], Any]) -> None:
+    def __init__(self, stream: Any, stages: Callable[[Any], Any]) -> None:
         self._stream = stream
         self._stages = stages
         stream.hold_back()

@@ -11,11 +11,11 @@ from typing import Any
 
 from rowmill import _rust
 from rowmill import torch as _torch
-from rowmill.cursor import Cursor, Identity, check_cursor, check_step
-from rowmill.exceptions import StateMismatchError
+from rowmill.cursor import Cursor, check_cursor, check_step
 from rowmill.iterators import ReadOptions, consumer_type
+from rowmill.lane_places import Deal, LanePlaces, place_lanes
 from rowmill.lanes import Lane, LaneReader, check_lanes, lane_rows
-from rowmill.placement import Placement, find_worker
+from rowmill.placement import find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
 from rowmill.runs import current_placement
@@ -64,59 +64,6 @@ class _Turns:
         return lane.num_samples * self.num_lanes + lane.index
 
 
-@dataclass
-class _Places:
-    """What a cursor of a laned pipeline says; outlives its iterator.
-
-    Attributes:
-        start: Positions that the whole job had delivered when this pass began: its steps x ranks x batch size.
-        num_steps: Steps of this consumer since then.
-        padded_to: Where steps are padded to the number that all ranks take: that number, and the pass's last epoch.
-    """
-
-    identity: Identity
-    placement: Placement
-    batch_size: int | None
-    first_epoch: int
-    lanes: list[Lane]
-    start: int
-    num_steps: int = 0
-    num_skipped: int = 0
-    padded_to: tuple[int, int] | None = None
-
-    def cursor(self) -> Cursor:
-        epoch = min(lane.epoch for lane in self.lanes)
-        if self.padded_to is not None and self.num_steps < self.padded_to[0]:
-            # Lanes that were read to their end still owe the steps that the other ranks take.
-            epoch = min(epoch, self.padded_to[1])
-        consumers = self.placement.num_shards * self.placement.num_workers
-        lanes: dict[str, Any] = {
-            "of": consumers,
-            "index": self.lanes[0].index % consumers,
-            "rows": [lane.row for lane in self.lanes],
-            "samples": [lane.num_samples for lane in self.lanes],
-        }
-        if self.placement.num_workers > 1:
-            lanes["start"] = self.start
-        # Left out where they say nothing, which keeps the usual cursor small.
-        if any(lane.emitted for lane in self.lanes):
-            lanes["emitted"] = [lane.emitted for lane in self.lanes]
-        if any(lane.epoch != epoch for lane in self.lanes):
-            lanes["epochs"] = [lane.epoch - epoch for lane in self.lanes]
-        cursor = {
-            **self.identity.as_cursor(),
-            "num_shards": self.placement.num_shards,
-            "batch_size": self.batch_size,
-            "first_epoch": self.first_epoch,
-            "epoch": epoch,
-            "position": self.start + self.num_steps * self.placement.num_shards * (self.batch_size or 1),
-            "lanes": lanes,
-        }
-        if self.num_skipped:
-            cursor["skipped_rows"] = self.num_skipped
-        return cursor
-
-
 class LanedIterator(Iterator[Any]):
     """Samples, or batches of them, of the lanes that this consumer owns."""
 
@@ -124,7 +71,7 @@ class LanedIterator(Iterator[Any]):
         self._plan, self._progress, self._worker = plan, progress, find_worker()
         self._placement = current_placement(plan)
         check_lanes(plan.order.num_lanes, self._placement)
-        table = plan.source.rust.table(list(plan.pipeline.columns), options.io)
+        table = plan.table(options.io)
         output = plan.full_format.row_name if plan.batch_size is None else plan.full_format.batch_name
         self._rust = _rust.Lanes(
             table=table,
@@ -188,15 +135,15 @@ class LanedIterator(Iterator[Any]):
         # A worker's own state says where all workers began, and how far it is since then.
         start = cursor["lanes"].get("start", position) if cursor and isinstance(cursor.get("lanes"), dict) else position
         step = placement.num_shards * (plan.batch_size or 1)
-        self._deal = deal = _Deal.of(plan, placement, start // step)
+        self._deal = deal = Deal.of(plan, placement, start // step)
         lanes = [Lane(index, epoch) for index in range(deal.consumer, plan.order.num_lanes, deal.num_consumers)]
         if cursor is not None:
-            _place_lanes(lanes, cursor)
+            place_lanes(lanes, cursor)
             # With "keep" no rank counts on the others' number of steps, so that any place is a beginning.
             if plan.remainder_for(placement.num_shards) != "keep" and not self._is_over(cursor):
                 check_step(start, step, None)
         done = (position - start) // step
-        self._places = _Places(plan.identity, placement, plan.batch_size, first_epoch, lanes, start, done)
+        self._places = LanePlaces(plan.identity, placement, plan.batch_size, first_epoch, lanes, start, done)
         self._num_rows = 0
         self._first_skipped = (cursor or {}).get("skipped_rows", 0)
         self._places.num_skipped = self._first_skipped
@@ -211,7 +158,7 @@ class LanedIterator(Iterator[Any]):
         if left == 0 or (cursor is not None and self._is_over(cursor)):
             # As in PositionIterator: after a pass that begins at its end comes the next epoch.
             self._progress.board.finish(self._worker, first_epoch + (plan.epochs_per_pass or 1))
-        self._current = functools.partial(_Places.cursor, self._places)
+        self._current = functools.partial(LanePlaces.cursor, self._places)
         self._progress.follow(self._current)
         if cursor is None and plan.pipeline.batches[0]:
             self._skip_steps(plan.pipeline.batches[0])
@@ -344,71 +291,6 @@ class LanedIterator(Iterator[Any]):
         start, stop = self._plan.pipeline.samples
         first, last = lane_rows(index, self._plan.order.num_lanes, (start, start if stop is None else stop))
         return first, total if stop is None else min(last, total)
-
-
-@dataclass(frozen=True)
-class _Deal:
-    """How a job's lanes and steps are dealt to its consumers.
-
-    The workers of a DataLoader are asked in turn from the first one on, wherever the pass begins; so the consumer
-    that each one is turns with the steps that came before, and the order of batches goes on as it was.
-    """
-
-    num_shards: int
-    num_workers: int
-    shard: int
-    turn: int
-    steps_before: int
-
-    @classmethod
-    def of(cls, plan: Plan, placement: Placement, steps_before: int) -> _Deal:
-        # Single rows are collated by the loader, whose batches this does not know of.
-        shift = steps_before if plan.batch_size is not None else 0
-        turn = (placement.worker + shift) % placement.num_workers
-        return cls(placement.num_shards, placement.num_workers, placement.index, turn, steps_before)
-
-    @property
-    def num_consumers(self) -> int:
-        return self.num_shards * self.num_workers
-
-    @property
-    def consumer(self) -> int:
-        return self.shard + self.num_shards * self.turn
-
-    def on_each_rank(self) -> list[int]:
-        """The consumers that take the same steps as this one."""
-        return [shard + self.num_shards * self.turn for shard in range(self.num_shards)]
-
-    def share(self, steps: int) -> int:
-        """How many of the rank's first ``steps`` steps are this consumer's."""
-        return max(-(-(steps - self.turn) // self.num_workers), 0)
-
-
-def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
-    """Puts ``lanes`` where ``cursor`` says."""
-    stored = cursor.get("lanes")
-    if not isinstance(stored, dict):
-        raise StateMismatchError("the cursor holds no lanes: it is not of a pipeline with a filter or batched map")
-    of, index = stored["of"], stored["index"]
-    places = {
-        index + at * of: (row, samples, emitted, cursor["epoch"] + epoch)
-        for at, (row, samples, emitted, epoch) in enumerate(
-            zip(
-                stored["rows"],
-                stored["samples"],
-                stored.get("emitted") or [0] * len(stored["rows"]),
-                stored.get("epochs") or [0] * len(stored["rows"]),
-                strict=True,
-            )
-        )
-    }
-    for lane in lanes:
-        if lane.index not in places:
-            raise StateMismatchError(
-                f"the cursor is that of consumer {index} of {of} and says nothing of lane {lane.index}; pass the "
-                "states of all ranks and workers through rowmill.merge_states"
-            )
-        lane.row, lane.num_samples, lane.emitted, lane.epoch = places[lane.index]
 
 
 _END = object()

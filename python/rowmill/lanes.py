@@ -54,7 +54,7 @@ class LaneReader:
 
     def __init__(self, plan: Plan, rust: _rust.Lanes) -> None:
         self._pipeline = plan.pipeline
-        self._names = [name for _, name in plan.pipeline.columns]
+        self._names = plan.pipeline.column_names
         self._order = plan.rust_order
         self._num_lanes = plan.order.num_lanes
         self._positions = plan.position_range

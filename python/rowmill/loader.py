@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rowmill.cursor import Cursor
 from rowmill.iterators import ReadOptions, position_iterator
 from rowmill.laned import LanedIterator
+from rowmill.packed import packed_iterator
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,7 +36,9 @@ class Loader:
         """Begins a pass: at the cursor that was loaded, else at the beginning of the epoch that is due."""
         plan, progress = self.dataset._plan, self.dataset._progress
         made: Any
-        if plan.pipeline.is_laned:
+        if plan.pipeline.pack is not None:
+            made = packed_iterator(plan, progress, self.options)
+        elif plan.pipeline.is_laned:
             made = LanedIterator(plan, progress, self.options)
         else:
             made = position_iterator(plan, progress, self.options)

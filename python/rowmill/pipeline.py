@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rowmill.exceptions import SchemaMismatchError
-from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
+from rowmill.stages import Batch, Clip, Filter, Map, Pack, Rename, Select, Stage, Tokenize
 from rowmill.stages.clip import clip_range
+from rowmill.stages.tokenize import INPUT_IDS
 
 __all__ = ["Pipeline", "compile_pipeline"]
 
@@ -28,7 +29,9 @@ class Pipeline:
         columns: (stored name, name) of each column that Rust reads.
         rows: Range of row ids, in storage order, that the order is drawn over.
         positions: Range of positions of each epoch's order; a stop of None is the epoch's end.
-        row_stages: Python stages on single rows, before any batch.
+        tokenize: What makes ids of the rows that Rust reads, if anything does.
+        pack: What makes sequences of their ids, if anything does.
+        row_stages: Python stages on single rows (or packed samples), before any batch.
         samples: Range of the samples of a laned pipeline; None is the end.
         batch: The batch stage, if there is one.
         batches: Range of this rank's batches; None is the end.
@@ -39,6 +42,8 @@ class Pipeline:
     columns: Columns
     rows: tuple[int, int]
     positions: tuple[int, int | None] = (0, None)
+    tokenize: Tokenize | None = None
+    pack: Pack | None = None
     row_stages: tuple[Stage, ...] = ()
     samples: tuple[int, int | None] = (0, None)
     batch: Batch | None = None
@@ -47,9 +52,18 @@ class Pipeline:
     description: tuple[str, ...] = field(default=())
 
     @property
+    def column_names(self) -> list[str]:
+        """The columns that the engine hands out, before any Python stage."""
+        if self.pack is not None:
+            return self.pack.names
+        if self.tokenize is not None:
+            return [INPUT_IDS, *self.tokenize.kept]
+        return [name for _, name in self.columns]
+
+    @property
     def is_laned(self) -> bool:
         """Whether what is yielded depends on the data, so that each lane keeps its own place."""
-        return any(isinstance(stage, Filter) or (isinstance(stage, Map) and stage.batched) for stage in self.row_stages)
+        return self.pack is not None or any(isinstance(stage, Filter) or (isinstance(stage, Map) and stage.batched) for stage in self.row_stages)
 
     @property
     def needs_python_rows(self) -> bool:
@@ -79,7 +93,7 @@ def compile_pipeline(stages: tuple[Stage, ...], stored: list[str], num_rows: int
 def _add_columns(pipeline: Pipeline, stage: Select | Rename) -> Pipeline:
     if pipeline.batch is not None:
         return _described(replace(pipeline, batch_stages=(*pipeline.batch_stages, stage)), stage)
-    if pipeline.row_stages:
+    if pipeline.row_stages or pipeline.tokenize is not None:
         return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
     # Which columns are read does not change which rows come when: no part of the description.
     return replace(pipeline, columns=tuple(stage.columns(list(pipeline.columns))))
@@ -97,6 +111,11 @@ def _add_clip(pipeline: Pipeline, clip: Clip) -> Pipeline:
 
 def _add_function(pipeline: Pipeline, stage: Map | Filter) -> Pipeline:
     if pipeline.batch is None:
+        if pipeline.pack is not None and (isinstance(stage, Filter) or stage.batched):
+            raise SchemaMismatchError(
+                f"{stage.describe()} stands after .pack and would change how many samples a lane has; put it before "
+                ".tokenize or .pack"
+            )
         if pipeline.samples != (0, None):
             raise SchemaMismatchError(
                 "take and skip after a filter must come after all other filters and maps; move them to the end"
@@ -108,6 +127,39 @@ def _add_function(pipeline: Pipeline, stage: Map | Filter) -> Pipeline:
             "put it before .batch"
         )
     return _described(replace(pipeline, batch_stages=(*pipeline.batch_stages, stage)), stage)
+
+
+def _add_tokenize(pipeline: Pipeline, stage: Tokenize) -> Pipeline:
+    if pipeline.batch is not None or pipeline.pack is not None:
+        raise SchemaMismatchError("tokenize makes ids of single rows; put it before .pack and .batch")
+    if pipeline.tokenize is not None:
+        raise SchemaMismatchError("the rows are token ids already; .tokenize stands once in a chain")
+    if pipeline.row_stages:
+        return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
+    stage.check([name for _, name in pipeline.columns])
+    stored = {name: source for source, name in pipeline.columns}
+    columns = tuple((stored[name], name) for name in stage.columns)
+    return _described(replace(pipeline, columns=columns, tokenize=stage), stage)
+
+
+def _add_pack(pipeline: Pipeline, stage: Pack) -> Pipeline:
+    if pipeline.batch is not None or pipeline.pack is not None:
+        raise SchemaMismatchError("pack makes samples of documents; it stands once in a chain, before .batch")
+    if pipeline.row_stages or pipeline.samples != (0, None):
+        raise SchemaMismatchError(
+            "pack takes the rows of files or of .tokenize, not those that Python functions have made; run .map and "
+            ".filter once, write what they make with rowmill.convert or datasets, and pack that"
+        )
+    if pipeline.tokenize is None:
+        chosen = tuple((stored, name) for stored, name in pipeline.columns if name == stage.column)
+        if not chosen:
+            names = ", ".join(name for _, name in pipeline.columns)
+            raise SchemaMismatchError(
+                f"there is no column {stage.column!r} of token ids to pack; the columns are {names}. .tokenize makes "
+                "ids of text, .pack(..., column=NAME) takes those of another column"
+            )
+        pipeline = replace(pipeline, columns=chosen)
+    return _described(replace(pipeline, pack=stage), stage)
 
 
 def _add_batch(pipeline: Pipeline, stage: Batch) -> Pipeline:
@@ -122,11 +174,13 @@ _ADD: dict[type, Callable[[Pipeline, Any], Pipeline]] = {
     Clip: _add_clip,
     Map: _add_function,
     Filter: _add_function,
+    Tokenize: _add_tokenize,
+    Pack: _add_pack,
     Batch: _add_batch,
 }
 
 
-def _described(pipeline: Pipeline, stage: Select | Rename | Clip | Map | Filter) -> Pipeline:
+def _described(pipeline: Pipeline, stage: Select | Rename | Clip | Map | Filter | Tokenize | Pack) -> Pipeline:
     return replace(pipeline, description=(*pipeline.description, stage.describe()))
 
 

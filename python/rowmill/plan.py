@@ -90,6 +90,20 @@ class Plan:
             row_stop=stop,
         )
 
+    def table(self, io: str = "auto") -> _rust.Table:
+        """The columns that Rust reads, tokenized where the chain says so."""
+        table = self.source.rust.table(list(self.pipeline.columns), io)
+        tokenize = self.pipeline.tokenize
+        if tokenize is None:
+            return table
+        return table.encoded(
+            tokenizer=tokenize.tokenizer.rust,
+            parts=list(tokenize.parts),
+            bos=tokenize.bos,
+            eos=tokenize.eos,
+            kept=list(tokenize.kept),
+        )
+
     @cached_property
     def identity(self) -> Identity:
         """What cursors of this plan belong to."""
@@ -127,9 +141,9 @@ class Plan:
         if batch is not None and batch.fill_null is not None:
             fills = batch.fill_null if isinstance(batch.fill_null, dict) else {"": batch.fill_null}
             chosen = replace(chosen, fill_null=tuple({**dict(chosen.fill_null), **fills}.items()))
-        if not self.pipeline.row_stages:
+        if not self.pipeline.row_stages or self.pipeline.pack is not None:
             return chosen
-        table = self.source.rust.table(list(self.pipeline.columns), "auto")
+        table = self.table()
         return replace(chosen, stored=tuple(table.numeric_dtypes(chosen.batch_name == "torch")))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -64,6 +64,9 @@ class Pruning:
 
 def _leading_expression(plan: Plan) -> Any:
     """The expressions that every row must pass first, as one; None without, or where columns were renamed."""
+    if plan.pipeline.tokenize is not None:
+        # What the filter sees is not what the files hold.
+        return None
     names = dict(plan.pipeline.columns)
     conditions = []
     for stage in plan.pipeline.row_stages:

@@ -6,7 +6,9 @@ from rowmill.stages.columns import Rename, Select
 from rowmill.stages.filter import Filter
 from rowmill.stages.identity import describe_function
 from rowmill.stages.map import Map
+from rowmill.stages.pack import Pack
+from rowmill.stages.tokenize import Tokenize
 
-__all__ = ["Batch", "Clip", "Filter", "Map", "Rename", "Select", "Stage", "describe_function"]
+__all__ = ["Batch", "Clip", "Filter", "Map", "Pack", "Rename", "Select", "Stage", "Tokenize", "describe_function"]
 
-Stage = Batch | Clip | Filter | Map | Rename | Select
+Stage = Batch | Clip | Filter | Map | Pack | Rename | Select | Tokenize

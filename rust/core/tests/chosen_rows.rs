@@ -97,7 +97,7 @@ fn fetch_and_lanes_go_by_the_places_of_the_choice() {
 
         let limits = Limits { num_threads: 1, slots: 4, bytes: 1 << 20, help: true };
         let pruned = Arc::new(Pruned::new(spec.table.manifest().num_shards()));
-        let lanes = Lanes::start(Arc::clone(&spec.table), Arc::clone(&spec.epochs), pruned, limits);
+        let lanes = Lanes::start(Arc::clone(&spec.table), Arc::clone(&spec.epochs), pruned, None, limits);
         let mut found = Vec::new();
         for lane in 0..4 {
             let len = last / 4 + u64::from(u64::from(lane) < last % 4);

@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use rowmill_core::assemble::RowSet;
 use rowmill_core::loader::{Chunk, ChunkRows, Epochs, Lanes, Pruned, Table};
 use rowmill_core::prefetch::Limits;
+use rowmill_core::text::encoder::Encoder;
 
 use crate::arrow_export::PyRecordBatch;
 use crate::error::{log_skipped, raise};
@@ -24,6 +25,7 @@ const PREFETCH_BYTES: usize = 64 << 20;
 #[pyclass(frozen, module = "rowmill._rust", name = "Lanes")]
 pub struct PyLanes {
     table: Arc<Table>,
+    encoder: Option<Arc<Encoder>>,
     epochs: Arc<Epochs>,
     pruned: Arc<Pruned>,
     maker: Arc<Maker>,
@@ -56,6 +58,7 @@ impl PyLanes {
         let num_lanes = epochs.settings().num_lanes as usize;
         Ok(Self {
             table: Arc::clone(&table.table),
+            encoder: table.encoder.clone(),
             epochs,
             pruned: Arc::new(Pruned::new(table.table.manifest().num_shards())),
             converter: Arc::clone(&table.converter),
@@ -140,7 +143,7 @@ impl PyLanes {
         let mut engine = self.engine.lock();
         let start = || {
             let (table, epochs) = (Arc::clone(&self.table), Arc::clone(&self.epochs));
-            Arc::new(Lanes::start(table, epochs, Arc::clone(&self.pruned), self.limits))
+            Arc::new(Lanes::start(table, epochs, Arc::clone(&self.pruned), self.encoder.clone(), self.limits))
         };
         Arc::clone(engine.get_or_insert_with(start))
     }

@@ -5,7 +5,8 @@
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
-//! - [`pinning`]: page-locked memory for CUDA
+//! - [`packed`]: packed samples of lanes
+//! - [`tensors`]: buffers as tensors; [`pinning`]: page-locked memory for CUDA
 //! - [`interpreter`]: the one way out of the interpreter; [`error`]: the one table of errors
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -16,10 +17,13 @@ pub mod interpreter;
 pub mod lanes;
 pub mod make;
 pub mod order;
+pub mod packed;
 pub mod pinning;
 pub mod source;
 pub mod stream;
 pub mod table;
+pub mod tensors;
+pub mod tokenizer;
 pub mod values;
 pub mod verify;
 
@@ -35,11 +39,15 @@ mod _rust {
     #[pymodule_export]
     use crate::order::PyOrder;
     #[pymodule_export]
+    use crate::packed::{PyLanePlaces, PyPacked};
+    #[pymodule_export]
     use crate::source::PySource;
     #[pymodule_export]
     use crate::stream::{PyCounter, PyStream, count_items};
     #[pymodule_export]
     use crate::table::PyTable;
+    #[pymodule_export]
+    use crate::tokenizer::PyTokenizer;
     #[pymodule_export]
     use crate::values::testing::{export_zeros, live_buffers, roundtrip, roundtrip_schema, rows_from_arrow};
 }

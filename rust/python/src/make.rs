@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -11,10 +12,9 @@ use rowmill_core::assemble::{
 use rowmill_core::loader::{Output, Step, Table};
 
 use crate::arrow_export::PyRecordBatch;
-use crate::dlpack::{DType, OwnedBytes, ndarray, tensor};
 use crate::error::{raise, raise_conversion};
-use crate::pinning::Pinning;
 use crate::table::{PyTable, dict, dicts};
+use crate::tensors::Tensors;
 use crate::values::RowConverter;
 
 /// Idle batch buffers kept for reuse.
@@ -35,14 +35,17 @@ enum Kind {
 pub struct Maker {
     kind: Kind,
     table: Arc<Table>,
+    /// The columns that are handed out.
+    schema: SchemaRef,
     converter: Arc<RowConverter>,
     keys: Vec<Py<PyString>>,
     plans: Arc<[ColumnPlan]>,
     names: Arc<[String]>,
     pool: Pool,
-    /// torch's `from_dlpack`, pyarrow's `record_batch`, or numpy's `ndarray`.
+    /// pyarrow's `record_batch`, where batches are Arrow's.
     wrap: Option<Py<PyAny>>,
-    pinning: Option<Pinning>,
+    /// Makes batches' columns, where those are tensors.
+    tensors: Option<Tensors>,
 }
 
 impl Maker {
@@ -58,26 +61,27 @@ impl Maker {
     ) -> PyResult<Self> {
         let kind = kind_of(output);
         let request = request(kind, dtypes, fills).map_err(|error| raise(py, error))?;
-        let schema = table.table.schema();
+        let schema = table.schema_ref();
         let plans = if matches!(kind, Kind::Torch | Kind::NumPy) {
             plan_columns(schema, &request).map_err(|error| raise(py, error))?
         } else {
             vec![ColumnPlan::Objects; schema.fields().len()]
         };
-        let wrap = match (wrap, kind) {
-            (None, Kind::NumPy) => Some(py.import("numpy")?.getattr("ndarray")?.unbind()),
-            (wrap, _) => wrap,
+        let (wrap, tensors) = match kind {
+            Kind::Torch | Kind::NumPy => (None, Some(Tensors::try_new(py, kind == Kind::Torch, wrap, pin)?)),
+            _ => (wrap, None),
         };
         Ok(Self {
             kind,
             table: Arc::clone(&table.table),
+            schema: Arc::clone(schema),
             converter: Arc::clone(&table.converter),
             keys: schema.fields().iter().map(|field| PyString::intern(py, field.name()).unbind()).collect(),
             plans: plans.into(),
             names: schema.fields().iter().map(|field| field.name().clone()).collect(),
             pool: Pool::new(POOL_BYTES),
             wrap,
-            pinning: pin.map(Pinning::new),
+            tensors,
         })
     }
 
@@ -132,7 +136,7 @@ impl Maker {
 
     /// These rows of these columns as an Arrow record batch.
     pub fn arrow(&self, py: Python<'_>, rows: &RowSet, columns: &[usize]) -> PyResult<PyRecordBatch> {
-        crate::interpreter::detached(py, || record_batch(rows, self.table.schema(), columns))
+        crate::interpreter::detached(py, || record_batch(rows, &self.schema, columns))
             .map(PyRecordBatch::new)
     }
 
@@ -181,6 +185,19 @@ impl Maker {
         Ok(columns)
     }
 
+    fn tensor<'py>(
+        &self,
+        py: Python<'py>,
+        buffer: PoolBuffer,
+        dtype: Dtype,
+        shape: &[usize],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match &self.tensors {
+            Some(tensors) => tensors.make(py, buffer, dtype, shape),
+            None => Err(pyo3::exceptions::PyRuntimeError::new_err("the format has no tensors")),
+        }
+    }
+
     fn values<'py>(&self, py: Python<'py>, rows: &RowSet, column: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for index in 0..rows.len() {
@@ -189,42 +206,6 @@ impl Maker {
             list.append(value.map_err(|error| raise_conversion(py, error, rows.locate(index).0))?)?;
         }
         Ok(list)
-    }
-
-    fn tensor<'py>(
-        &self,
-        py: Python<'py>,
-        mut buffer: PoolBuffer,
-        dtype: Dtype,
-        shape: &[usize],
-    ) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(pinning) = &self.pinning {
-            pinning.pin(py, &mut buffer)?;
-        }
-        let dtype = DType::from_name(dtype.name()).unwrap_or(DType::U8);
-        let Some(wrap) = &self.wrap else {
-            return Err(pyo3::exceptions::PyRuntimeError::new_err("tensors need torch or numpy"));
-        };
-        let wrap = wrap.bind(py);
-        match self.kind {
-            Kind::Torch => tensor(py, wrap, Box::new(Handed(buffer)), dtype, shape),
-            _ => ndarray(py, wrap, Box::new(Handed(buffer)), dtype, shape),
-        }
-    }
-}
-
-/// A pool's buffer in the hands of a tensor: it goes back to the pool when the tensor dies.
-struct Handed(PoolBuffer);
-
-// SAFETY: a PoolBuffer owns its memory on the heap, so moving the value moves no byte of it; nobody else
-// holds it until it is dropped, and dropping it locks the pool and touches no Python object.
-unsafe impl OwnedBytes for Handed {
-    fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.0.as_mut_slice().as_mut_ptr()
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
     }
 }
 
@@ -258,9 +239,18 @@ pub fn stats<'py>(
     engine: Option<rowmill_core::prefetch::ProducerStats>,
     maker: &Maker,
 ) -> PyResult<Bound<'py, PyDict>> {
+    engine_stats(py, engine, &maker.table, &maker.pool)
+}
+
+/// The same of an engine over a table, with batches in a pool.
+pub fn engine_stats<'py>(
+    py: Python<'py>,
+    engine: Option<rowmill_core::prefetch::ProducerStats>,
+    table: &Table,
+    pool: &Pool,
+) -> PyResult<Bound<'py, PyDict>> {
     let engine = engine.unwrap_or_default();
     let dict = PyDict::new(py);
-    let table = &maker.table;
     dict.set_item(intern!(py, "wait_seconds"), engine.waited_ns as f64 / 1e9)?;
     dict.set_item(intern!(py, "busy_seconds"), engine.busy_ns as f64 / 1e9)?;
     dict.set_item(intern!(py, "cpu_seconds"), engine.cpu_ns as f64 / 1e9)?;
@@ -286,7 +276,7 @@ pub fn stats<'py>(
     }
     dict.set_item(intern!(py, "mapped_bytes"), mapped)?;
     dict.set_item(intern!(py, "read_bytes"), read)?;
-    let pool = maker.pool.stats();
+    let pool = pool.stats();
     dict.set_item(intern!(py, "pool_bytes"), pool.bytes_out + pool.bytes_idle)?;
     dict.set_item(intern!(py, "pool_allocations"), pool.allocations)?;
     Ok(dict)

@@ -290,7 +290,7 @@ impl PySource {
     fn table(&self, py: Python<'_>, columns: Vec<(String, String)>, io: &str) -> PyResult<PyTable> {
         let io = io.parse().map_err(|error| raise(py, error))?;
         let projection = self.projection(columns).map_err(|error| raise(py, error))?;
-        PyTable::try_new(py, self.kept(projection, io))
+        PyTable::try_new(py, self.kept(projection, io), None)
     }
 
     fn __repr__(&self) -> String {

@@ -10,6 +10,7 @@ use pyo3::types::PyDict;
 use rowmill_core::loader::{Epochs, Stream, StreamSpec, Table};
 use rowmill_core::order::{Holes, Partition};
 use rowmill_core::prefetch::ProducerStats;
+use rowmill_core::text::encoder::Encoder;
 
 use crate::error::{log_skipped, raise};
 use crate::interpreter::wait;
@@ -100,6 +101,7 @@ struct State {
 #[pyclass(frozen, subclass, module = "rowmill._rust", name = "Stream")]
 pub struct PyStream {
     table: Arc<Table>,
+    encoder: Option<Arc<Encoder>>,
     epochs: Arc<Epochs>,
     maker: Maker,
     num_threads: usize,
@@ -132,6 +134,7 @@ impl PyStream {
         let maker = Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?;
         Ok(Self {
             table: Arc::clone(&table.table),
+            encoder: table.encoder.clone(),
             epochs: order.epochs(),
             num_threads: num_threads.unwrap_or_else(|| default_threads(&maker)),
             maker,
@@ -289,6 +292,7 @@ impl PyStream {
             first_position: pass.first_position,
             partition: pass.partition.clone(),
             first_item: pass.first_item,
+            encoder: self.encoder.clone(),
             output: self.maker.output(),
             num_threads: self.num_threads,
             prefetch_items: self.prefetch_items,

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use rowmill_core::assemble::{BatchRequest, ColumnPlan, RowSet, plan_columns};
 use rowmill_core::loader::Table;
+use rowmill_core::text::encoder::{Encoder, EncoderSpec, Part};
+use rowmill_core::text::tokenizer::Scratch;
 
 use crate::arrow_export::PySchema;
-use crate::error::raise_conversion;
+use crate::error::{raise, raise_conversion};
 use crate::interpreter::detached;
+use crate::tokenizer::PyTokenizer;
 use crate::values::RowConverter;
 
 /// Reads rows of some columns.
@@ -19,13 +24,21 @@ pub struct PyTable {
     pub table: Arc<Table>,
     /// Makes its rows Python dicts.
     pub converter: Arc<RowConverter>,
+    /// What becomes of rows that are tokenized.
+    pub encoder: Option<Arc<Encoder>>,
 }
 
 impl PyTable {
     /// Compiles the conversion of rows.
-    pub fn try_new(py: Python<'_>, table: Arc<Table>) -> PyResult<Self> {
-        let converter = Arc::new(RowConverter::try_new(py, table.schema())?);
-        Ok(Self { table, converter })
+    pub fn try_new(py: Python<'_>, table: Arc<Table>, encoder: Option<Arc<Encoder>>) -> PyResult<Self> {
+        let schema = encoder.as_ref().map_or(table.schema(), |encoder| encoder.schema());
+        let converter = Arc::new(RowConverter::try_new(py, schema)?);
+        Ok(Self { table, converter, encoder })
+    }
+
+    /// The columns that are handed out.
+    pub fn schema_ref(&self) -> &SchemaRef {
+        self.encoder.as_ref().map_or(self.table.schema(), |encoder| encoder.schema())
     }
 }
 
@@ -34,13 +47,13 @@ impl PyTable {
     /// The columns read, under their names here.
     #[getter]
     fn schema(&self) -> PySchema {
-        PySchema::new(Arc::clone(self.table.schema()))
+        PySchema::new(Arc::clone(self.schema_ref()))
     }
 
     /// (name, dtype) of the numeric columns, as batches of them have it.
     fn numeric_dtypes(&self, tokens_as_int64: bool) -> Vec<(String, &'static str)> {
         let request = BatchRequest { tokens_as_int64, ..BatchRequest::default() };
-        let schema = self.table.schema();
+        let schema = self.schema_ref();
         let plans = plan_columns(schema, &request).unwrap_or_default();
         let numeric = schema.fields().iter().zip(plans).filter_map(|(field, plan)| match plan {
             ColumnPlan::Numeric(numeric) => Some((field.name().clone(), numeric.target.name())),
@@ -52,12 +65,47 @@ impl PyTable {
     /// The rows with these row ids, as dicts.
     #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn fetch<'py>(&self, py: Python<'py>, row_ids: Vec<u64>) -> PyResult<Bound<'py, PyList>> {
-        let rows = detached(py, || self.table.fetch(&row_ids))?;
+        let rows = detached(py, || {
+            let rows = self.table.fetch(&row_ids)?;
+            match &self.encoder {
+                Some(encoder) => encoder.apply(&rows, &mut Scratch::default()),
+                None => Ok(rows),
+            }
+        })?;
         dicts(py, &self.converter, &rows)
     }
 
+    /// The same rows as token ids, with some of the columns beside them.
+    ///
+    /// `parts` are what a document's text is made of: characters, then the name of a column or None.
+    #[pyo3(signature = (*, tokenizer, parts, bos, eos, kept))]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn encoded(
+        &self,
+        py: Python<'_>,
+        tokenizer: &PyTokenizer,
+        parts: Vec<(String, Option<String>)>,
+        bos: Option<u32>,
+        eos: Option<u32>,
+        kept: Vec<String>,
+    ) -> PyResult<Self> {
+        let schema = self.table.schema();
+        let index = |name: &String| schema.index_of(name).map_err(|error| PyValueError::new_err(error.to_string()));
+        let mut made = Vec::new();
+        for (literal, column) in parts {
+            made.extend((!literal.is_empty()).then_some(Part::Literal(literal)));
+            if let Some(column) = column {
+                made.push(Part::Column(index(&column)?));
+            }
+        }
+        let kept = kept.iter().map(index).collect::<PyResult<_>>()?;
+        let spec = EncoderSpec { tokenizer: tokenizer.inner().clone(), parts: made, bos, eos, kept };
+        let encoder = Encoder::try_new(spec, schema).map_err(|error| raise(py, error))?;
+        Self::try_new(py, Arc::clone(&self.table), Some(Arc::new(encoder)))
+    }
+
     fn __repr__(&self) -> String {
-        format!("Table({} columns)", self.table.schema().fields().len())
+        format!("Table({} columns)", self.schema_ref().fields().len())
     }
 }
 

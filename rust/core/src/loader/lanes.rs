@@ -14,6 +14,8 @@ use super::windows::OpenWindows;
 use crate::assemble::RowSet;
 use crate::error::{Error, Result};
 use crate::prefetch::{Job, Limits, Polled, ProducerStats, Requests, Weigh, fork_generation};
+use crate::text::encoder::Encoder;
+use crate::text::tokenizer::Scratch;
 
 /// Some consecutive rows of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,15 +57,24 @@ pub struct Lanes {
 
 impl Lanes {
     /// Starts the threads.
-    pub fn start(table: Arc<Table>, epochs: Arc<Epochs>, pruned: Arc<Pruned>, limits: Limits) -> Self {
+    ///
+    /// Rows that are tokenized come as what `encoder` makes of them.
+    pub fn start(
+        table: Arc<Table>,
+        epochs: Arc<Epochs>,
+        pruned: Arc<Pruned>,
+        encoder: Option<Arc<Encoder>>,
+        limits: Limits,
+    ) -> Self {
         let windows = Arc::new(OpenWindows::new(Arc::clone(&table), Arc::clone(&epochs), 0));
         let ahead = ReadAhead::start(&table, &epochs, limits.num_threads > 0);
         let ahead = ahead.map(|ahead| Arc::new(ahead.without(Arc::clone(&pruned))));
         let make_job = move || {
             let (table, epochs, ahead) = (Arc::clone(&table), Arc::clone(&epochs), ahead.clone());
-            let (windows, pruned) = (Arc::clone(&windows), Arc::clone(&pruned));
+            let (windows, pruned, encoder) = (Arc::clone(&windows), Arc::clone(&pruned), encoder.clone());
             let (readers, recent) = (EpochReaders::default(), RecentBlocks::default());
-            let mut worker = Worker { table, epochs, ahead, windows, pruned, readers, recent };
+            let scratch = Scratch::default();
+            let mut worker = Worker { table, epochs, ahead, windows, pruned, encoder, scratch, readers, recent };
             Box::new(move |chunk: Chunk| worker.read(chunk)) as Job<Chunk, ChunkRows>
         };
         let requests = Requests::start(limits, Arc::new(make_job));
@@ -109,6 +120,8 @@ struct Worker {
     ahead: Option<Arc<ReadAhead>>,
     windows: Arc<OpenWindows>,
     pruned: Arc<Pruned>,
+    encoder: Option<Arc<Encoder>>,
+    scratch: Scratch,
     readers: EpochReaders,
     recent: RecentBlocks,
 }
@@ -132,6 +145,9 @@ impl Worker {
             }
         }
         read.rows.ensure()?;
+        if let Some(encoder) = &self.encoder {
+            read.rows = encoder.apply(&read.rows, &mut self.scratch)?;
+        }
         Ok(read)
     }
 }

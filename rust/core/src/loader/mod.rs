@@ -9,6 +9,7 @@
 //! - [`lanes`]: chunks of lanes on demand.
 //! - [`ahead`]: which blocks are announced when; `advice`: the thread that tells the kernel.
 //! - [`mod@verify`]: everything read once and checked; `content` is what a block's values are as one number.
+//! - [`packed`]: documents of lanes packed into sequences.
 //! - [`pruned`]: blocks that a filter needs not see.
 //! - [`windows`]: which windows are open, and room for them.
 
@@ -20,6 +21,7 @@ mod content;
 pub mod epochs;
 pub mod group;
 pub mod lanes;
+pub mod packed;
 pub mod pruned;
 pub mod stream;
 pub mod table;

@@ -1,5 +1,6 @@
 //! One consumer's stream: positions to rows to items, made ahead by the engine, taken in order.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use crate::assemble::{ColumnPlan, Pool, RowSet, assemble};
 use crate::error::{Error, Result};
 use crate::order::Partition;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
+use crate::text::encoder::Encoder;
+use crate::text::tokenizer::Scratch;
 
 /// Rows handed over together: enough that a hand-over costs little beside making their dicts.
 const ROWS_PER_JOB: u64 = 128;
@@ -65,6 +68,8 @@ pub struct StreamSpec {
     pub partition: Partition,
     /// Items of this consumer that were delivered before.
     pub first_item: u64,
+    /// What becomes of rows that are tokenized.
+    pub encoder: Option<Arc<Encoder>>,
     /// What items are.
     pub output: Output,
     /// Threads of the engine; 0 makes items in the consumer's thread.
@@ -223,11 +228,19 @@ struct Worker {
     windows: Arc<OpenWindows>,
     readers: EpochReaders,
     recent: RecentBlocks,
+    scratch: RefCell<Scratch>,
 }
 
 impl Worker {
     fn new(spec: Arc<StreamSpec>, ahead: Option<Arc<ReadAhead>>, windows: Arc<OpenWindows>) -> Self {
-        Self { spec, ahead, windows, readers: EpochReaders::default(), recent: RecentBlocks::default() }
+        Self {
+            spec,
+            ahead,
+            windows,
+            readers: EpochReaders::default(),
+            recent: RecentBlocks::default(),
+            scratch: RefCell::default(),
+        }
     }
 
     fn group(&mut self, job: u64, per_job: u64) -> Group {
@@ -241,7 +254,10 @@ impl Worker {
                 let batch = |item| {
                     let Made { item, mut skipped } = self.row_set(item);
                     let batch = |rows: RowSet| {
-                        if rows.is_empty() { Ok(None) } else { assemble(rows, plans, names, pool).map(Some) }
+                        if rows.is_empty() {
+                            return Ok(None);
+                        }
+                        assemble(self.encoded(rows)?, plans, names, pool).map(Some)
                     };
                     let item = item.and_then(|rows| self.retry_sound(rows, &mut skipped, batch));
                     Made { item, skipped }
@@ -263,16 +279,34 @@ impl Worker {
                 Err(error) => gaps.push_back((before, Gap::Failed(error))),
             }
         }
-        match self.gather(&mut rows) {
-            Ok(()) => Group::Rows { rows: Arc::new(rows), gaps },
+        match self.prepared(&rows) {
+            Ok(rows) => Group::Rows { rows: Arc::new(rows), gaps },
             Err(error) if spec.table.skips() && rows.check_damage().is_err() => {
-                let (mut rows, gaps, lost) = leave_out_damaged(&rows, gaps);
-                match spec.table.skip(error, lost).and_then(|_| self.gather(&mut rows)) {
-                    Ok(()) => Group::Rows { rows: Arc::new(rows), gaps },
+                let (rows, gaps, lost) = leave_out_damaged(&rows, gaps);
+                match spec.table.skip(error, lost).and_then(|_| self.prepared(&rows)) {
+                    Ok(rows) => Group::Rows { rows: Arc::new(rows), gaps },
                     Err(error) => failed(error),
                 }
             }
             Err(error) => failed(error),
+        }
+    }
+
+    /// Rows as the consumer is to have them.
+    fn prepared(&self, rows: &RowSet) -> Result<RowSet> {
+        if self.spec.encoder.is_some() {
+            return self.encoded(rows.clone());
+        }
+        let mut rows = rows.clone();
+        self.gather(&mut rows)?;
+        Ok(rows)
+    }
+
+    /// Rows as token ids, where that is asked for.
+    fn encoded(&self, rows: RowSet) -> Result<RowSet> {
+        match &self.spec.encoder {
+            Some(encoder) => encoder.apply(&rows, &mut self.scratch.borrow_mut()),
+            None => Ok(rows),
         }
     }
 
@@ -307,10 +341,10 @@ impl Worker {
         self.retry_sound(rows, skipped, |mut rows| {
             rows.ensure()?;
             rows.check_damage()?;
-            if gathers {
+            if gathers && self.spec.encoder.is_none() {
                 self.gather(&mut rows)?;
             }
-            Ok(rows)
+            self.encoded(rows)
         })
     }
 

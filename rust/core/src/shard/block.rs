@@ -76,6 +76,20 @@ impl Block {
         Self { views_map: false, ..block }
     }
 
+    /// A block of columns that were made of other rows of the same source.
+    pub fn of_columns(columns: Vec<ArrayRef>, num_rows: usize, source: Arc<dyn Source>) -> Self {
+        let bytes = columns.iter().map(Array::get_buffer_memory_size).sum();
+        let meta = BlockMeta {
+            offset: 0,
+            metadata_len: 0,
+            body_len: 0,
+            num_rows: num_rows as u64,
+            memory_len: bytes as u64,
+            dictionaries: 0,
+        };
+        Self::owned(columns, 0, meta, bytes, source)
+    }
+
     /// Puts a column of the same rows at a place; of blocks with memory of their own only.
     pub fn insert_column(&mut self, at: usize, column: ArrayRef) {
         debug_assert!(!self.views_map, "columns of a map are known by their places");

@@ -76,6 +76,7 @@ impl Data {
             first_position: 0,
             partition: Partition::whole(self.num_rows()),
             first_item: 0,
+            encoder: None,
             output: Output::Rows,
             num_threads: 0,
             prefetch_items: 4,

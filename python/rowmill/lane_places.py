@@ -1,0 +1,136 @@
+"""The places of a consumer's lanes: how lanes and steps are dealt, and what a cursor says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rowmill.cursor import Cursor, Identity
+from rowmill.exceptions import StateMismatchError
+from rowmill.lanes import Lane
+from rowmill.placement import Placement
+from rowmill.plan import Plan
+
+__all__ = ["Deal", "LanePlaces", "place_lanes"]
+
+
+@dataclass
+class LanePlaces:
+    """What a cursor of a laned pipeline says; outlives its iterator.
+
+    Attributes:
+        start: Positions that the whole job had delivered when this pass began: its steps x ranks x batch size.
+        num_steps: Steps of this consumer since then.
+        padded_to: Where steps are padded to the number that all ranks take: that number, and the pass's last epoch.
+    """
+
+    identity: Identity
+    placement: Placement
+    batch_size: int | None
+    first_epoch: int
+    lanes: list[Lane]
+    start: int
+    num_steps: int = 0
+    num_skipped: int = 0
+    padded_to: tuple[int, int] | None = None
+
+    def cursor(self) -> Cursor:
+        """The cursor where the lanes stand."""
+        epoch = min(lane.epoch for lane in self.lanes)
+        if self.padded_to is not None and self.num_steps < self.padded_to[0]:
+            # Lanes that were read to their end still owe the steps that the other ranks take.
+            epoch = min(epoch, self.padded_to[1])
+        consumers = self.placement.num_shards * self.placement.num_workers
+        lanes: dict[str, Any] = {
+            "of": consumers,
+            "index": self.lanes[0].index % consumers,
+            "rows": [lane.row for lane in self.lanes],
+            "samples": [lane.num_samples for lane in self.lanes],
+        }
+        if self.placement.num_workers > 1:
+            lanes["start"] = self.start
+        # Left out where they say nothing, which keeps the usual cursor small.
+        if any(lane.emitted for lane in self.lanes):
+            lanes["emitted"] = [lane.emitted for lane in self.lanes]
+        if any(lane.epoch != epoch for lane in self.lanes):
+            lanes["epochs"] = [lane.epoch - epoch for lane in self.lanes]
+        cursor = {
+            **self.identity.as_cursor(),
+            "num_shards": self.placement.num_shards,
+            "batch_size": self.batch_size,
+            "first_epoch": self.first_epoch,
+            "epoch": epoch,
+            "position": self.start + self.num_steps * self.placement.num_shards * (self.batch_size or 1),
+            "lanes": lanes,
+        }
+        if self.num_skipped:
+            cursor["skipped_rows"] = self.num_skipped
+        return cursor
+
+
+@dataclass(frozen=True)
+class Deal:
+    """How a job's lanes and steps are dealt to its consumers.
+
+    The workers of a DataLoader are asked in turn from the first one on, wherever the pass begins; so the consumer
+    that each one is turns with the steps that came before, and the order of batches goes on as it was.
+    """
+
+    num_shards: int
+    num_workers: int
+    shard: int
+    turn: int
+    steps_before: int
+
+    @classmethod
+    def of(cls, plan: Plan, placement: Placement, steps_before: int) -> Deal:
+        """The deal of a pass that begins after so many steps."""
+        # Single rows are collated by the loader, whose batches this does not know of.
+        shift = steps_before if plan.batch_size is not None else 0
+        turn = (placement.worker + shift) % placement.num_workers
+        return cls(placement.num_shards, placement.num_workers, placement.index, turn, steps_before)
+
+    @property
+    def num_consumers(self) -> int:
+        """Ranks x workers."""
+        return self.num_shards * self.num_workers
+
+    @property
+    def consumer(self) -> int:
+        """This one's number: its lanes are those of that remainder."""
+        return self.shard + self.num_shards * self.turn
+
+    def on_each_rank(self) -> list[int]:
+        """The consumers that take the same steps as this one."""
+        return [shard + self.num_shards * self.turn for shard in range(self.num_shards)]
+
+    def share(self, steps: int) -> int:
+        """How many of the rank's first ``steps`` steps are this consumer's."""
+        return max(-(-(steps - self.turn) // self.num_workers), 0)
+
+
+def place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
+    """Puts ``lanes`` where ``cursor`` says."""
+    stored = cursor.get("lanes")
+    if not isinstance(stored, dict):
+        raise StateMismatchError("the cursor holds no lanes: it is not of a pipeline with a filter or batched map")
+    of, index = stored["of"], stored["index"]
+    places = {
+        index + at * of: (row, samples, emitted, cursor["epoch"] + epoch)
+        for at, (row, samples, emitted, epoch) in enumerate(
+            zip(
+                stored["rows"],
+                stored["samples"],
+                stored.get("emitted") or [0] * len(stored["rows"]),
+                stored.get("epochs") or [0] * len(stored["rows"]),
+                strict=True,
+            )
+        )
+    }
+    for lane in lanes:
+        if lane.index not in places:
+            raise StateMismatchError(
+                f"the cursor is that of consumer {index} of {of} and says nothing of lane {lane.index}; pass the "
+                "states of all ranks and workers through rowmill.merge_states"
+            )
+        lane.row, lane.num_samples, lane.emitted, lane.epoch = places[lane.index]

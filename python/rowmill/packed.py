@@ -1,0 +1,294 @@
+"""The iterator over packed samples: Rust's lanes as they are, with a state; and what a sample is shown as."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rowmill import _rust
+from rowmill import torch as _torch
+from rowmill.cursor import Cursor, check_cursor, check_step
+from rowmill.exceptions import SchemaMismatchError, TopologyError
+from rowmill.iterators import ReadOptions, StagedIterator, consumer_type
+from rowmill.lane_places import Deal, LanePlaces, place_lanes
+from rowmill.lanes import Lane, check_lanes
+from rowmill.placement import Placement, find_worker
+from rowmill.plan import Plan
+from rowmill.progress import Progress
+from rowmill.runs import current_placement
+from rowmill.stages import Pack
+from rowmill.values import collate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["PackedIterator", "packed_iterator", "packed_schema"]
+
+
+class PackedIterator(_rust.Packed):
+    """Rust's stream of packed samples of this consumer's lanes; ``next`` runs no line of Python."""
+
+    _plan: Plan
+    _progress: Progress
+    _worker: tuple[int, int] | None
+    _placement: Placement
+    _current: Callable[[], Cursor]
+    final_stats: dict[str, Any]
+
+    def __new__(cls, plan: Plan, progress: Progress, options: ReadOptions) -> PackedIterator:
+        """Begins a pass of ``progress``; no thread starts before the first ``next``."""
+        pack, placement = _pack_of(plan), current_placement(plan)
+        check_lanes(plan.order.num_lanes, placement)
+        output = "torch" if _shown_as(plan) == "torch" else "numpy"
+        self = super().__new__(
+            cls,
+            table=plan.table(options.io),
+            order=plan.rust_order,
+            token_column=pack.column,
+            eos=pack.eos,
+            mode=pack.mode,
+            seq_len=pack.seq_len,
+            labels=pack.labels,
+            pad_id=_pad_id(plan),
+            columns=list(_dtypes(plan).items()),
+            cu_seqlens=pack.cu_seqlens,
+            flatten=pack.flatten,
+            batch_size=plan.batch_size or 1,
+            output=output,
+            num_threads=options.num_threads,
+            prefetch_batches=options.prefetch_batches,
+            prefetch_bytes=options.prefetch_bytes,
+            wrap=consumer_type(output),
+            pin=_torch.pin_functions() if options.pin_memory else None,
+        )
+        self._plan, self._progress, self._worker, self._placement = plan, progress, find_worker(), placement
+        self.final_stats = {}
+        cursor, epoch = progress.begin(self._worker)
+        self._begin(cursor, epoch)
+        return self
+
+    def state_dict(self) -> Cursor:
+        """The cursor after what has been returned so far; see docs/cursor."""
+        return self._current()
+
+    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+        """Moves this iterator to ``state``, whatever it has returned so far."""
+        cursor = check_cursor(state, self._plan.identity, strict=strict)
+        self._progress.board.begin(self._worker, cursor["epoch"])
+        self._begin(cursor, cursor["epoch"])
+
+    def rewind(self) -> None:
+        """Goes back to after what has been returned, where more was handed out."""
+        cursor = self.state_dict()
+        self._begin(cursor, cursor["epoch"])
+
+    def __del__(self, _suppress: Any = contextlib.suppress) -> None:
+        # A default, because at the interpreter's exit even modules may be gone.
+        with _suppress(Exception):
+            self.final_stats.update(self.stats())
+
+    def _begin(self, cursor: Cursor | None, epoch: int) -> None:
+        plan, placement = self._plan, self._placement
+        first_epoch, position = (cursor["first_epoch"], cursor["position"]) if cursor else (epoch, 0)
+        stored = cursor.get("lanes") if cursor else None
+        # A worker's own state says where all workers began, and how far it is since then.
+        start = stored.get("start", position) if isinstance(stored, dict) else position
+        step = placement.num_shards * (plan.batch_size or 1)
+        remainder, epochs = plan.remainder_for(placement.num_shards), plan.epochs_per_pass
+        is_over = cursor is not None and epochs is not None and cursor["epoch"] >= first_epoch + epochs
+        if cursor is not None and remainder != "keep" and not is_over:
+            check_step(start, step, None)
+        _check_equal_steps(plan, placement, remainder)
+        deal = Deal.of(plan, placement, start // step)
+        lanes = [Lane(index, epoch) for index in range(deal.consumer, plan.order.num_lanes, deal.num_consumers)]
+        if cursor is not None:
+            place_lanes(lanes, cursor)
+        done = (position - start) // step
+        skipped = (cursor or {}).get("skipped_rows", 0)
+        first, last = plan.pipeline.batches
+        steps_before = deal.share(deal.steps_before) + done
+        num_skipped = max(deal.share(first) - steps_before, 0)
+        self.begin(
+            first_epoch=first_epoch,
+            num_epochs=epochs,
+            positions=plan.position_range,
+            lanes=[(lane.index, lane.epoch, lane.row, lane.emitted, lane.num_samples) for lane in lanes],
+            samples=plan.pipeline.samples,
+            skip_steps=num_skipped,
+            max_steps=None if last is None else max(deal.share(last) - steps_before - num_skipped, 0),
+            remainder=remainder,
+            skipped=skipped,
+        )
+        next_epoch = first_epoch + (epochs or 1)
+        if is_over:
+            # As in PositionIterator: after a pass that begins at its end comes the next epoch.
+            self._progress.board.finish(self._worker, next_epoch)
+        known = LanePlaces(plan.identity, placement, plan.batch_size, first_epoch, lanes, start, done)
+        # The progress keeps the places, not this iterator: when a loop is left, its threads end with it.
+        self._current = current = functools.partial(_cursor_of, known, done, num_skipped, self.places)
+        self._progress.follow(current)
+        self.places.on_finish(functools.partial(self._progress.finish, self._worker, next_epoch, current))
+
+
+def packed_iterator(plan: Plan, progress: Progress, options: ReadOptions) -> PackedIterator | StagedIterator:
+    """The iterator over packed samples, with what Python does to them behind it."""
+    stream = PackedIterator(plan, progress, options)
+    pipeline = plan.pipeline
+    is_plain = plan.batch_size is not None and _shown_as(plan) in ("torch", "numpy")
+    if is_plain and not pipeline.row_stages and not pipeline.batch_stages:
+        return stream
+    return StagedIterator(stream, functools.partial(_staged, plan))
+
+
+def packed_schema(plan: Plan) -> pa.Schema:
+    """The columns of a packed sample: lists of ``seq_len`` integers, and the cuts where they are asked for."""
+    import pyarrow
+
+    pack = _pack_of(plan)
+    fields = [
+        pyarrow.field(name, pyarrow.list_(_arrow_type(dtype), pack.seq_len), nullable=False)
+        for name, dtype in _dtypes(plan, of_samples=True).items()
+    ]
+    if pack.cu_seqlens:
+        fields.append(pyarrow.field("cu_seqlens", pyarrow.list_(pyarrow.int32()), nullable=False))
+        fields.append(pyarrow.field("max_seqlen", pyarrow.int32(), nullable=False))
+    return pyarrow.schema(fields)
+
+
+def _cursor_of(known: LanePlaces, done: int, num_skipped: int, places: _rust.LanePlaces) -> Cursor:
+    if places.num_steps:
+        # Steps that .skip leaves out are behind the first one that was returned.
+        known.num_steps = done + num_skipped + places.num_steps
+        known.lanes = [
+            Lane(lane.index, epoch, row, emitted, samples)
+            for lane, (epoch, row, emitted, samples) in zip(known.lanes, places.lanes, strict=True)
+        ]
+    known.num_skipped = places.num_skipped
+    return known.cursor()
+
+
+def _check_equal_steps(plan: Plan, placement: Placement, remainder: str) -> None:
+    """Ranks whose lanes hold more would wait for the others in a collective for ever."""
+    if placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
+        return
+    last = plan.pipeline.batches[1]
+    raise TopologyError(
+        f"a finite epoch of packed samples does not end after the same number of steps on all "
+        f"{placement.num_shards} ranks, since only reading tells how many tokens each has"
+        f"{'' if last is None else '; .take(' + str(last) + ') alone does not change that'}. Let the lanes run on into "
+        'the next epoch with .repeat() (and .batch(...).take(steps) for an end), or ask for remainder="keep" where the '
+        "loop can do with ranks that end at different steps"
+    )
+
+
+def _pack_of(plan: Plan) -> Pack:
+    pack = plan.pipeline.pack
+    assert pack is not None, "only packed pipelines come here"
+    return pack
+
+
+def _shown_as(plan: Plan) -> str:
+    return plan.full_format.batch_name if plan.batch_size is not None else plan.full_format.row_name
+
+
+def _pad_id(plan: Plan) -> int:
+    pack, tokenize = _pack_of(plan), plan.pipeline.tokenize
+    if pack.pad_token_id is not None:
+        return pack.pad_token_id
+    if pack.eos is not None:
+        return pack.eos
+    # Padded places carry no loss and no document: any id serves, and the end of a document is in every vocabulary.
+    return tokenize.eos if tokenize is not None and tokenize.eos is not None else 0
+
+
+def _dtypes(plan: Plan, *, of_samples: bool = False) -> dict[str, str]:
+    """Element type of each column: int64 for torch, ids as they are stored for others, unless asked otherwise."""
+    pack, shown = _pack_of(plan), "arrow" if of_samples else _shown_as(plan)
+    asked = dict(plan.full_format.dtypes)
+    column = "input_ids" if plan.pipeline.tokenize is not None else pack.column
+    stored = dict(plan.table().numeric_dtypes(False)).get(column, "uint32")
+    defaults = {name: "int64" for name in pack.names} | ({"loss_mask": "bool"} if pack.loss_mask else {})
+    if shown != "torch":
+        defaults["input_ids"] = stored
+    unknown = [name for name in asked if name and name not in defaults]
+    if unknown:
+        raise SchemaMismatchError(f"there is no column {unknown[0]!r}; packed samples have {', '.join(defaults)}")
+    everywhere = asked.get("")
+    chosen = {
+        name: asked.get(name, everywhere if everywhere and name != "loss_mask" else default)
+        for name, default in defaults.items()
+    }
+    return {name: chosen[name] for name in pack.names}
+
+
+def _arrow_type(dtype: str) -> pa.DataType:
+    import pyarrow
+
+    return pyarrow.bool_() if dtype == "bool" else pyarrow.from_numpy_dtype(np.dtype(dtype))
+
+
+def _staged(plan: Plan, batch: dict[str, Any]) -> Any:
+    """What Python makes of a batch: functions of single samples, the format, functions of batches."""
+    pipeline, shown = plan.pipeline, _shown_as(plan)
+    if pipeline.row_stages:
+        rows = list(_samples(batch))
+        for stage in pipeline.row_stages:
+            rows = [stage.row(row) for row in rows]  # type: ignore[union-attr]
+        if plan.batch_size is None:
+            return _one(rows[0], shown)
+        made: Any = collate(rows, plan.full_format)
+    elif plan.batch_size is None:
+        return _one(next(_samples(batch)), shown)
+    else:
+        made = _formatted(batch, shown)
+    for stage in pipeline.batch_stages:
+        made = stage.row(made)  # type: ignore[union-attr]
+    return made
+
+
+def _samples(batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for at in range(len(batch["input_ids"])):
+        yield {name: values[at] for name, values in batch.items()}
+
+
+def _one(sample: dict[str, Any], shown: str) -> Any:
+    if shown == "python":
+        return {name: _plain(value) for name, value in sample.items()}
+    if shown == "arrow":
+        return _formatted({name: [value] for name, value in sample.items()}, shown)
+    return sample
+
+
+def _formatted(batch: dict[str, Any], shown: str) -> Any:
+    if shown == "python":
+        return {name: _plain(values) for name, values in batch.items()}
+    if shown != "arrow":
+        return batch
+    import pyarrow
+
+    arrays = {name: _arrow_column(values) for name, values in batch.items()}
+    return pyarrow.RecordBatch.from_pydict(arrays)
+
+
+def _arrow_column(values: Any) -> pa.Array:
+    import pyarrow
+
+    if not isinstance(values, np.ndarray):
+        if not all(isinstance(value, np.ndarray) for value in values):
+            return pyarrow.array(values, pyarrow.int32())
+        if len({len(value) for value in values}) > 1 or values[0].dtype == np.int32:
+            return pyarrow.array(values)
+        values = np.stack(values)
+    if values.ndim == 1:
+        return pyarrow.array(values)
+    return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(values.reshape(-1)), values.shape[1])
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_plain(value) for value in values]
+    return values.tolist() if isinstance(values, np.ndarray) else values

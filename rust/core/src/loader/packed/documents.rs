@@ -1,0 +1,203 @@
+//! The documents of a lane: rows in the lane's order, as tokens, piece by piece where they are large.
+
+use std::sync::Arc;
+
+use bytemuck::cast_slice_mut;
+
+use crate::assemble::convert::{DoesNotFit, convert_run};
+use crate::assemble::leaf::descend;
+use crate::assemble::plan::NumericPlan;
+use crate::assemble::{Dtype, RowSet};
+use crate::error::Result;
+use crate::loader::ahead::ReadAhead;
+use crate::loader::epochs::{EpochReaders, Epochs};
+use crate::loader::table::{RecentBlocks, Table};
+use crate::loader::windows::OpenWindows;
+use crate::text::encoder::Encoder;
+use crate::text::tokenizer::Scratch;
+
+/// Text encoded at a time: a larger document never lies in memory whole, neither its text's copy nor its ids.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Stored ids read at a time.
+const PIECE_TOKENS: usize = 1 << 16;
+
+/// What a row is as a document.
+#[derive(Clone)]
+pub enum Content {
+    /// Text that is encoded.
+    Text(Arc<Encoder>),
+    /// Ids that were encoded before: a column of integers or lists of them.
+    Tokens {
+        /// Index of the column among those that are read.
+        column: usize,
+        /// Its name, for errors.
+        name: String,
+        /// The way to its integers.
+        plan: NumericPlan,
+        /// Id that ends every document, where the column does not hold it.
+        eos: Option<u32>,
+    },
+}
+
+/// Where documents come from.
+#[derive(Clone)]
+pub struct Documents {
+    /// The opened data.
+    pub table: Arc<Table>,
+    /// The orders of its epochs.
+    pub epochs: Arc<Epochs>,
+    /// What a row is.
+    pub content: Content,
+    /// Epoch in which the pass began.
+    pub first_epoch: u64,
+    /// Epochs of the pass; `None` is endless.
+    pub num_epochs: Option<u64>,
+    /// Positions of each epoch that are read.
+    pub positions: (u64, u64),
+}
+
+impl Documents {
+    /// Elements of a lane in each epoch that are read: the first, and their number.
+    pub fn lane_rows(&self, lane: u32) -> (u64, u64) {
+        let (lane, num_lanes) = (u64::from(lane), u64::from(self.epochs.settings().num_lanes));
+        let index = |position: u64| position.saturating_sub(lane).div_ceil(num_lanes);
+        let (first, last) = (index(self.positions.0), index(self.positions.1));
+        (first, last.saturating_sub(first))
+    }
+}
+
+/// A document that is being read.
+pub struct OpenDocument {
+    /// Its row, and the block that it lies in.
+    rows: RowSet,
+    /// The text, where it has several parts.
+    joined: Option<String>,
+    /// Bytes or ids that were read.
+    done: usize,
+    is_done: bool,
+    /// Its row id.
+    pub row_id: u64,
+}
+
+/// One thread's reader of documents.
+pub struct DocumentReader {
+    documents: Documents,
+    ahead: Option<Arc<ReadAhead>>,
+    windows: Arc<OpenWindows>,
+    readers: EpochReaders,
+    recent: RecentBlocks,
+    scratch: Scratch,
+    ids: Vec<u32>,
+}
+
+impl DocumentReader {
+    /// Reads nothing yet.
+    pub fn new(documents: &Documents, ahead: Option<Arc<ReadAhead>>, windows: Arc<OpenWindows>) -> Self {
+        Self {
+            documents: documents.clone(),
+            ahead,
+            windows,
+            readers: EpochReaders::default(),
+            recent: RecentBlocks::default(),
+            scratch: Scratch::default(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// The document at an element of a lane; `None` where it is left out for damage.
+    pub fn open(&mut self, epoch: u64, lane: u32, element: u64) -> Result<Option<OpenDocument>> {
+        let documents = &self.documents;
+        let (table, epochs) = (&documents.table, &documents.epochs);
+        let place = self.readers.reader(epochs, epoch).locate_in_lane(lane, element);
+        if let Some(ahead) = &self.ahead {
+            let num_lanes = u64::from(epochs.settings().num_lanes);
+            ahead.reached(epoch, element * num_lanes + u64::from(lane));
+        }
+        self.windows.reached(epoch, lane, element);
+        let mut rows = RowSet::default();
+        let is_there = table.push_row(place, &mut rows, &mut self.recent)? && self.is_sound(&rows)?;
+        let row_id = epochs.layout().row_id(place.block, place.row);
+        let opened = OpenDocument { rows, joined: None, done: 0, is_done: false, row_id };
+        if is_there { self.joined(opened).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether a row can be read; one that cannot is counted, or is the error.
+    fn is_sound(&self, rows: &RowSet) -> Result<bool> {
+        let table = &self.documents.table;
+        let check = || {
+            rows.ensure_row(0)?;
+            rows.check_damage()?;
+            // What was handed to the packer cannot be taken back: a document is left out before or not at all.
+            if table.skips() { rows.check_text(0, table.schema().fields()) } else { Ok(()) }
+        };
+        check().map_or_else(|error| table.skip(error, 1), |()| Ok(true))
+    }
+
+    fn joined(&self, mut document: OpenDocument) -> Result<OpenDocument> {
+        if let Content::Text(encoder) = &self.documents.content
+            && encoder.is_joined()
+        {
+            let mut joined = String::new();
+            encoder.text(&document.rows, 0, &mut joined)?;
+            document.joined = Some(joined);
+        }
+        Ok(document)
+    }
+
+    /// The next ids of a document; `None` after its last ones.
+    pub fn next_ids(&mut self, document: &mut OpenDocument) -> Result<Option<&[u32]>> {
+        if document.is_done {
+            return Ok(None);
+        }
+        self.ids.clear();
+        match &self.documents.content {
+            Content::Text(encoder) => {
+                let mut none = String::new();
+                let text = match &document.joined {
+                    Some(joined) => joined,
+                    None => encoder.text(&document.rows, 0, &mut none)?,
+                };
+                document.done =
+                    encoder.encode_from(text, document.done, PIECE_BYTES, &mut self.scratch, &mut self.ids)?;
+                document.is_done = document.done == text.len();
+            }
+            Content::Tokens { column, name, plan, eos } => {
+                let num_ids = read_ids(&document.rows, *column, name, plan, document.done, &mut self.ids)?;
+                document.done += self.ids.len();
+                document.is_done = document.done == num_ids;
+                if document.is_done {
+                    self.ids.extend(*eos);
+                }
+            }
+        }
+        if document.is_done {
+            document.rows.check_damage()?;
+        }
+        Ok(Some(&self.ids))
+    }
+}
+
+/// Adds the ids of a row from the `done`-th on, and tells how many there are.
+fn read_ids(
+    rows: &RowSet,
+    column: usize,
+    name: &str,
+    plan: &NumericPlan,
+    done: usize,
+    ids: &mut Vec<u32>,
+) -> Result<usize> {
+    let (array, row) = rows.cell(column, 0);
+    let Ok(leaf) = descend(array, &plan.hops, row) else {
+        // A null is an empty document.
+        return Ok(done);
+    };
+    let len = leaf.len.saturating_sub(done).min(PIECE_TOKENS);
+    ids.resize(len, 0);
+    let converted = convert_run(leaf.array, leaf.start + done, len, Dtype::UInt32, cast_slice_mut(ids));
+    converted.map_err(|DoesNotFit(value)| {
+        let (block, row) = rows.locate(0);
+        block.corrupt(format!("row {row}, column {name:?} holds {value}, which is no token id (0 to 4294967295)"))
+    })?;
+    Ok(leaf.len)
+}

@@ -1,0 +1,58 @@
+//! What one job of a packed stream makes: some steps' samples, and where their lanes then stand.
+
+use std::collections::VecDeque;
+
+use super::batch::PackedBatch;
+use crate::prefetch::Weigh;
+use crate::text::pack::PackStats;
+
+/// Where a lane stands: what a cursor says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LanePlace {
+    /// Which lane.
+    pub lane: u32,
+    /// Epoch of the document below.
+    pub epoch: u64,
+    /// Index in the lane of the first document that is not wholly emitted, or of the first one of the group.
+    pub row: u64,
+    /// What was emitted of it: tokens of that document, or samples of that group.
+    pub emitted: u64,
+    /// Samples emitted since the stream began.
+    pub num_samples: u64,
+}
+
+/// What came of one lane's turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// The lane, by its place among the consumer's.
+    pub at: usize,
+    /// Where it stands after the turn.
+    pub place: LanePlace,
+    /// Whether a sample came of it, the next one of the batch.
+    pub is_sample: bool,
+    /// Whether the lane has ended.
+    pub is_over: bool,
+    /// What was packed for it.
+    pub stats: PackStats,
+    /// Rows left out for damage on the way.
+    pub skipped: u64,
+}
+
+/// The turns of as many samples as a step has, and the samples that came of them.
+pub struct Round {
+    /// The samples.
+    pub batch: PackedBatch,
+    /// The turns, in order.
+    pub turns: VecDeque<Turn>,
+    /// Samples that were taken out already.
+    pub taken: usize,
+}
+
+/// Some consecutive rounds.
+pub struct Rounds(pub VecDeque<Round>);
+
+impl Weigh for Rounds {
+    fn weight(&self) -> usize {
+        self.0.iter().map(|round| round.batch.held_bytes()).sum()
+    }
+}

@@ -1,0 +1,217 @@
+//! One lane: documents in its order, packed, sample by sample, and where it stands.
+
+use super::batch::{ColumnKind, PackedBatch, PackedColumn};
+use super::documents::{DocumentReader, OpenDocument};
+use super::group::{LanePlace, Turn};
+use super::stream::PackedSpec;
+use crate::assemble::Dtype;
+use crate::error::{Error, Result};
+use crate::text::pack::{Element, Labels, PackMode, PackStats, Packer, Sample};
+
+/// How documents become samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackSpec {
+    /// Which documents share a sample.
+    pub mode: PackMode,
+    /// Tokens of a sample.
+    pub seq_len: usize,
+    /// What `labels` hold.
+    pub labels: Labels,
+    /// Id where a sample is padded.
+    pub pad_id: u32,
+    /// Whether each sample's cuts are wanted.
+    pub cu_seqlens: bool,
+}
+
+/// Epochs of an endless stream without a token, after which none is going to come.
+const EMPTY_EPOCHS: u64 = 16;
+
+/// A lane at work; a lock's worth of state, without a thread or a file of its own.
+pub(super) struct Lane {
+    place: LanePlace,
+    packer: Packer,
+    open: Option<OpenDocument>,
+    /// The next document, counted from the first epoch of the pass on.
+    next: u64,
+    /// Documents of the lane in each epoch, and the first one's element.
+    rows: (u64, u64),
+    /// Documents since a sample came.
+    since_sample: u64,
+    is_finished: bool,
+}
+
+impl Lane {
+    /// A lane that goes on at a place.
+    pub fn try_new(place: LanePlace, spec: &PackedSpec) -> Result<Self> {
+        let (first, len) = spec.documents.lane_rows(place.lane);
+        let epochs = place.epoch.saturating_sub(spec.documents.first_epoch);
+        Ok(Self {
+            packer: Packer::resume(spec.pack.mode, spec.pack.seq_len, place.emitted)?,
+            open: None,
+            next: epochs * len + place.row.min(len),
+            rows: (first, len),
+            since_sample: 0,
+            is_finished: len == 0,
+            place,
+        })
+    }
+
+    /// This lane's turn: its next sample goes to the end of `batch`, if there is one.
+    pub fn turn(
+        &mut self,
+        at: usize,
+        spec: &PackedSpec,
+        reader: &mut DocumentReader,
+        batch: &mut PackedBatch,
+    ) -> Result<Turn> {
+        let mut turn = Turn { at, place: self.place, is_sample: false, is_over: false, stats: PackStats::default(), skipped: 0 };
+        let number = self.place.num_samples * spec.num_lanes + u64::from(self.place.lane);
+        if spec.samples.1.is_some_and(|stop| number >= stop) {
+            turn.is_over = true;
+            return Ok(turn);
+        }
+        let Some(sample) = self.next_sample(spec, reader, &mut turn.skipped)? else {
+            self.place = self.at_the_end(spec);
+            return Ok(Turn { place: self.place, is_over: true, ..turn });
+        };
+        self.moved(sample.place().element, sample.place().taken, spec);
+        turn.place = self.place;
+        if number >= spec.samples.0 {
+            write(&sample, batch, spec)?;
+            turn.stats = sample.stats();
+            turn.is_sample = true;
+        }
+        Ok(turn)
+    }
+
+    fn next_sample(
+        &mut self,
+        spec: &PackedSpec,
+        reader: &mut DocumentReader,
+        skipped: &mut u64,
+    ) -> Result<Option<Sample>> {
+        loop {
+            if let Some(sample) = self.packer.pop() {
+                self.since_sample = 0;
+                return Ok(Some(sample));
+            }
+            if self.is_finished {
+                return Ok(None);
+            }
+            self.feed(spec, reader, skipped)?;
+        }
+    }
+
+    /// Gives the packer some more tokens.
+    fn feed(&mut self, spec: &PackedSpec, reader: &mut DocumentReader, skipped: &mut u64) -> Result<()> {
+        if self.open.is_none() && !self.open_next(spec, reader, skipped)? {
+            return Ok(());
+        }
+        let Some(document) = &mut self.open else { return Ok(()) };
+        match reader.next_ids(document)? {
+            Some(ids) => self.packer.tokens(ids),
+            None => {
+                self.open = None;
+                self.packer.end()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the next document; `false` where there is none, or it is left out.
+    fn open_next(&mut self, spec: &PackedSpec, reader: &mut DocumentReader, skipped: &mut u64) -> Result<bool> {
+        let (first, len) = self.rows;
+        let documents = &spec.documents;
+        if documents.num_epochs.is_some_and(|epochs| self.next >= epochs * len) {
+            self.is_finished = true;
+            self.packer.finish()?;
+            return Ok(false);
+        }
+        let (epoch, row) = (documents.first_epoch + self.next / len, self.next % len);
+        self.open = reader.open(epoch, self.place.lane, first + row)?;
+        self.check_progress(len)?;
+        match &self.open {
+            Some(document) => self.packer.begin(document.row_id, self.next),
+            None => *skipped += 1,
+        }
+        self.next += 1;
+        Ok(self.open.is_some())
+    }
+
+    /// An endless lane without a token would be read for ever.
+    fn check_progress(&mut self, len: u64) -> Result<()> {
+        self.since_sample += 1;
+        if self.since_sample <= EMPTY_EPOCHS * len + self.packer.seq_len() as u64 * EMPTY_EPOCHS {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument(format!(
+            "lane {} gave no sample in {} documents: they hold no tokens, and an endless stream would wait for ever",
+            self.place.lane, self.since_sample
+        )))
+    }
+
+    fn moved(&mut self, element: u64, taken: u64, spec: &PackedSpec) {
+        let len = self.rows.1.max(1);
+        self.place = LanePlace {
+            epoch: spec.documents.first_epoch + element / len,
+            row: element % len,
+            emitted: taken,
+            num_samples: self.place.num_samples + 1,
+            ..self.place
+        };
+    }
+
+    fn at_the_end(&self, spec: &PackedSpec) -> LanePlace {
+        let epochs = spec.documents.num_epochs.unwrap_or(0);
+        LanePlace { epoch: spec.documents.first_epoch + epochs, row: 0, emitted: 0, ..self.place }
+    }
+}
+
+/// Writes a sample behind the rows of a batch.
+fn write(sample: &Sample, batch: &mut PackedBatch, spec: &PackedSpec) -> Result<()> {
+    let (at, seq_len) = (batch.num_rows, batch.seq_len);
+    for (column, buffer) in spec.columns.iter().zip(&mut batch.buffers) {
+        let bytes = seq_len * column.dtype.size();
+        write_column(sample, *column, &mut buffer.as_mut_slice()[at * bytes..(at + 1) * bytes], &spec.pack)?;
+    }
+    if spec.pack.cu_seqlens {
+        batch.cu_seqlens.push(sample.cu_seqlens());
+    }
+    batch.num_rows += 1;
+    Ok(())
+}
+
+fn write_column(sample: &Sample, column: PackedColumn, out: &mut [u8], pack: &PackSpec) -> Result<()> {
+    match column.dtype {
+        Dtype::Bool | Dtype::UInt8 => write_as::<u8>(sample, column.kind, out, pack),
+        Dtype::Int8 => write_as::<i8>(sample, column.kind, out, pack),
+        Dtype::Int16 => write_as::<i16>(sample, column.kind, out, pack),
+        Dtype::UInt16 => write_as::<u16>(sample, column.kind, out, pack),
+        Dtype::Int32 => write_as::<i32>(sample, column.kind, out, pack),
+        Dtype::UInt32 => write_as::<u32>(sample, column.kind, out, pack),
+        Dtype::Int64 => write_as::<i64>(sample, column.kind, out, pack),
+        Dtype::UInt64 => write_as::<u64>(sample, column.kind, out, pack),
+        other => Err(Error::InvalidArgument(format!(
+            "packed columns are integers and cannot be {other}; convert the batch in .map"
+        ))),
+    }
+}
+
+fn write_as<T: Element + bytemuck::Pod>(
+    sample: &Sample,
+    kind: ColumnKind,
+    out: &mut [u8],
+    pack: &PackSpec,
+) -> Result<()> {
+    let out: &mut [T] = bytemuck::cast_slice_mut(out);
+    match kind {
+        ColumnKind::InputIds => sample.write_input_ids(pack.pad_id, out),
+        ColumnKind::Labels => sample.write_labels(pack.labels, out),
+        ColumnKind::PositionIds => sample.write_position_ids(out),
+        ColumnKind::DocumentIds => sample.write_document_ids(out),
+        ColumnKind::LossMask => {
+            sample.write_loss_mask(Some(pack.labels), out);
+            Ok(())
+        }
+    }
+}

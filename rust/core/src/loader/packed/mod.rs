@@ -1,0 +1,22 @@
+//! Packed pipelines: documents of each lane to sequences of one length, in the engine's threads.
+//!
+//! - [`documents`]: the rows of a lane as tokens.
+//! - `lane`: one lane's documents, packed, and its place.
+//! - `turns`: which lane gives the next sample.
+//! - `work`: the jobs, and what they share.
+//! - [`group`]: what a job hands over; [`batch`]: the samples in it.
+//! - [`stream`]: the consumer's side.
+
+pub mod batch;
+pub mod documents;
+pub mod group;
+mod lane;
+pub mod stream;
+mod turns;
+mod work;
+
+pub use batch::{ColumnKind, PackedBatch, PackedColumn};
+pub use documents::{Content, Documents};
+pub use group::LanePlace;
+pub use lane::PackSpec;
+pub use stream::{PackedSpec, PackedStep, PackedStream};

@@ -1,0 +1,299 @@
+//! One consumer's stream of packed samples: its lanes in turn, made ahead by the engine, taken in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::{PackedBatch, PackedColumn};
+use super::group::{LanePlace, Round, Rounds, Turn};
+use super::documents::Documents;
+use super::lane::PackSpec;
+use super::work::{Shared, Worker};
+use crate::assemble::Pool;
+use crate::error::Result;
+use crate::order::Remainder;
+use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
+use crate::text::pack::PackStats;
+
+/// Bytes of batches handed over together: small ones share the cost of a wake-up.
+const BYTES_PER_JOB: usize = 256 << 10;
+
+/// Never more batches than this in one job.
+const MAX_STEPS_PER_JOB: u64 = 16;
+
+/// Everything that decides what a packed stream yields and how far ahead it works.
+#[derive(Clone)]
+pub struct PackedSpec {
+    /// Where documents come from.
+    pub documents: Documents,
+    /// What becomes of them.
+    pub pack: PackSpec,
+    /// Lanes of the whole job.
+    pub num_lanes: u64,
+    /// This consumer's lanes, and where they stand.
+    pub places: Vec<LanePlace>,
+    /// Samples of the whole job that are wanted, by their number: those before are left out.
+    pub samples: (u64, Option<u64>),
+    /// Samples of a step.
+    pub batch_size: usize,
+    /// Steps that are read and left out first.
+    pub skip_steps: u64,
+    /// What becomes of the last samples.
+    pub remainder: Remainder,
+    /// What is made of a sample.
+    pub columns: Arc<[PackedColumn]>,
+    /// Where buffers come from.
+    pub pool: Pool,
+    /// Threads of the engine; 0 makes samples in the consumer's thread.
+    pub num_threads: usize,
+    /// Steps made ahead.
+    pub prefetch_items: u64,
+    /// Bytes made ahead.
+    pub prefetch_bytes: usize,
+}
+
+impl PackedSpec {
+    fn row_bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.dtype.size()).sum::<usize>().max(1) * self.pack.seq_len
+    }
+
+    fn steps_per_job(&self) -> u64 {
+        let batch_bytes = self.row_bytes().saturating_mul(self.batch_size).max(1);
+        let most = MAX_STEPS_PER_JOB.min(self.prefetch_items.div_ceil(2)).max(1);
+        ((BYTES_PER_JOB / batch_bytes) as u64).clamp(1, most)
+    }
+
+    fn limits(&self, steps_per_job: u64) -> Limits {
+        let jobs_ahead = self.prefetch_items.div_ceil(steps_per_job);
+        Limits {
+            num_threads: self.num_threads,
+            slots: usize::try_from(jobs_ahead).unwrap_or(usize::MAX).clamp(2, 1 << 16),
+            bytes: self.prefetch_bytes,
+            help: true,
+        }
+    }
+}
+
+/// One step as the consumer takes it.
+pub struct PackedStep {
+    /// Its samples.
+    pub batch: PackedBatch,
+    /// The lanes that moved, and where they stand once the step was delivered.
+    pub places: Vec<(usize, LanePlace)>,
+    /// What was packed for it.
+    pub stats: PackStats,
+    /// Rows left out for damage on the way to it.
+    pub skipped: u64,
+}
+
+/// The engine of one consumer; its threads start with it.
+pub struct PackedStream {
+    spec: Arc<PackedSpec>,
+    producer: Producer<Rounds>,
+    rounds: VecDeque<Round>,
+    /// The step that is being put together of several rounds, once lanes begin to end.
+    partial: Option<PackedStep>,
+    to_skip: u64,
+    /// Where steps that were left out have brought their lanes.
+    passed: Vec<(usize, LanePlace)>,
+    /// Which lanes have ended, as far as rounds were taken.
+    ended: Vec<bool>,
+    is_over: bool,
+}
+
+impl PackedStream {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the sequence length is none.
+    pub fn try_start(spec: PackedSpec) -> Result<Self> {
+        let (steps_per_job, num_places) = (spec.steps_per_job(), spec.places.len());
+        let limits = spec.limits(steps_per_job);
+        let spec = Arc::new(spec);
+        let shared = Arc::new(Shared::try_new(Arc::clone(&spec))?);
+        let make_job = move || {
+            let mut worker = Worker::new(Arc::clone(&shared));
+            Box::new(move |job: u64| worker.rounds(job, steps_per_job)) as Job<u64, Rounds>
+        };
+        Ok(Self {
+            to_skip: spec.skip_steps,
+            passed: Vec::new(),
+            producer: Producer::start(limits, None, Arc::new(make_job)),
+            spec,
+            rounds: VecDeque::new(),
+            partial: None,
+            ended: vec![false; num_places],
+            is_over: num_places == 0,
+        })
+    }
+
+    /// The next step, waiting at most `timeout`; `Duration::ZERO` never waits.
+    ///
+    /// After an error the stream is done: what it would yield next is not what was asked for.
+    pub fn poll(&mut self, timeout: Duration) -> Polled<PackedStep> {
+        loop {
+            let step = match self.next_step() {
+                Some(step) => step,
+                None if self.is_over => return Polled::Finished,
+                None => {
+                    let polled = if timeout.is_zero() {
+                        self.producer.try_next()
+                    } else {
+                        self.producer.next_timeout(timeout)
+                    };
+                    match polled {
+                        Polled::Ready(Ok(rounds)) => self.rounds.extend(rounds.0),
+                        Polled::Ready(Err(error)) => return Polled::Ready(Err(error)),
+                        Polled::Pending => return Polled::Pending,
+                        Polled::Finished => return Polled::Finished,
+                    }
+                    continue;
+                }
+            };
+            match step {
+                Ok(step) if self.to_skip > 0 => {
+                    self.to_skip -= 1;
+                    self.passed.extend(step.places);
+                }
+                Ok(mut step) => {
+                    // Lanes that only the steps left out have moved stand elsewhere, too.
+                    step.places.splice(0..0, self.passed.drain(..));
+                    return Polled::Ready(Ok(step));
+                }
+                failed => return Polled::Ready(failed),
+            }
+        }
+    }
+
+    /// A step of the rounds at hand; `None` where another round is needed, or nothing comes any more.
+    fn next_step(&mut self) -> Option<Result<PackedStep>> {
+        while !self.is_over {
+            let mut round = self.rounds.pop_front()?;
+            let is_whole = self.partial.is_none() && round.taken == 0;
+            if is_whole && round.batch.num_rows == self.spec.batch_size {
+                return Some(Ok(self.whole(round)));
+            }
+            let mut step = match self.partial.take().map_or_else(|| self.empty_step(), Ok) {
+                Ok(step) => step,
+                Err(error) => return Some(Err(error)),
+            };
+            self.fill(&mut step, &mut round);
+            if step.batch.num_rows == self.spec.batch_size {
+                if !round.turns.is_empty() {
+                    self.rounds.push_front(round);
+                }
+                return Some(Ok(step));
+            }
+            self.is_over = self.ended.iter().all(|ended| *ended);
+            if self.is_over {
+                return self.last_step(step);
+            }
+            self.partial = Some(step);
+        }
+        None
+    }
+
+    /// A step that is one round as it was made.
+    fn whole(&mut self, round: Round) -> PackedStep {
+        let mut step =
+            PackedStep { batch: round.batch, places: Vec::new(), stats: PackStats::default(), skipped: 0 };
+        round.turns.into_iter().for_each(|turn| self.note(&mut step, &turn));
+        step
+    }
+
+    /// Moves samples of a round to a step until it is full.
+    fn fill(&mut self, step: &mut PackedStep, round: &mut Round) {
+        while let Some(turn) = round.turns.front().copied() {
+            if turn.is_sample && step.batch.num_rows == self.spec.batch_size {
+                return;
+            }
+            if turn.is_sample {
+                step.batch.push(&round.batch, round.taken, &self.spec.columns);
+                round.taken += 1;
+            }
+            self.note(step, &turn);
+            round.turns.pop_front();
+        }
+    }
+
+    fn note(&mut self, step: &mut PackedStep, turn: &Turn) {
+        step.places.push((turn.at, turn.place));
+        step.stats += turn.stats;
+        step.skipped += turn.skipped;
+        self.ended[turn.at] |= turn.is_over;
+    }
+
+    fn empty_step(&self) -> Result<PackedStep> {
+        let batch = PackedBatch::try_new(
+            &self.spec.columns,
+            self.spec.pack.seq_len,
+            self.spec.batch_size,
+            &self.spec.pool,
+        )?;
+        Ok(PackedStep { batch, places: Vec::new(), stats: PackStats::default(), skipped: 0 })
+    }
+
+    /// The short step at the end, as the remainder asks for it.
+    fn last_step(&self, step: PackedStep) -> Option<Result<PackedStep>> {
+        if step.batch.num_rows == 0 {
+            return None;
+        }
+        match self.spec.remainder {
+            Remainder::Drop => None,
+            Remainder::Keep => Some(self.trimmed(step)),
+            Remainder::Pad => Some(self.padded(step)),
+        }
+    }
+
+    fn trimmed(&self, mut step: PackedStep) -> Result<PackedStep> {
+        step.batch = step.batch.trimmed(&self.spec.columns, &self.spec.pool)?;
+        Ok(step)
+    }
+
+    /// Fills the last step with the first samples of the epoch, of all lanes, as often as it takes.
+    fn padded(&self, mut step: PackedStep) -> Result<PackedStep> {
+        while step.batch.num_rows < self.spec.batch_size {
+            let mut first = Self::try_start(self.from_the_beginning(self.spec.batch_size - step.batch.num_rows))?;
+            let before = step.batch.num_rows;
+            loop {
+                match first.poll(Duration::from_millis(100)) {
+                    Polled::Ready(made) => {
+                        let made = made?.batch;
+                        (0..made.num_rows).for_each(|row| step.batch.push(&made, row, &self.spec.columns));
+                        break;
+                    }
+                    Polled::Pending => {}
+                    Polled::Finished => break,
+                }
+            }
+            if step.batch.num_rows == before {
+                return self.trimmed(step);
+            }
+        }
+        Ok(step)
+    }
+
+    fn from_the_beginning(&self, batch_size: usize) -> PackedSpec {
+        let spec = &self.spec;
+        let epoch = spec.documents.first_epoch;
+        let place = |lane| LanePlace { lane: lane as u32, epoch, ..LanePlace::default() };
+        PackedSpec {
+            places: (0..spec.num_lanes).map(place).collect(),
+            batch_size,
+            skip_steps: 0,
+            remainder: Remainder::Keep,
+            num_threads: 0,
+            ..PackedSpec::clone(spec)
+        }
+    }
+
+    /// What the engine did so far.
+    pub fn stats(&self) -> ProducerStats {
+        self.producer.stats()
+    }
+
+    /// Stops the threads.
+    pub fn close(&self) {
+        self.producer.close();
+    }
+}

@@ -1,0 +1,135 @@
+//! The jobs of a packed stream: each takes the next turns of the lanes, whichever thread runs it.
+//!
+//! A lane is sequential, so its turns are taken in order; jobs are begun in order, so the first unfinished one
+//! never waits for a later one. Threads are busy at once because a step touches few of the lanes, or, where it
+//! touches all of them, because the next step follows one lane behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::batch::PackedBatch;
+use super::documents::DocumentReader;
+use super::group::{Round, Rounds, Turn};
+use super::lane::Lane;
+use super::stream::PackedSpec;
+use super::turns::Turns;
+use crate::error::{Error, Result};
+use crate::loader::ahead::ReadAhead;
+use crate::loader::windows::OpenWindows;
+
+/// How long a lane is waited for before a look whether another job has failed.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A lane, and the turns that it has had.
+struct Slot {
+    state: Mutex<(Lane, u64)>,
+    turned: Condvar,
+}
+
+/// What the threads of a stream share.
+pub(super) struct Shared {
+    spec: Arc<PackedSpec>,
+    turns: Turns,
+    slots: Vec<Slot>,
+    ahead: Option<Arc<ReadAhead>>,
+    windows: Arc<OpenWindows>,
+    /// The first job that could not go on: those after it that wait for its lanes would wait for ever.
+    first_failed: AtomicU64,
+}
+
+impl Shared {
+    /// # Errors
+    /// `InvalidArgument` where the sequence length is none.
+    pub fn try_new(spec: Arc<PackedSpec>) -> Result<Self> {
+        let counts: Vec<_> = spec.places.iter().map(|place| (place.lane, place.num_samples)).collect();
+        let documents = &spec.documents;
+        let slot = |place| {
+            Ok(Slot { state: Mutex::new((Lane::try_new(place, &spec)?, 0)), turned: Condvar::new() })
+        };
+        let windows = OpenWindows::new(
+            Arc::clone(&documents.table),
+            Arc::clone(&documents.epochs),
+            spec.places.len() as u64,
+        );
+        Ok(Self {
+            turns: Turns::new(spec.num_lanes, &counts),
+            slots: spec.places.iter().copied().map(slot).collect::<Result<_>>()?,
+            ahead: ReadAhead::start(&documents.table, &documents.epochs, spec.num_threads > 0).map(Arc::new),
+            windows: Arc::new(windows),
+            first_failed: AtomicU64::new(u64::MAX),
+            spec,
+        })
+    }
+
+    /// Runs `work` on the lane of a ticket of a job, once its earlier turns are over.
+    fn on_turn<T>(&self, job: u64, ticket: u64, work: impl FnOnce(usize, &mut Lane) -> Result<T>) -> Result<T> {
+        let (at, before) = self.turns.at(ticket);
+        let slot = &self.slots[at];
+        let mut state = slot.state.lock();
+        while state.1 < before {
+            if self.first_failed.load(Ordering::Acquire) < job {
+                return Err(Error::Closed);
+            }
+            slot.turned.wait_for(&mut state, PATIENCE);
+        }
+        let made = work(at, &mut state.0);
+        state.1 += 1;
+        drop(state);
+        slot.turned.notify_all();
+        made
+    }
+}
+
+/// One thread's part.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    reader: DocumentReader,
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let reader = DocumentReader::new(&shared.spec.documents, shared.ahead.clone(), Arc::clone(&shared.windows));
+        Self { shared, reader }
+    }
+
+    /// The rounds of a job.
+    pub fn rounds(&mut self, job: u64, per_job: u64) -> Result<Rounds> {
+        let shared = Arc::clone(&self.shared);
+        let alarm = Alarm { shared: &shared, job };
+        let steps = job * per_job..(job + 1) * per_job;
+        let rounds = steps.map(|step| self.round(job, step)).collect::<Result<_>>()?;
+        std::mem::forget(alarm);
+        Ok(Rounds(rounds))
+    }
+
+    fn round(&mut self, job: u64, step: u64) -> Result<Round> {
+        let Self { shared, reader } = self;
+        let spec = &shared.spec;
+        let size = spec.batch_size;
+        let mut batch = PackedBatch::try_new(&spec.columns, spec.pack.seq_len, size, &spec.pool)?;
+        let turns = (0..size as u64)
+            .map(|at| {
+                shared.on_turn(job, step * size as u64 + at, |at, lane| lane.turn(at, spec, reader, &mut batch))
+            })
+            .collect::<Result<std::collections::VecDeque<Turn>>>()?;
+        Ok(Round { batch, turns, taken: 0 })
+    }
+}
+
+/// Tells the other jobs when this one ends by an error or a panic.
+struct Alarm<'a> {
+    shared: &'a Shared,
+    job: u64,
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.shared.first_failed.fetch_min(self.job, Ordering::AcqRel);
+        self.shared.slots.iter().for_each(|slot| {
+            slot.turned.notify_all();
+        });
+    }
+}

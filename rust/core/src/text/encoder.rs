@@ -1,0 +1,242 @@
+//! Rows to token ids: the text of a row's columns, encoded, between the ids that begin and end a document.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, ListArray, PrimitiveArray, types};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow_select::interleave::interleave;
+
+use super::tokenizer::{Scratch, Tokenizer};
+use super::values::{bytes_at, is_text};
+use crate::assemble::RowSet;
+use crate::error::{Error, Result};
+use crate::shard::Block;
+
+/// The column that tokens come in.
+pub const INPUT_IDS: &str = "input_ids";
+
+/// A part of a document's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// These characters.
+    Literal(String),
+    /// The value of a column, by its index among those that are read; a null is an empty text.
+    Column(usize),
+}
+
+/// What is encoded, and how.
+#[derive(Clone)]
+pub struct EncoderSpec {
+    /// Text to ids.
+    pub tokenizer: Tokenizer,
+    /// What a document's text is made of.
+    pub parts: Vec<Part>,
+    /// Id put before each document.
+    pub bos: Option<u32>,
+    /// Id put after each document.
+    pub eos: Option<u32>,
+    /// Columns that stay beside the ids, by their indices among those that are read.
+    pub kept: Vec<usize>,
+}
+
+/// Encodes rows; shared by threads, each with a [`Scratch`] of its own.
+pub struct Encoder {
+    spec: EncoderSpec,
+    read: SchemaRef,
+    schema: SchemaRef,
+    width: Width,
+}
+
+/// The narrowest unsigned type that holds every id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Width {
+    U8,
+    U16,
+    U32,
+}
+
+impl Encoder {
+    /// An encoder of rows with the columns of `read`.
+    ///
+    /// # Errors
+    /// `SchemaMismatch` where a part is no text.
+    pub fn try_new(spec: EncoderSpec, read: &SchemaRef) -> Result<Self> {
+        for part in &spec.parts {
+            let Part::Column(column) = part else { continue };
+            let field = read.field(*column);
+            if !is_text(field.data_type()) {
+                return Err(Error::SchemaMismatch {
+                    path: None,
+                    message: format!(
+                        "column {:?} is {}, not text, and cannot be tokenized; name a column of strings",
+                        field.name(),
+                        field.data_type()
+                    ),
+                });
+            }
+        }
+        let num_ids = spec.bos.into_iter().chain(spec.eos).map(|id| id + 1).fold(spec.tokenizer.vocab_size(), u32::max);
+        let width = match num_ids {
+            ..=0x100 => Width::U8,
+            ..=0x1_0000 => Width::U16,
+            _ => Width::U32,
+        };
+        let ids = Field::new_list(INPUT_IDS, Field::new_list_field(width.data_type(), false), false);
+        let kept = spec.kept.iter().map(|column| Arc::clone(&read.fields()[*column]));
+        let fields: Vec<FieldRef> = std::iter::once(Arc::new(ids)).chain(kept).collect();
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Self { spec, read: Arc::clone(read), schema, width })
+    }
+
+    /// The ids' column, and those that stay.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What is encoded, and how.
+    pub fn spec(&self) -> &EncoderSpec {
+        &self.spec
+    }
+
+    /// The text of a row; `joined` holds it where it has several parts.
+    ///
+    /// # Errors
+    /// `CorruptShard` where it is not UTF-8.
+    pub fn text<'a>(&self, rows: &'a RowSet, index: usize, joined: &'a mut String) -> Result<&'a str> {
+        if let [Part::Column(column)] = self.spec.parts[..] {
+            return self.column_text(rows, index, column);
+        }
+        joined.clear();
+        for part in &self.spec.parts {
+            joined.push_str(match part {
+                Part::Literal(text) => text,
+                Part::Column(column) => self.column_text(rows, index, *column)?,
+            });
+        }
+        Ok(joined)
+    }
+
+    fn column_text<'a>(&self, rows: &'a RowSet, index: usize, column: usize) -> Result<&'a str> {
+        let (array, row) = rows.cell(column, index);
+        let bytes = bytes_at(array.as_ref(), row).unwrap_or_default();
+        std::str::from_utf8(bytes).map_err(|error| {
+            let (block, row) = rows.locate(index);
+            let name = self.read.field(column).name();
+            block.corrupt(format!("row {row}, column {name:?}: not UTF-8 ({error}); it cannot be tokenized"))
+        })
+    }
+
+    /// Adds the ids of a whole document.
+    pub fn encode(&self, text: &str, scratch: &mut Scratch, ids: &mut Vec<u32>) -> Result<()> {
+        ids.extend(self.spec.bos);
+        self.spec.tokenizer.encode(text, scratch, ids)?;
+        ids.extend(self.spec.eos);
+        Ok(())
+    }
+
+    /// Whether a row's text is made of several parts, and lies nowhere as one.
+    pub fn is_joined(&self) -> bool {
+        !matches!(self.spec.parts[..], [Part::Column(_)])
+    }
+
+    /// Adds the ids of a piece of a document that begins at byte `start` of its text, and tells where it ends.
+    ///
+    /// The ids of all pieces are those of the whole: a text is cut only where that is certain, and not at all where
+    /// it never is.
+    pub fn encode_from(
+        &self,
+        text: &str,
+        start: usize,
+        max_bytes: usize,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) -> Result<usize> {
+        let Self { spec: EncoderSpec { tokenizer, bos, eos, .. }, .. } = self;
+        if start == 0 {
+            ids.extend(*bos);
+            ids.extend_from_slice(&tokenizer.frame().prefix);
+        }
+        let piece = tokenizer.pieces(&text[start..], max_bytes).next().unwrap_or_default();
+        tokenizer.encode_piece(piece, scratch, ids)?;
+        let end = start + piece.len();
+        if end == text.len() {
+            ids.extend_from_slice(&tokenizer.frame().suffix);
+            ids.extend(*eos);
+        }
+        Ok(end)
+    }
+
+    /// The rows with their ids, in one block of memory of its own.
+    ///
+    /// # Errors
+    /// `CorruptShard` where a text is not UTF-8 or a file vanished under the rows.
+    pub fn apply(&self, rows: &RowSet, scratch: &mut Scratch) -> Result<RowSet> {
+        let Some(first) = rows.blocks.first() else { return Ok(RowSet::default()) };
+        for part in &self.spec.parts {
+            if let Part::Column(column) = part {
+                rows.ensure_column(*column)?;
+            }
+        }
+        let (mut ids, mut joined) = (Vec::new(), String::new());
+        let mut offsets = vec![0_i32];
+        for index in 0..rows.len() {
+            let text = self.text(rows, index, &mut joined)?;
+            self.encode(text, scratch, &mut ids)?;
+            offsets.push(i32::try_from(ids.len()).map_err(|_| too_many())?);
+        }
+        let mut columns = vec![self.list(&ids, offsets)?];
+        for column in &self.spec.kept {
+            columns.push(gathered(rows, *column)?);
+        }
+        rows.check_damage()?;
+        let block = Arc::new(Block::of_columns(columns, rows.len(), Arc::clone(first.source())));
+        let mut made = RowSet::default();
+        (0..rows.len()).for_each(|row| made.push(&block, row as u32));
+        Ok(made)
+    }
+
+    fn list(&self, ids: &[u32], offsets: Vec<i32>) -> Result<ArrayRef> {
+        let values: ArrayRef = match self.width {
+            Width::U8 => narrow::<types::UInt8Type>(ids),
+            Width::U16 => narrow::<types::UInt16Type>(ids),
+            Width::U32 => narrow::<types::UInt32Type>(ids),
+        };
+        let item = Arc::new(Field::new_list_field(self.width.data_type(), false));
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        ListArray::try_new(item, offsets, values, None)
+            .map(|list| Arc::new(list) as ArrayRef)
+            .map_err(|error| Error::Internal(format!("a list of ids: {error}")))
+    }
+}
+
+impl Width {
+    fn data_type(self) -> DataType {
+        match self {
+            Self::U8 => DataType::UInt8,
+            Self::U16 => DataType::UInt16,
+            Self::U32 => DataType::UInt32,
+        }
+    }
+}
+
+/// Every id is below the number that the width was chosen by.
+fn narrow<T: ArrowPrimitiveType>(ids: &[u32]) -> ArrayRef
+where
+    T::Native: TryFrom<u32>,
+{
+    let values = ids.iter().map(|id| T::Native::try_from(*id).unwrap_or_default());
+    Arc::new(PrimitiveArray::<T>::from_iter_values(values))
+}
+
+fn gathered(rows: &RowSet, column: usize) -> Result<ArrayRef> {
+    rows.ensure_column(column)?;
+    let arrays: Vec<&dyn Array> = rows.blocks.iter().map(|block| block.columns[column].as_ref()).collect();
+    let places: Vec<_> = rows.rows.iter().map(|place| (place.slot as usize, place.row as usize)).collect();
+    let path = rows.blocks[0].source().path();
+    interleave(&arrays, &places).map_err(|error| Error::corrupt(path, error.to_string()))
+}
+
+fn too_many() -> Error {
+    Error::InvalidArgument("the documents of one batch have more than 2^31 tokens; take smaller batches".to_owned())
+}

@@ -1,0 +1,469 @@
+//! One consumer's stream of packed samples.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rowmill_core::assemble::{BatchRequest, ColumnPlan, Dtype, Pool, plan_columns};
+use rowmill_core::loader::packed::{
+    ColumnKind, Content, Documents, LanePlace, PackSpec, PackedColumn, PackedSpec, PackedStep, PackedStream,
+};
+use rowmill_core::loader::{Epochs, Table};
+use rowmill_core::prefetch::ProducerStats;
+use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten_cuts};
+
+use crate::error::{log_skipped, raise};
+use crate::interpreter::wait;
+use crate::make::engine_stats;
+use crate::order::PyOrder;
+use crate::table::PyTable;
+use crate::tensors::Tensors;
+
+/// Steps made ahead, and their bytes, without other wishes.
+const PREFETCH_STEPS: u64 = 16;
+const PREFETCH_BYTES: usize = 64 << 20;
+
+/// Idle batch buffers kept for reuse.
+const POOL_BYTES: usize = 64 << 20;
+
+/// Where the lanes of a pass stand; outlives the stream that moves them.
+#[pyclass(frozen, module = "rowmill._rust", name = "LanePlaces")]
+pub struct PyLanePlaces(Mutex<Places>);
+
+#[derive(Default)]
+struct Places {
+    lanes: Vec<LanePlace>,
+    num_steps: u64,
+    num_skipped: u64,
+    stats: PackStats,
+    is_finished: bool,
+    on_finish: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl PyLanePlaces {
+    /// (epoch, row, emitted, samples) of each lane.
+    #[getter]
+    fn lanes(&self) -> Vec<(u64, u64, u64, u64)> {
+        let places = self.0.lock();
+        places.lanes.iter().map(|lane| (lane.epoch, lane.row, lane.emitted, lane.num_samples)).collect()
+    }
+
+    /// Steps that were returned.
+    #[getter]
+    fn num_steps(&self) -> u64 {
+        self.0.lock().num_steps
+    }
+
+    /// Rows left out for damage.
+    #[getter]
+    fn num_skipped(&self) -> u64 {
+        self.0.lock().num_skipped
+    }
+
+    /// Sets what is called when the pass has been read to its end.
+    fn on_finish(&self, callback: Py<PyAny>) {
+        self.0.lock().on_finish = Some(callback);
+    }
+
+    fn __repr__(&self) -> String {
+        format!("LanePlaces({} lanes)", self.0.lock().lanes.len())
+    }
+}
+
+/// What a pass is, until its first `next` starts the engine.
+struct Pass {
+    first_epoch: u64,
+    num_epochs: Option<u64>,
+    positions: (u64, u64),
+    samples: (u64, Option<u64>),
+    skip_steps: u64,
+    max_steps: Option<u64>,
+    remainder: rowmill_core::order::Remainder,
+    places: Py<PyLanePlaces>,
+}
+
+#[derive(Default)]
+struct State {
+    pass: Option<Pass>,
+    stream: Option<PackedStream>,
+    last_stats: Option<ProducerStats>,
+    /// What moves once the step that was handed out last is acknowledged.
+    held_back: Option<Moved>,
+}
+
+struct Moved {
+    places: Vec<(usize, LanePlace)>,
+    skipped: u64,
+    stats: PackStats,
+}
+
+/// Batches of packed samples of one consumer; `begin` places it, `next` reads.
+#[pyclass(frozen, subclass, module = "rowmill._rust", name = "Packed")]
+pub struct PyPacked {
+    table: Arc<Table>,
+    epochs: Arc<Epochs>,
+    content: Content,
+    pack: PackSpec,
+    batch_size: usize,
+    is_flat: bool,
+    columns: Arc<[PackedColumn]>,
+    keys: Vec<String>,
+    pool: Pool,
+    tensors: Tensors,
+    num_threads: usize,
+    prefetch_items: u64,
+    prefetch_bytes: usize,
+    holds_back: AtomicBool,
+    is_closed: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[pymethods]
+impl PyPacked {
+    /// A stream of a table's documents; starts no thread.
+    ///
+    /// `columns` are (name, dtype); a table that is not tokenized holds ids in `token_column`, each document of
+    /// which is ended by `eos`, if given.
+    #[new]
+    #[pyo3(signature = (*, table, order, token_column, eos, mode, seq_len, labels, pad_id, columns, cu_seqlens, flatten,
+                        batch_size, output, num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
+    #[expect(clippy::too_many_arguments, reason = "the keywords of Dataset.pack, loader and with_format, one each")]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn new(
+        py: Python<'_>,
+        table: &PyTable,
+        order: &PyOrder,
+        token_column: &str,
+        eos: Option<u32>,
+        mode: &str,
+        seq_len: usize,
+        labels: Option<&str>,
+        pad_id: u32,
+        columns: Vec<(String, String)>,
+        cu_seqlens: bool,
+        flatten: bool,
+        batch_size: usize,
+        output: &str,
+        num_threads: Option<usize>,
+        prefetch_batches: Option<u64>,
+        prefetch_bytes: Option<usize>,
+        wrap: Option<Py<PyAny>>,
+        pin: Option<(Py<PyAny>, Py<PyAny>)>,
+    ) -> PyResult<Self> {
+        let made = || {
+            let content = match &table.encoder {
+                Some(encoder) => Content::Text(Arc::clone(encoder)),
+                None => stored_tokens(&table.table, token_column, eos)?,
+            };
+            let pack = PackSpec {
+                mode: mode.parse()?,
+                seq_len,
+                labels: labels.unwrap_or("shifted").parse()?,
+                pad_id,
+                cu_seqlens,
+            };
+            let packed = columns.iter().map(|(name, dtype)| {
+                Ok(PackedColumn { kind: kind_of(name)?, dtype: dtype.parse::<Dtype>()? })
+            });
+            Ok((content, pack, packed.collect::<rowmill_core::Result<Arc<[_]>>>()?))
+        };
+        let (content, pack, packed) = made().map_err(|error| raise(py, error))?;
+        Ok(Self {
+            table: Arc::clone(&table.table),
+            epochs: order.epochs(),
+            content,
+            pack,
+            batch_size: batch_size.max(1),
+            is_flat: flatten,
+            columns: packed,
+            keys: columns.into_iter().map(|(name, _)| name).collect(),
+            pool: Pool::new(POOL_BYTES),
+            tensors: Tensors::try_new(py, output == "torch", wrap, pin)?,
+            num_threads: num_threads.unwrap_or_else(default_threads),
+            prefetch_items: prefetch_batches.unwrap_or(PREFETCH_STEPS),
+            prefetch_bytes: prefetch_bytes.unwrap_or(PREFETCH_BYTES),
+            holds_back: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Places the stream: `lanes` are (lane, epoch, row, emitted, samples) of this consumer's.
+    #[pyo3(signature = (*, first_epoch, num_epochs, positions, lanes, samples, skip_steps, max_steps, remainder, skipped))]
+    #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
+    fn begin(
+        &self,
+        py: Python<'_>,
+        first_epoch: u64,
+        num_epochs: Option<u64>,
+        positions: (u64, u64),
+        lanes: Vec<(u32, u64, u64, u64, u64)>,
+        samples: (u64, Option<u64>),
+        skip_steps: u64,
+        max_steps: Option<u64>,
+        remainder: &str,
+        skipped: u64,
+    ) -> PyResult<()> {
+        let lane = |(lane, epoch, row, emitted, num_samples)| LanePlace { lane, epoch, row, emitted, num_samples };
+        let lanes = lanes.into_iter().map(lane).collect();
+        let places = Places { lanes, num_skipped: skipped, ..Places::default() };
+        let pass = Pass {
+            first_epoch,
+            num_epochs,
+            positions,
+            samples,
+            skip_steps,
+            max_steps,
+            remainder: remainder.parse().map_err(|error| raise(py, error))?,
+            places: Py::new(py, PyLanePlaces(Mutex::new(places)))?,
+        };
+        let before = std::mem::replace(&mut *self.locked()?, State { pass: Some(pass), ..State::default() });
+        self.is_closed.store(false, Ordering::Relaxed);
+        // Joining the old threads may take a moment, and they never need the interpreter.
+        py.detach(|| drop(before.stream));
+        Ok(())
+    }
+
+    /// Where the lanes of the pass that began last stand.
+    #[getter]
+    fn places(&self, py: Python<'_>) -> PyResult<Py<PyLanePlaces>> {
+        match &self.locked()?.pass {
+            Some(pass) => Ok(pass.places.clone_ref(py)),
+            None => Err(PyValueError::new_err("the stream has not begun")),
+        }
+    }
+
+    /// From now on a step counts as returned when `acknowledge` is called, not when it is handed out.
+    fn hold_back(&self) {
+        self.holds_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts the last step as returned.
+    fn acknowledge(&self) -> PyResult<()> {
+        let mut state = self.locked()?;
+        if let (Some(moved), Some(pass)) = (state.held_back.take(), &state.pass) {
+            pass.places.get().moved(moved);
+        }
+        Ok(())
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let mut state = self.locked()?;
+        let state = &mut *state;
+        let Some(pass) = &state.pass else {
+            return Err(PyValueError::new_err("the stream has not begun"));
+        };
+        let places = pass.places.get();
+        if places.0.lock().is_finished || self.is_closed.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if pass.max_steps.is_some_and(|most| places.num_steps() >= most) {
+            state.last_stats = state.stream.take().map(|stream| stream.stats());
+            return places.finish(py).map(|()| None);
+        }
+        if state.stream.is_none() {
+            state.stream = Some(PackedStream::try_start(self.spec(pass)).map_err(|error| raise(py, error))?);
+        }
+        let Some(stream) = &mut state.stream else { return Ok(None) };
+        let step = match wait(py, &mut |timeout| stream.poll(timeout)) {
+            Ok(Some(step)) => step,
+            Ok(None) => {
+                state.last_stats = state.stream.take().map(|stream| stream.stats());
+                return places.finish(py).map(|()| None);
+            }
+            Err(error) => {
+                // The step has not been delivered: the next call begins where it began.
+                let stream = state.stream.take();
+                py.detach(|| drop(stream));
+                return Err(error);
+            }
+        };
+        if step.skipped > 0 {
+            log_skipped(py, &self.table.take_reports())?;
+        }
+        let (made, moved) = self.made(py, step)?;
+        if self.holds_back.load(Ordering::Relaxed) {
+            state.held_back = Some(moved);
+        } else {
+            places.moved(moved);
+        }
+        Ok(Some(made))
+    }
+
+    /// What the engine did so far.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let state = self.locked()?;
+        let engine = state.stream.as_ref().map(PackedStream::stats).or(state.last_stats);
+        let dict = engine_stats(py, engine, &self.table, &self.pool)?;
+        if let Some(pass) = &state.pass {
+            let places = pass.places.get().0.lock();
+            let PackStats { samples, tokens, padding, documents, cut_documents } = places.stats;
+            dict.set_item("batches", places.num_steps)?;
+            dict.set_item("rows", samples)?;
+            dict.set_item("tokens", tokens)?;
+            dict.set_item("padding_tokens", padding)?;
+            dict.set_item("padding_share", places.stats.padding_share())?;
+            dict.set_item("documents", documents)?;
+            dict.set_item("cut_documents", cut_documents)?;
+        }
+        Ok(dict)
+    }
+
+    /// Stops the engine's threads; the stream yields nothing more.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.is_closed.store(true, Ordering::Relaxed);
+        let mut state = self.locked()?;
+        let stream = state.stream.take();
+        state.last_stats = stream.as_ref().map(PackedStream::stats).or(state.last_stats);
+        drop(state);
+        py.detach(|| drop(stream));
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Packed({} x {})", self.batch_size, self.pack.seq_len)
+    }
+}
+
+impl PyLanePlaces {
+    fn moved(&self, moved: Moved) {
+        let mut places = self.0.lock();
+        for (at, place) in moved.places {
+            places.lanes[at] = place;
+        }
+        places.num_steps += 1;
+        places.num_skipped += moved.skipped;
+        places.stats += moved.stats;
+    }
+
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        let callback = {
+            let mut places = self.0.lock();
+            places.is_finished = true;
+            places.on_finish.take()
+        };
+        callback.map_or(Ok(()), |callback| callback.call0(py).map(drop))
+    }
+}
+
+impl PyPacked {
+    /// The state, unless another thread is inside of `next`: like a generator that is running already.
+    fn locked(&self) -> PyResult<parking_lot::MutexGuard<'_, State>> {
+        self.state.try_lock().ok_or_else(|| {
+            PyValueError::new_err("this iterator is being read by another thread; give each thread its own")
+        })
+    }
+
+    fn spec(&self, pass: &Pass) -> PackedSpec {
+        let places = pass.places.get().0.lock();
+        PackedSpec {
+            documents: Documents {
+                table: Arc::clone(&self.table),
+                epochs: Arc::clone(&self.epochs),
+                content: self.content.clone(),
+                first_epoch: pass.first_epoch,
+                num_epochs: pass.num_epochs,
+                positions: pass.positions,
+            },
+            pack: self.pack.clone(),
+            num_lanes: u64::from(self.epochs.settings().num_lanes),
+            places: places.lanes.clone(),
+            samples: pass.samples,
+            batch_size: self.batch_size,
+            // After an error the stream starts again from the last step that was returned.
+            skip_steps: if places.num_steps == 0 { pass.skip_steps } else { 0 },
+            remainder: pass.remainder,
+            columns: Arc::clone(&self.columns),
+            pool: self.pool.clone(),
+            num_threads: self.num_threads,
+            prefetch_items: self.prefetch_items,
+            prefetch_bytes: self.prefetch_bytes,
+        }
+    }
+
+    /// A step as a dict of tensors, and what moves with it.
+    fn made(&self, py: Python<'_>, step: PackedStep) -> PyResult<(Py<PyAny>, Moved)> {
+        let PackedStep { batch, places, stats, skipped } = step;
+        let (rows, len) = (batch.num_rows, batch.seq_len);
+        let shape: &[usize] = if self.is_flat { &[rows * len] } else { &[rows, len] };
+        let dict = PyDict::new(py);
+        for ((buffer, column), key) in batch.buffers.into_iter().zip(self.columns.iter()).zip(&self.keys) {
+            dict.set_item(key, self.tensors.make(py, buffer, column.dtype, shape)?)?;
+        }
+        if self.pack.cu_seqlens {
+            self.add_cuts(py, &dict, &batch.cu_seqlens, len)?;
+        }
+        Ok((dict.into_any().unbind(), Moved { places, skipped, stats }))
+    }
+
+    fn add_cuts(&self, py: Python<'_>, dict: &Bound<'_, PyDict>, cuts: &[CuSeqlens], len: usize) -> PyResult<()> {
+        if self.is_flat {
+            let joined = flatten_cuts(cuts, len).map_err(|error| raise(py, error))?;
+            dict.set_item("cu_seqlens", self.int32(py, &joined.cuts)?)?;
+            return dict.set_item("max_seqlen", joined.max_seqlen);
+        }
+        let lists = cuts.iter().map(|row| self.int32(py, &row.cuts)).collect::<PyResult<Vec<_>>>()?;
+        dict.set_item("cu_seqlens", lists)?;
+        let longest: Vec<i32> = cuts.iter().map(|row| row.max_seqlen).collect();
+        dict.set_item("max_seqlen", longest)
+    }
+
+    fn int32<'py>(&self, py: Python<'py>, values: &[i32]) -> PyResult<Bound<'py, PyAny>> {
+        let mut buffer = self.pool.try_get(size_of_val(values)).map_err(|error| raise(py, error))?;
+        buffer.as_mut_of::<i32>().copy_from_slice(values);
+        self.tensors.make(py, buffer, Dtype::Int32, &[values.len()])
+    }
+}
+
+/// Packing is work of the engine's threads: two share it even where there are only two cores.
+fn default_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores / 2).clamp(2, 8)
+}
+
+fn stored_tokens(table: &Table, name: &str, eos: Option<u32>) -> rowmill_core::Result<Content> {
+    let schema = table.schema();
+    let column = schema.index_of(name);
+    let plan = column.as_ref().ok().and_then(|column| {
+        let plans = plan_columns(schema, &BatchRequest::default()).ok()?;
+        match plans.into_iter().nth(*column)? {
+            ColumnPlan::Numeric(plan) if !plan.stored.is_float() && plan.stored != Dtype::Bool => Some(plan),
+            _ => None,
+        }
+    });
+    match (column, plan) {
+        (Ok(column), Some(plan)) => Ok(Content::Tokens { column, name: name.to_owned(), plan, eos }),
+        (column, _) => {
+            let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let problem = match column {
+                Ok(column) => format!("column {name:?} is {}, not token ids", schema.field(column).data_type()),
+                Err(_) => format!("there is no column {name:?} of token ids; the columns are {}", names.join(", ")),
+            };
+            Err(rowmill_core::Error::SchemaMismatch {
+                path: None,
+                message: format!("{problem}; .tokenize(...) makes them of text, .pack(..., column=NAME) names them"),
+            })
+        }
+    }
+}
+
+fn kind_of(name: &str) -> rowmill_core::Result<ColumnKind> {
+    Ok(match name {
+        "input_ids" => ColumnKind::InputIds,
+        "labels" => ColumnKind::Labels,
+        "position_ids" => ColumnKind::PositionIds,
+        "document_ids" => ColumnKind::DocumentIds,
+        "loss_mask" => ColumnKind::LossMask,
+        other => {
+            return Err(rowmill_core::Error::InvalidArgument(format!("packed samples have no column {other:?}")));
+        }
+    })
+}
