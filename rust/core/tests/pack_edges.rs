@@ -109,8 +109,8 @@ fn types_that_cannot_hold_a_column_are_refused() {
 
 #[test]
 fn a_group_is_of_at_least_64_documents() {
-    // 63 documents of ten sequences each: far more tokens than a group takes, and nothing waits in it.
-    let lengths = [vec![21; 63], vec![1; 65]].concat();
+    // 63 documents of 2,500 sequences and a token: more tokens than a group needs, one document too few.
+    let lengths = [vec![5_001; 63], vec![1; 65]].concat();
     let samples = straight(PackMode::BestFit, 2, &numbered(lengths));
     let whole = samples.iter().position(|sample| sample.place().taken == 0).unwrap();
     assert_eq!(samples[whole].place(), Place { element: 64, taken: 0 });

@@ -9,6 +9,8 @@
 //! - [`element`]: the integers that columns are written as.
 //! - [`stats`]: how much was padded and cut.
 //! - [`unpack`]: from packed columns back to documents.
+//! - [`ids`]: token ids as they lie in Arrow columns.
+//! - [`pad`]: rows of tokens to one width, for fine-tuning.
 
 mod best_fit;
 mod bins;
@@ -17,7 +19,9 @@ mod concat;
 pub mod cu_seqlens;
 pub mod element;
 mod group;
+pub mod ids;
 pub mod packer;
+pub mod pad;
 pub mod place;
 pub mod sample;
 pub mod stats;
@@ -26,7 +30,9 @@ pub mod unpack;
 pub use columns::Labels;
 pub use cu_seqlens::{CuSeqlens, flatten};
 pub use element::Element;
+pub use ids::append_token_ids;
 pub use packer::{PackMode, Packer};
+pub use pad::{PadSpec, Padding, Side};
 pub use place::Place;
 pub use sample::{Sample, Segment};
 pub use stats::PackStats;
