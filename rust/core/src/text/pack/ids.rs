@@ -1,0 +1,185 @@
+//! Token ids as they lie in Arrow columns, checked: no integer type but holds ids that are none.
+
+use std::ops::Range;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrowPrimitiveType};
+use arrow_schema::DataType;
+
+use super::packer::Packer;
+use crate::error::{Error, Result};
+
+/// Appends `values[range]`, the token ids of one row of a list column, to `out`; `row_id` is for errors.
+///
+/// Nothing is appended where one of them is null, negative or above `u32::MAX`.
+pub fn append_token_ids(
+    values: &dyn Array,
+    range: Range<usize>,
+    row_id: u64,
+    out: &mut Vec<u32>,
+) -> Result<()> {
+    visit(values, range, row_id, &mut |ids| ids.append_to(out))
+}
+
+impl Packer {
+    /// The next tokens of the document that has begun, as they lie in a list column; `row_id` is for errors.
+    pub fn list_values(&mut self, values: &dyn Array, range: Range<usize>, row_id: u64) -> Result<()> {
+        visit(values, range, row_id, &mut |ids| match ids {
+            Ids::Narrow(ids) => self.tokens(ids),
+            Ids::Wide(ids) => self.tokens(ids),
+            other => {
+                let mut widened = Vec::new();
+                other.append_to(&mut widened);
+                self.tokens(&widened);
+            }
+        })
+    }
+}
+
+/// Checked ids of one row.
+enum Ids<'a> {
+    /// As tokenisers with at most 65,536 ids are stored.
+    Narrow(&'a [u16]),
+    Wide(&'a [u32]),
+    Other(&'a mut dyn Iterator<Item = u32>),
+}
+
+impl Ids<'_> {
+    fn append_to(self, out: &mut Vec<u32>) {
+        match self {
+            Self::Narrow(ids) => out.extend(ids.iter().map(|id| u32::from(*id))),
+            Self::Wide(ids) => out.extend_from_slice(ids),
+            Self::Other(ids) => out.extend(ids),
+        }
+    }
+}
+
+fn visit(values: &dyn Array, range: Range<usize>, row_id: u64, visit: &mut dyn FnMut(Ids<'_>)) -> Result<()> {
+    if values.null_count() > 0
+        && let Some(place) = range.clone().position(|index| values.is_null(index))
+    {
+        return Err(Error::InvalidArgument(format!(
+            "row {row_id} has a null among its token ids, at place {place}; fill or drop nulls first"
+        )));
+    }
+    macro_rules! checked {
+        ($type:ty) => {{
+            let ids = &values.as_primitive::<$type>().values()[range];
+            check::<$type>(ids, row_id)?;
+            visit(Ids::Other(&mut ids.iter().map(|id| *id as u32)));
+        }};
+    }
+    #[expect(clippy::cast_lossless, reason = "one macro casts every type alike")]
+    match values.data_type() {
+        DataType::UInt16 => visit(Ids::Narrow(&values.as_primitive::<UInt16Type>().values()[range])),
+        DataType::UInt32 => visit(Ids::Wide(&values.as_primitive::<UInt32Type>().values()[range])),
+        DataType::UInt8 => checked!(UInt8Type),
+        DataType::UInt64 => checked!(UInt64Type),
+        DataType::Int8 => checked!(Int8Type),
+        DataType::Int16 => checked!(Int16Type),
+        DataType::Int32 => checked!(Int32Type),
+        DataType::Int64 => checked!(Int64Type),
+        other => {
+            let message = format!("token ids must be integers, the column holds lists of {other}");
+            return Err(Error::SchemaMismatch { path: None, message });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses ids below 0 and above `u32::MAX`.
+fn check<T: ArrowPrimitiveType>(ids: &[T::Native], row_id: u64) -> Result<()>
+where
+    T::Native: Into<i128>,
+{
+    let is_id = |id: &T::Native| u32::try_from((*id).into()).is_ok();
+    let Some(bad) = ids.iter().find(|id| !is_id(id)) else { return Ok(()) };
+    Err(Error::InvalidArgument(format!(
+        "row {row_id} has {} among its token ids, which must be from 0 to {}",
+        (*bad).into(),
+        u32::MAX
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{
+        ArrayRef, Float32Array, Int8Array, Int16Array, Int32Array, Int64Array, UInt8Array, UInt16Array,
+        UInt32Array, UInt64Array,
+    };
+
+    use super::*;
+    use crate::text::pack::PackMode;
+
+    fn appended(values: &dyn Array, range: Range<usize>) -> Result<Vec<u32>> {
+        let mut out = Vec::new();
+        append_token_ids(values, range, 7, &mut out)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn every_integer_type_holds_ids() {
+        let arrays: [ArrayRef; 8] = [
+            Arc::new(UInt8Array::from(vec![9, 1, 127])),
+            Arc::new(UInt16Array::from(vec![9, 1, 127])),
+            Arc::new(UInt32Array::from(vec![9, 1, 127])),
+            Arc::new(UInt64Array::from(vec![9, 1, 127])),
+            Arc::new(Int8Array::from(vec![9, 1, 127])),
+            Arc::new(Int16Array::from(vec![9, 1, 127])),
+            Arc::new(Int32Array::from(vec![9, 1, 127])),
+            Arc::new(Int64Array::from(vec![9, 1, 127])),
+        ];
+        for values in arrays {
+            assert_eq!(appended(&values, 1..3).unwrap(), [1, 127], "{}", values.data_type());
+            let mut packer = Packer::try_new(PackMode::Concat, 2).unwrap();
+            packer.begin(7, 0);
+            packer.list_values(&values, 1..3, 7).unwrap();
+            packer.end().unwrap();
+            assert_eq!(packer.pop().unwrap().tokens(), [1, 127], "{}", values.data_type());
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_names_its_row_and_itself() {
+        let cases: [(ArrayRef, &str); 6] = [
+            (
+                Arc::new(Int8Array::from(vec![1, -1])),
+                "row 7 has -1 among its token ids, which must be from 0 to 4294967295",
+            ),
+            (
+                Arc::new(Int32Array::from(vec![1, -100])),
+                "row 7 has -100 among its token ids, which must be from 0 to 4294967295",
+            ),
+            (
+                Arc::new(Int64Array::from(vec![1, 1 << 32])),
+                "row 7 has 4294967296 among its token ids, which must be from 0 to 4294967295",
+            ),
+            (
+                Arc::new(UInt64Array::from(vec![1, u64::MAX])),
+                "row 7 has 18446744073709551615 among its token ids, which must be from 0 to 4294967295",
+            ),
+            (
+                Arc::new(UInt16Array::from(vec![Some(1), None])),
+                "row 7 has a null among its token ids, at place 1; fill or drop nulls first",
+            ),
+            (
+                Arc::new(Float32Array::from(vec![1.0, 2.0])),
+                "token ids must be integers, the column holds lists of Float32",
+            ),
+        ];
+        for (values, message) in cases {
+            assert_eq!(appended(&values, 0..2).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_null_of_another_row_is_no_concern() {
+        let values = Int32Array::from(vec![None, Some(5), None]);
+        assert_eq!(appended(&values, 1..2).unwrap(), [5]);
+    }
+}
