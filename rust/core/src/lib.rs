@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! loader -> assemble -> manifest -> shard -> source -> error
+//!    |-> text     -> error     (text to tokens, no I/O)
 //!    |-> order    -> error     (arithmetic only, no I/O)
 //!    `-> prefetch -> error     (threads and slots, no Arrow)
 //! ```
@@ -18,5 +19,6 @@ mod panics;
 pub mod prefetch;
 pub mod shard;
 pub mod source;
+pub mod text;
 
 pub use error::{Error, Result};
