@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! loader -> assemble -> manifest -> shard -> source -> error
-//!    |-> text     -> error     (tokens only, no I/O)
+//!    |-> text     -> error     (text to tokens to sequences, no I/O)
 //!    |-> order    -> error     (arithmetic only, no I/O)
 //!    `-> prefetch -> error     (threads and slots, no Arrow)
 //! ```

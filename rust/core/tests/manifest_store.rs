@@ -23,7 +23,7 @@ fn threads_that_open_together_share_one_walk() {
                 let manifest = Manifest::open_with(&data.files, &data.options, &walk).unwrap();
                 assert_eq!(
                     manifest.num_rows(),
-                    data.files.iter().enumerate().map(|(i, _)| (i as u64 + 1) * (10 + i as u64)).sum()
+                    data.files.iter().enumerate().map(|(i, _)| (i as u64 + 1) * (10 + i as u64)).sum::<u64>()
                 );
             });
         }

@@ -174,7 +174,8 @@ proptest! {
     fn a_flattened_batch_is_covered_from_end_to_end((seq_len, documents) in lane(), mode in modes()) {
         let samples = straight(mode, seq_len, &documents);
         let batch = &samples[..samples.len().min(8)];
-        let joined = flatten(batch).unwrap();
+        let cuts: Vec<_> = batch.iter().map(Sample::cu_seqlens).collect();
+        let joined = flatten(&cuts, seq_len).unwrap();
         let ids: Vec<_> = batch.iter().flat_map(document_ids).collect();
         prop_assert_eq!(joined.cuts.first(), Some(&0));
         prop_assert_eq!(joined.cuts.last().map(|end| *end as usize), Some(ids.len()));

@@ -13,7 +13,7 @@ use rowmill_core::loader::packed::{
 };
 use rowmill_core::loader::{Epochs, Table};
 use rowmill_core::prefetch::ProducerStats;
-use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten_cuts};
+use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten};
 
 use crate::error::{log_skipped, raise};
 use crate::interpreter::wait;
@@ -406,7 +406,7 @@ impl PyPacked {
 
     fn add_cuts(&self, py: Python<'_>, dict: &Bound<'_, PyDict>, cuts: &[CuSeqlens], len: usize) -> PyResult<()> {
         if self.is_flat {
-            let joined = flatten_cuts(cuts, len).map_err(|error| raise(py, error))?;
+            let joined = flatten(cuts, len).map_err(|error| raise(py, error))?;
             dict.set_item("cu_seqlens", self.int32(py, &joined.cuts)?)?;
             return dict.set_item("max_seqlen", joined.max_seqlen);
         }
@@ -440,7 +440,7 @@ fn stored_tokens(table: &Table, name: &str, eos: Option<u32>) -> rowmill_core::R
         }
     });
     match (column, plan) {
-        (Ok(column), Some(plan)) => Ok(Content::Tokens { column, name: name.to_owned(), plan, eos }),
+        (Ok(column), Some(plan)) => Ok(Content::Tokens { column, plan, eos }),
         (column, _) => {
             let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let problem = match column {

@@ -99,7 +99,7 @@ impl PyTable {
             }
         }
         let kept = kept.iter().map(index).collect::<PyResult<_>>()?;
-        let spec = EncoderSpec { tokenizer: tokenizer.inner().clone(), parts: made, bos, eos, kept };
+        let spec = EncoderSpec { tokenizer: tokenizer.tokenizer.clone(), parts: made, bos, eos, kept };
         let encoder = Encoder::try_new(spec, schema).map_err(|error| raise(py, error))?;
         Self::try_new(py, Arc::clone(&self.table), Some(Arc::new(encoder)))
     }

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use bytemuck::cast_slice_mut;
-
-use crate::assemble::convert::{DoesNotFit, convert_run};
 use crate::assemble::leaf::descend;
 use crate::assemble::plan::NumericPlan;
-use crate::assemble::{Dtype, RowSet};
+use crate::assemble::RowSet;
 use crate::error::Result;
 use crate::loader::ahead::ReadAhead;
 use crate::loader::epochs::{EpochReaders, Epochs};
 use crate::loader::table::{RecentBlocks, Table};
 use crate::loader::windows::OpenWindows;
 use crate::text::encoder::Encoder;
+use crate::text::pack::Packer;
 use crate::text::tokenizer::Scratch;
 
 /// Text encoded at a time: a larger document never lies in memory whole, neither its text's copy nor its ids.
@@ -31,8 +29,6 @@ pub enum Content {
     Tokens {
         /// Index of the column among those that are read.
         column: usize,
-        /// Its name, for errors.
-        name: String,
         /// The way to its integers.
         plan: NumericPlan,
         /// Id that ends every document, where the column does not hold it.
@@ -75,7 +71,8 @@ pub struct OpenDocument {
     joined: Option<String>,
     /// Bytes or ids that were read.
     done: usize,
-    is_done: bool,
+    /// Whether all of it was.
+    pub is_done: bool,
     /// Its row id.
     pub row_id: u64,
 }
@@ -145,59 +142,54 @@ impl DocumentReader {
         Ok(document)
     }
 
-    /// The next ids of a document; `None` after its last ones.
-    pub fn next_ids(&mut self, document: &mut OpenDocument) -> Result<Option<&[u32]>> {
-        if document.is_done {
-            return Ok(None);
-        }
-        self.ids.clear();
-        match &self.documents.content {
+    /// Gives the packer the next tokens of a document, and tells how many; all are given once it is done.
+    pub fn feed(&mut self, document: &mut OpenDocument, packer: &mut Packer) -> Result<u64> {
+        let num_tokens = match &self.documents.content {
             Content::Text(encoder) => {
                 let mut none = String::new();
                 let text = match &document.joined {
                     Some(joined) => joined,
                     None => encoder.text(&document.rows, 0, &mut none)?,
                 };
+                self.ids.clear();
                 document.done =
                     encoder.encode_from(text, document.done, PIECE_BYTES, &mut self.scratch, &mut self.ids)?;
                 document.is_done = document.done == text.len();
+                packer.tokens(&self.ids);
+                self.ids.len()
             }
-            Content::Tokens { column, name, plan, eos } => {
-                let num_ids = read_ids(&document.rows, *column, name, plan, document.done, &mut self.ids)?;
-                document.done += self.ids.len();
-                document.is_done = document.done == num_ids;
-                if document.is_done {
-                    self.ids.extend(*eos);
-                }
+            Content::Tokens { column, plan, eos } => {
+                let before = document.done;
+                feed_stored(document, *column, plan, packer)?;
+                let eos = eos.filter(|_| document.is_done);
+                packer.tokens(eos.as_slice());
+                document.done - before + usize::from(eos.is_some())
             }
-        }
+        };
         if document.is_done {
             document.rows.check_damage()?;
         }
-        Ok(Some(&self.ids))
+        Ok(num_tokens as u64)
     }
 }
 
-/// Adds the ids of a row from the `done`-th on, and tells how many there are.
-fn read_ids(
-    rows: &RowSet,
+/// Gives the packer stored ids from the `done`-th on.
+fn feed_stored(
+    document: &mut OpenDocument,
     column: usize,
-    name: &str,
     plan: &NumericPlan,
-    done: usize,
-    ids: &mut Vec<u32>,
-) -> Result<usize> {
-    let (array, row) = rows.cell(column, 0);
+    packer: &mut Packer,
+) -> Result<()> {
+    let (array, row) = document.rows.cell(column, 0);
+    // A null is an empty document.
     let Ok(leaf) = descend(array, &plan.hops, row) else {
-        // A null is an empty document.
-        return Ok(done);
+        document.is_done = true;
+        return Ok(());
     };
-    let len = leaf.len.saturating_sub(done).min(PIECE_TOKENS);
-    ids.resize(len, 0);
-    let converted = convert_run(leaf.array, leaf.start + done, len, Dtype::UInt32, cast_slice_mut(ids));
-    converted.map_err(|DoesNotFit(value)| {
-        let (block, row) = rows.locate(0);
-        block.corrupt(format!("row {row}, column {name:?} holds {value}, which is no token id (0 to 4294967295)"))
-    })?;
-    Ok(leaf.len)
+    let start = leaf.start + document.done;
+    let len = (leaf.len - document.done).min(PIECE_TOKENS);
+    packer.list_values(leaf.array, start..start + len, document.row_id)?;
+    document.done += len;
+    document.is_done = document.done == leaf.len;
+    Ok(())
 }

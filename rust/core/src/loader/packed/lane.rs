@@ -35,8 +35,8 @@ pub(super) struct Lane {
     next: u64,
     /// Documents of the lane in each epoch, and the first one's element.
     rows: (u64, u64),
-    /// Documents since a sample came.
-    since_sample: u64,
+    /// Documents since a token came.
+    since_token: u64,
     is_finished: bool,
 }
 
@@ -50,7 +50,7 @@ impl Lane {
             open: None,
             next: epochs * len + place.row.min(len),
             rows: (first, len),
-            since_sample: 0,
+            since_token: 0,
             is_finished: len == 0,
             place,
         })
@@ -92,7 +92,6 @@ impl Lane {
     ) -> Result<Option<Sample>> {
         loop {
             if let Some(sample) = self.packer.pop() {
-                self.since_sample = 0;
                 return Ok(Some(sample));
             }
             if self.is_finished {
@@ -108,12 +107,12 @@ impl Lane {
             return Ok(());
         }
         let Some(document) = &mut self.open else { return Ok(()) };
-        match reader.next_ids(document)? {
-            Some(ids) => self.packer.tokens(ids),
-            None => {
-                self.open = None;
-                self.packer.end()?;
-            }
+        if reader.feed(document, &mut self.packer)? > 0 {
+            self.since_token = 0;
+        }
+        if document.is_done {
+            self.open = None;
+            self.packer.end()?;
         }
         Ok(())
     }
@@ -140,13 +139,14 @@ impl Lane {
 
     /// An endless lane without a token would be read for ever.
     fn check_progress(&mut self, len: u64) -> Result<()> {
-        self.since_sample += 1;
-        if self.since_sample <= EMPTY_EPOCHS * len + self.packer.seq_len() as u64 * EMPTY_EPOCHS {
+        self.since_token += 1;
+        if self.since_token <= EMPTY_EPOCHS * len {
             return Ok(());
         }
         Err(Error::InvalidArgument(format!(
-            "lane {} gave no sample in {} documents: they hold no tokens, and an endless stream would wait for ever",
-            self.place.lane, self.since_sample
+            "{} documents of lane {} hold no token, and an endless stream would wait for one for ever; look at the \
+             column that is packed",
+            self.since_token, self.place.lane
         )))
     }
 

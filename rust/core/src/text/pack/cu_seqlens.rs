@@ -37,17 +37,15 @@ impl CuSeqlens {
 ///
 /// Here padding is a segment of its own, since places that no segment covers are left uninitialised by
 /// variable-length attention, and a NaN there would not be stopped by a mask.
-pub fn flatten<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<CuSeqlens> {
+pub fn flatten(samples: &[CuSeqlens], seq_len: usize) -> Result<CuSeqlens> {
+    let places = samples.len().saturating_mul(seq_len);
+    i32::try_from(places).map_err(|_| too_long(places))?;
     let mut joined = CuSeqlens { cuts: vec![0], max_seqlen: 0 };
-    let mut places = 0_usize;
     for sample in samples {
-        places += sample.seq_len;
-        i32::try_from(places).map_err(|_| too_long(places))?;
-        for segment in &sample.segments {
-            joined.push(segment.len as i32);
-        }
-        if sample.num_padded() > 0 {
-            joined.push(sample.num_padded() as i32);
+        sample.cuts.windows(2).for_each(|pair| joined.push(pair[1] - pair[0]));
+        let real = sample.cuts.last().copied().unwrap_or_default();
+        if (real as usize) < seq_len {
+            joined.push(seq_len as i32 - real);
         }
     }
     Ok(joined)

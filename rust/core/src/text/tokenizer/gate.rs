@@ -1,0 +1,54 @@
+//! The gate: the fast engine serves only where it agrees with the reference.
+
+use super::code_points::CodePoints;
+use super::definition::Added;
+use super::fast::Fast;
+use super::probes::{built_in, of_added};
+use super::reference::Reference;
+use super::scratch::Scratch;
+
+/// Of each text of the data so much is compared: the reference reads two megabytes in a second.
+const PROBE_BYTES: usize = 16 << 10;
+
+/// Texts of the data that are compared.
+const MAX_PROBES: usize = 16;
+
+/// Added tokens that are compared: some files have thousands, all alike.
+const MAX_ADDED: usize = 256;
+
+/// Compares the ids of many texts; the error is the reason why the fast engine cannot serve.
+pub(super) fn compare(
+    fast: &Fast,
+    reference: &Reference,
+    doubtful: &CodePoints,
+    added: &[Added],
+    probes: &[&str],
+) -> Result<(), String> {
+    let mut scratch = Scratch::default();
+    let mut check = |text: &str| -> Result<(), String> {
+        if doubtful.occur_in(text) { Ok(()) } else { agree(fast, reference, text, &mut scratch) }
+    };
+    for text in built_in() {
+        check(&text)?;
+    }
+    for token in added.iter().take(MAX_ADDED) {
+        check(&of_added(&token.content))?;
+    }
+    probes.iter().take(MAX_PROBES).try_for_each(|probe| check(start_of(probe)))
+}
+
+fn agree(fast: &Fast, reference: &Reference, text: &str, scratch: &mut Scratch) -> Result<(), String> {
+    let start: String = text.chars().take(32).collect();
+    let mut found = Vec::new();
+    let encoded = fast.encode(text, scratch, &mut found).map_err(|failure| failure.problem);
+    match (encoded, reference.ids(text, false)) {
+        (Ok(()), Ok(expected)) if found == expected => Ok(()),
+        (Ok(()), Ok(_)) => Err(format!("its ids of {start:?} are others")),
+        (Err(problem), _) => Err(format!("it cannot encode {start:?}: {problem}")),
+        (Ok(()), Err(_)) => Err(format!("it encodes {start:?}, which cannot be encoded")),
+    }
+}
+
+fn start_of(text: &str) -> &str {
+    &text[..text.floor_char_boundary(PROBE_BYTES)]
+}

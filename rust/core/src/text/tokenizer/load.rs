@@ -1,0 +1,110 @@
+//! From a file to a tokenizer: both engines, what they agree on, and what is to be known of the ids.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::Value;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::code_points::CodePoints;
+use super::cuts::Cuts;
+use super::definition::{Added, Definition};
+use super::engines::{Both, Engines};
+use super::fast::Fast;
+use super::frame::Frame;
+use super::info::EngineInfo;
+use super::options::{EngineChoice, TokenizerOptions};
+use super::reference::Reference;
+use super::{BYTES_EOS, Inner, gate};
+use crate::error::{Error, Result};
+
+/// Stands in every fingerprint; a change here refuses every cursor of a tokenised dataset.
+const DOMAIN: &[u8] = b"rowmill tokenizer 1";
+
+/// Normalisers that need no tables of Unicode, or tables that never changed.
+const PLAIN_NORMALIZERS: [&str; 6] = ["ByteLevel", "Lowercase", "Prepend", "Replace", "Sequence", "Strip"];
+
+pub(super) fn bytes() -> Inner {
+    let info = EngineInfo::bytes();
+    Inner {
+        engines: Engines::Bytes,
+        origin: "bytes".to_owned(),
+        frame: Frame::default(),
+        cuts: Cuts::Anywhere,
+        vocab_size: BYTES_EOS + 1,
+        fingerprint: fingerprint("", &TokenizerOptions::default(), &info),
+        info,
+    }
+}
+
+pub(super) fn from_json(
+    json: &[u8],
+    origin: &str,
+    options: &TokenizerOptions,
+    probes: &[&str],
+) -> Result<Inner> {
+    let path = Path::new(origin);
+    let damaged = |problem: String| Error::corrupt(path, format!("it is no tokenizer.json: {problem}"));
+    let definition = Definition::parse(json, origin)?;
+    let reference = Reference::load(json, options.allow_special).map_err(damaged)?;
+    let frame =
+        Frame::find(&reference).map_err(|message| Error::Unsupported { path: path.to_owned(), message })?;
+    let vocab_size = reference.vocab_size().ok_or_else(|| damaged("it has no tokens".to_owned()))?;
+    let canonical = reference.canonical().map_err(damaged)?;
+    let cuts = Cuts::of(&definition, options.allow_special);
+    let (engines, info) = choose(definition, reference, options, probes)
+        .map_err(|message| Error::Unsupported { path: path.to_owned(), message })?;
+    let fingerprint = fingerprint(&canonical, options, &info);
+    Ok(Inner { engines, origin: origin.to_owned(), frame, cuts, vocab_size, fingerprint, info })
+}
+
+/// The engines that serve; the error says why the fast one cannot where nothing else was asked for.
+fn choose(
+    definition: Definition,
+    reference: Reference,
+    options: &TokenizerOptions,
+    probes: &[&str],
+) -> std::result::Result<(Engines, EngineInfo), String> {
+    if options.engine == EngineChoice::Reference {
+        return Ok((Engines::Reference(reference), EngineInfo::reference(None)));
+    }
+    let doubtful = doubtful(&definition);
+    let added: Vec<Added> = definition.added.clone();
+    let fast = Fast::load(definition, options.allow_special)
+        .and_then(|fast| gate::compare(&fast, &reference, doubtful, &added, probes).map(|()| fast));
+    match fast {
+        Ok(fast) => {
+            let both = Both { fast, reference, doubtful, is_broken: AtomicBool::new(false) };
+            Ok((Engines::Both(both), EngineInfo::fast()))
+        }
+        Err(reason) if options.engine == EngineChoice::Fast => {
+            Err(format!("the fast engine cannot serve it: {reason}"))
+        }
+        Err(reason) => Ok((Engines::Reference(reference), EngineInfo::reference(Some(reason)))),
+    }
+}
+
+/// The characters on which the engines may differ.
+fn doubtful(definition: &Definition) -> &'static CodePoints {
+    if definition.root.get("normalizer").is_none_or(is_plain) {
+        CodePoints::too_new()
+    } else {
+        CodePoints::too_new_to_normalize()
+    }
+}
+
+fn is_plain(normalizer: &Value) -> bool {
+    let is_known = normalizer["type"].as_str().is_none_or(|kind| PLAIN_NORMALIZERS.contains(&kind));
+    is_known && normalizer["normalizers"].as_array().is_none_or(|all| all.iter().all(is_plain))
+}
+
+fn fingerprint(canonical: &str, options: &TokenizerOptions, info: &EngineInfo) -> [u8; 16] {
+    let mut hasher = Xxh3::new();
+    hasher.update(DOMAIN);
+    hasher.update(&[u8::from(options.allow_special)]);
+    for text in [info.name, info.version, info.unicode, canonical] {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.digest128().to_le_bytes()
+}
