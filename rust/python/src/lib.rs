@@ -2,6 +2,7 @@
 //!
 //! - [`source`]: an opened dataset; [`table`]: some of its columns; [`order`]: which rows come when
 //! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
+//! - [`tokenizer`]: text to ids
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
@@ -20,6 +21,7 @@ pub mod pinning;
 pub mod source;
 pub mod stream;
 pub mod table;
+pub mod tokenizer;
 pub mod values;
 pub mod verify;
 
@@ -40,6 +42,8 @@ mod _rust {
     use crate::stream::{PyCounter, PyStream, count_items};
     #[pymodule_export]
     use crate::table::PyTable;
+    #[pymodule_export]
+    use crate::tokenizer::PyTokenizer;
     #[pymodule_export]
     use crate::values::testing::{export_zeros, live_buffers, roundtrip, roundtrip_schema, rows_from_arrow};
 }
