@@ -2,6 +2,7 @@
 //!
 //! - [`source`]: an opened dataset; [`table`]: some of its columns; [`order`]: which rows come when
 //! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
+//! - [`tokenizer`]: text to ids
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules

@@ -1,0 +1,137 @@
+//! A tokenizer, for the stages that name it and the tests that compare its ids.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use rowmill_core::Error;
+use rowmill_core::text::tokenizer::{EngineChoice, Scratch, Tokenizer, TokenizerOptions};
+
+use crate::error::raise;
+use crate::interpreter::detached;
+
+/// Text to ids.
+#[pyclass(frozen, module = "rowmill._rust", name = "Tokenizer")]
+pub struct PyTokenizer {
+    /// The tokenizer itself.
+    pub tokenizer: Tokenizer,
+}
+
+#[pymethods]
+impl PyTokenizer {
+    /// A tokenizer from the content of a `tokenizer.json`; the engines are compared on `probes`, too.
+    #[staticmethod]
+    #[pyo3(signature = (json, *, origin, allow_special, engine, probes))]
+    fn from_json(
+        py: Python<'_>,
+        json: &[u8],
+        origin: &str,
+        allow_special: bool,
+        engine: &str,
+        probes: Vec<String>,
+    ) -> PyResult<Self> {
+        let engine = choice(engine).map_err(|error| raise(py, error))?;
+        let options = TokenizerOptions { allow_special, engine };
+        let probes: Vec<&str> = probes.iter().map(String::as_str).collect();
+        let tokenizer = detached(py, || Tokenizer::from_json(json, origin, &options, &probes))?;
+        Ok(Self { tokenizer })
+    }
+
+    /// The tokenizer whose ids are the bytes of the text.
+    #[staticmethod]
+    fn bytes() -> Self {
+        Self { tokenizer: Tokenizer::bytes() }
+    }
+
+    /// The ids of a text, with what the file's post-processor adds.
+    fn encode(&self, py: Python<'_>, text: &str) -> PyResult<Vec<u32>> {
+        detached(py, || {
+            let mut ids = Vec::new();
+            self.tokenizer.encode(text, &mut Scratch::default(), &mut ids)?;
+            Ok(ids)
+        })
+    }
+
+    /// The ids of many texts as little-endian 32-bit numbers, one text after the other, and how many each has.
+    fn encode_many<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<String>,
+    ) -> PyResult<(Bound<'py, PyBytes>, Vec<usize>)> {
+        let (ids, counts) = detached(py, || {
+            let (mut scratch, mut ids, mut counts) = (Scratch::default(), Vec::new(), Vec::new());
+            for text in &texts {
+                let before = ids.len();
+                self.tokenizer.encode(text, &mut scratch, &mut ids)?;
+                counts.push(ids.len() - before);
+            }
+            Ok((ids.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>(), counts))
+        })?;
+        Ok((PyBytes::new(py, &ids), counts))
+    }
+
+    /// The text cut where the ids stay the same, in pieces of at most `max_bytes` where that can be had.
+    fn pieces<'t>(&self, text: &'t str, max_bytes: usize) -> Vec<&'t str> {
+        self.tokenizer.pieces(text, max_bytes).collect()
+    }
+
+    /// The id of a token by its spelling.
+    fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// The largest id and one.
+    #[getter]
+    fn vocab_size(&self) -> u32 {
+        self.tokenizer.vocab_size()
+    }
+
+    /// Ids that the file's post-processor puts before every text.
+    #[getter]
+    fn prefix(&self) -> Vec<u32> {
+        self.tokenizer.frame().prefix.clone()
+    }
+
+    /// Ids that the file's post-processor puts after every text.
+    #[getter]
+    fn suffix(&self) -> Vec<u32> {
+        self.tokenizer.frame().suffix.clone()
+    }
+
+    /// 128 bits in hex: file, options, engine and versions.
+    #[getter]
+    fn fingerprint(&self) -> String {
+        self.tokenizer.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Where it comes from.
+    #[getter]
+    fn origin(&self) -> &str {
+        self.tokenizer.origin()
+    }
+
+    /// The engine that serves: "name", "version", "unicode", and the "reason" why it is not the fast one.
+    #[getter]
+    fn engine<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let info = self.tokenizer.engine();
+        let dict = PyDict::new(py);
+        dict.set_item("name", info.name)?;
+        dict.set_item("version", info.version)?;
+        dict.set_item("unicode", info.unicode)?;
+        dict.set_item("reason", &info.reason)?;
+        Ok(dict)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Tokenizer({:?}, engine={:?})", self.tokenizer.origin(), self.tokenizer.engine().name)
+    }
+}
+
+fn choice(name: &str) -> rowmill_core::Result<EngineChoice> {
+    match name {
+        "auto" => Ok(EngineChoice::Auto),
+        "fast" => Ok(EngineChoice::Fast),
+        "reference" => Ok(EngineChoice::Reference),
+        _ => Err(Error::InvalidArgument(format!(
+            "engine must be \"auto\", \"fast\" or \"reference\", but got {name:?}"
+        ))),
+    }
+}
