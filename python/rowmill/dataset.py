@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ from rowmill.arguments import as_seed, check_callable, check_remainder, count, p
 from rowmill.cursor import Cursor, check_cursor
 from rowmill.decoders import Decoders, make_decode
 from rowmill.describe import describe
-from rowmill.exceptions import SchemaMismatchError, TopologyError
+from rowmill.exceptions import RowmillError, SchemaMismatchError, TopologyError
 from rowmill.features import features_of, with_features
 from rowmill.interop.exports import Exports
 from rowmill.iterators import ReadOptions
@@ -189,7 +190,7 @@ class Dataset(Exports, IterableDatasetBase):
             keep_columns: Columns that stay beside the ids.
         """
         stage = make_tokenize(
-            tokenizer, column, append_eos, prepend_bos, eos_token, bos_token, allow_special, keep_columns
+            tokenizer, column, append_eos, prepend_bos, eos_token, bos_token, allow_special, keep_columns, self._probes
         )
         return self._with_stage(stage)
 
@@ -469,6 +470,19 @@ class Dataset(Exports, IterableDatasetBase):
 
     def _table(self) -> _rust.Table:
         return self._plan.table()
+
+    def _probes(self, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """A few rows, spread over the data, where the engine reads these columns as they are and can."""
+        pipeline = self._plan.pipeline
+        if pipeline.row_stages or pipeline.batch is not None or not set(columns) <= set(pipeline.column_names):
+            return []
+        names = tuple((stored, name) for stored, name in pipeline.columns if name in columns)
+        start, stop = pipeline.rows
+        row_ids = sorted({start + (stop - start) * at // 4 for at in range(4)} if stop > start else ())
+        with contextlib.suppress(RowmillError, OSError):
+            # Damage is met, and told, where the row is read.
+            return self._plan.source.rust.table(list(names), "auto").fetch(row_ids)
+        return []
 
     def _refuse_lanes(self, what: str) -> None:
         if self._plan.pipeline.is_laned:

@@ -134,7 +134,7 @@ def _add_tokenize(pipeline: Pipeline, stage: Tokenize) -> Pipeline:
         raise SchemaMismatchError("tokenize makes ids of single rows; put it before .pack and .batch")
     if pipeline.tokenize is not None:
         raise SchemaMismatchError("the rows are token ids already; .tokenize stands once in a chain")
-    if pipeline.row_stages:
+    if pipeline.row_stages or stage.tokenizer.function is not None:
         return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
     stage.check([name for _, name in pipeline.columns])
     stored = {name: source for source, name in pipeline.columns}
@@ -147,8 +147,8 @@ def _add_pack(pipeline: Pipeline, stage: Pack) -> Pipeline:
         raise SchemaMismatchError("pack makes samples of documents; it stands once in a chain, before .batch")
     if pipeline.row_stages or pipeline.samples != (0, None):
         raise SchemaMismatchError(
-            "pack takes the rows of files or of .tokenize, not those that Python functions have made; run .map and "
-            ".filter once, write what they make with rowmill.convert or datasets, and pack that"
+            "pack takes the rows of files or of .tokenize, not yet those that Python functions or filters have made; "
+            "write what they make once, with rowmill.convert or datasets, and pack that"
         )
     if pipeline.tokenize is None:
         chosen = tuple((stored, name) for stored, name in pipeline.columns if name == stage.column)

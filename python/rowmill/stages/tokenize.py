@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.stages.columns import check_names
+from rowmill.stages.identity import describe_function
 from rowmill.tokenizers import ResolvedTokenizer, resolve_tokenizer
 
 __all__ = ["INPUT_IDS", "Tokenize", "make_tokenize", "parse_parts"]
@@ -41,18 +42,25 @@ class Tokenize:
         if INPUT_IDS in self.kept:
             raise SchemaMismatchError(f"{INPUT_IDS!r} is what .tokenize makes; rename the column that is to be kept")
 
+    def text(self, row: dict[str, Any]) -> str:
+        """The document that a row is."""
+        return _join(self.parts, row)
+
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
         """The same for one row that a Python function has made."""
         check_names(self.columns, list(row))
-        text = "".join(literal + ("" if name is None else _text(name, row[name])) for literal, name in self.parts)
-        ids = self.tokenizer.rust.encode(text)
+        text = self.text(row)
+        function = self.tokenizer.function
+        ids = self.tokenizer.rust.encode(text) if function is None else function(text)
         ids = [*([] if self.bos is None else [self.bos]), *ids, *([] if self.eos is None else [self.eos])]
         return {INPUT_IDS: np.array(ids, np.uint32), **{name: row[name] for name in self.kept}}
 
     def describe(self) -> str:
         text = "".join(literal + ("" if name is None else f"{{{name}}}") for literal, name in self.parts)
         kept = f",keep={'+'.join(self.kept)}" if self.kept else ""
-        return f"tokenize({self.tokenizer.fingerprint},{text!r},bos={self.bos},eos={self.eos}{kept})"
+        function = self.tokenizer.function
+        tokenizer = self.tokenizer.fingerprint if function is None else describe_function(function)
+        return f"tokenize({tokenizer},{text!r},bos={self.bos},eos={self.eos}{kept})"
 
 
 def make_tokenize(
@@ -64,13 +72,22 @@ def make_tokenize(
     bos_token: str | int | None,
     allow_special: bool,
     keep_columns: str | Sequence[str],
+    rows: Callable[[Sequence[str]], list[dict[str, Any]]],
 ) -> Tokenize:
-    """The stage, with the tokenizer found and the ids around each document decided."""
-    resolved = resolve_tokenizer(tokenizer, eos_token=eos_token, bos_token=bos_token, allow_special=allow_special)
+    """The stage, with the tokenizer found and the ids around each document decided.
+
+    ``rows`` reads some rows of columns: on their texts, too, the engines must agree.
+    """
+    parts = parse_parts(column)
+    columns = tuple(dict.fromkeys(name for _, name in parts if name is not None))
+    probes = [_join(parts, row) for row in rows(columns)]
+    resolved = resolve_tokenizer(
+        tokenizer, eos_token=eos_token, bos_token=bos_token, allow_special=allow_special, probes=probes
+    )
     kept = (keep_columns,) if isinstance(keep_columns, str) else tuple(keep_columns)
     eos = resolved.required_eos() if append_eos and not resolved.adds_eos else None
     bos = resolved.required_bos() if prepend_bos and not resolved.adds_bos else None
-    return Tokenize(resolved, parse_parts(column), bos, eos, kept)
+    return Tokenize(resolved, parts, bos, eos, kept)
 
 
 def parse_parts(column: str | Sequence[str]) -> Parts:
@@ -94,6 +111,10 @@ def parse_parts(column: str | Sequence[str]) -> Parts:
     if all(name is None for _, name in parts):
         raise ValueError(f"the template {column!r} names no column")
     return tuple(parts)
+
+
+def _join(parts: Parts, row: dict[str, Any]) -> str:
+    return "".join(literal + ("" if name is None else _text(name, row[name])) for literal, name in parts)
 
 
 def _text(name: str, value: Any) -> str:
