@@ -150,12 +150,12 @@ def packed_schema(plan: Plan) -> pa.Schema:
 
     pack = _pack_of(plan)
     fields = [
-        pyarrow.field(name, pyarrow.list_(_arrow_type(dtype), pack.seq_len), nullable=False)
+        pyarrow.field(name, pyarrow.list_(_arrow_type(dtype), pack.seq_len))
         for name, dtype in _dtypes(plan, of_samples=True).items()
     ]
     if pack.cu_seqlens:
-        fields.append(pyarrow.field("cu_seqlens", pyarrow.list_(pyarrow.int32()), nullable=False))
-        fields.append(pyarrow.field("max_seqlen", pyarrow.int32(), nullable=False))
+        fields.append(pyarrow.field("cu_seqlens", pyarrow.list_(pyarrow.int32())))
+        fields.append(pyarrow.field("max_seqlen", pyarrow.int32()))
     return pyarrow.schema(fields)
 
 

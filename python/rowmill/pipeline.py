@@ -116,7 +116,7 @@ def _add_function(pipeline: Pipeline, stage: Map | Filter) -> Pipeline:
                 f"{stage.describe()} stands after .pack and would change how many samples a lane has; put it before "
                 ".tokenize or .pack"
             )
-        if pipeline.samples != (0, None):
+        if pipeline.samples != (0, None) and pipeline.pack is None:
             raise SchemaMismatchError(
                 "take and skip after a filter must come after all other filters and maps; move them to the end"
             )

@@ -80,7 +80,7 @@ def make_tokenize(
     """
     parts = parse_parts(column)
     columns = tuple(dict.fromkeys(name for _, name in parts if name is not None))
-    probes = [_join(parts, row) for row in rows(columns)]
+    probes = [_join(parts, row) for row in rows(columns) if _is_text(row)]
     resolved = resolve_tokenizer(
         tokenizer, eos_token=eos_token, bos_token=bos_token, allow_special=allow_special, probes=probes
     )
@@ -113,6 +113,11 @@ def parse_parts(column: str | Sequence[str]) -> Parts:
     return tuple(parts)
 
 
+def _is_text(row: dict[str, Any]) -> bool:
+    # What is no text is told, with its place, where the row is read.
+    return all(isinstance(value, str | None) for value in row.values())
+
+
 def _join(parts: Parts, row: dict[str, Any]) -> str:
     return "".join(literal + ("" if name is None else _text(name, row[name])) for literal, name in parts)
 
@@ -121,7 +126,10 @@ def _text(name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bytes):
-        return value.decode()
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise SchemaMismatchError(f"column {name!r} holds bytes that are not UTF-8 ({error}), not text") from None
     if not isinstance(value, str):
         raise SchemaMismatchError(
             f"column {name!r} holds {type(value).__name__}, not text; have .map() make it a string before .tokenize"

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::batch::PackedBatch;
+use crate::error::Error;
 use crate::prefetch::Weigh;
 use crate::text::pack::PackStats;
 
@@ -48,11 +49,16 @@ pub struct Round {
     pub taken: usize,
 }
 
-/// Some consecutive rounds.
-pub struct Rounds(pub VecDeque<Round>);
+/// Some consecutive rounds, and what stands in the place of the one after them.
+pub struct Rounds {
+    /// Those that were made.
+    pub made: Vec<Round>,
+    /// Why the next one was not.
+    pub failed: Option<Error>,
+}
 
 impl Weigh for Rounds {
     fn weight(&self) -> usize {
-        self.0.iter().map(|round| round.batch.held_bytes()).sum()
+        self.made.iter().map(|round| round.batch.held_bytes()).sum()
     }
 }

@@ -10,7 +10,7 @@ use super::documents::Documents;
 use super::lane::PackSpec;
 use super::work::{Shared, Worker};
 use crate::assemble::Pool;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::order::Remainder;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
 use crate::text::pack::PackStats;
@@ -91,6 +91,8 @@ pub struct PackedStream {
     spec: Arc<PackedSpec>,
     producer: Producer<Rounds>,
     rounds: VecDeque<Round>,
+    /// What stands behind them, instead of another round.
+    failed: Option<Error>,
     /// The step that is being put together of several rounds, once lanes begin to end.
     partial: Option<PackedStep>,
     to_skip: u64,
@@ -113,7 +115,7 @@ impl PackedStream {
         let shared = Arc::new(Shared::try_new(Arc::clone(&spec))?);
         let make_job = move || {
             let mut worker = Worker::new(Arc::clone(&shared));
-            Box::new(move |job: u64| worker.rounds(job, steps_per_job)) as Job<u64, Rounds>
+            Box::new(move |job: u64| Ok(worker.rounds(job, steps_per_job))) as Job<u64, Rounds>
         };
         Ok(Self {
             to_skip: spec.skip_steps,
@@ -121,6 +123,7 @@ impl PackedStream {
             producer: Producer::start(limits, None, Arc::new(make_job)),
             spec,
             rounds: VecDeque::new(),
+            failed: None,
             partial: None,
             ended: vec![false; num_places],
             is_over: num_places == 0,
@@ -135,6 +138,9 @@ impl PackedStream {
             let step = match self.next_step() {
                 Some(step) => step,
                 None if self.is_over => return Polled::Finished,
+                None if self.failed.is_some() => {
+                    return Polled::Ready(Err(self.failed.take().unwrap_or(Error::Closed)));
+                }
                 None => {
                     let polled = if timeout.is_zero() {
                         self.producer.try_next()
@@ -142,7 +148,10 @@ impl PackedStream {
                         self.producer.next_timeout(timeout)
                     };
                     match polled {
-                        Polled::Ready(Ok(rounds)) => self.rounds.extend(rounds.0),
+                        Polled::Ready(Ok(rounds)) => {
+                            self.rounds.extend(rounds.made);
+                            self.failed = rounds.failed;
+                        }
                         Polled::Ready(Err(error)) => return Polled::Ready(Err(error)),
                         Polled::Pending => return Polled::Pending,
                         Polled::Finished => return Polled::Finished,

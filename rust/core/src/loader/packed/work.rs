@@ -95,14 +95,22 @@ impl Worker {
         Self { shared, reader }
     }
 
-    /// The rounds of a job.
-    pub fn rounds(&mut self, job: u64, per_job: u64) -> Result<Rounds> {
+    /// The rounds of a job; one that fails does not take those before it along.
+    pub fn rounds(&mut self, job: u64, per_job: u64) -> Rounds {
         let shared = Arc::clone(&self.shared);
         let alarm = Alarm { shared: &shared, job };
-        let steps = job * per_job..(job + 1) * per_job;
-        let rounds = steps.map(|step| self.round(job, step)).collect::<Result<_>>()?;
+        let mut rounds = Rounds { made: Vec::new(), failed: None };
+        for step in job * per_job..(job + 1) * per_job {
+            match self.round(job, step) {
+                Ok(round) => rounds.made.push(round),
+                Err(error) => {
+                    rounds.failed = Some(error);
+                    return rounds;
+                }
+            }
+        }
         std::mem::forget(alarm);
-        Ok(Rounds(rounds))
+        rounds
     }
 
     fn round(&mut self, job: u64, step: u64) -> Result<Round> {

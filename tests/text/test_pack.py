@@ -1,0 +1,219 @@
+"""tokenize and pack: what comes out, against a reference of a few lines; formats, counts and errors."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import rowmill
+
+EOS = 256
+TEXTS = ["mill", "", "the quick brown fox jumps over the lazy dog " * 3, "é", None, "rows", "雪" * 30, "a b"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    table = pa.table({"text": TEXTS, "title": [f"t{at}" for at in range(len(TEXTS))], "n": range(len(TEXTS))})
+    pq.write_table(table, tmp_path / "a.parquet")
+    return tmp_path
+
+
+def ids_of(text: str | None) -> list[int]:
+    return [*(text or "").encode(), EOS]
+
+
+def concat(documents: list[list[int]], seq_len: int) -> Iterator[dict[str, list[int]]]:
+    """The definition: one stream of tokens, cut every ``seq_len``."""
+    stream = [(token, row, at) for row, document in enumerate(documents) for at, token in enumerate(document)]
+    labels = [
+        stream[at + 1][0] if at + 1 < len(stream) and stream[at + 1][1] == stream[at][1] else -100
+        for at in range(len(stream))
+    ]
+    for start in range(0, len(stream), seq_len):
+        part = stream[start : start + seq_len]
+        padding = seq_len - len(part)
+        rows = [row for _, row, _ in part]
+        yield {
+            "input_ids": [token for token, _, _ in part] + [EOS] * padding,
+            "labels": labels[start : start + seq_len] + [-100] * padding,
+            "position_ids": [at - rows.index(row) for at, row in enumerate(rows)] + [0] * padding,
+            "document_ids": rows + [-1] * padding,
+            "loss_mask": [label != -100 for label in labels[start : start + seq_len]] + [False] * padding,
+        }
+
+
+@pytest.mark.parametrize("seq_len", [1, 2, 7, 64, 1000])
+def test_concat_is_its_definition(folder: Path, seq_len: int) -> None:
+    ds = rowmill.open(folder).tokenize("bytes")
+    made = ds.pack(seq_len, position_ids=True, document_ids=True, loss_mask=True).with_format("python")
+    assert list(made) == list(concat([ids_of(text) for text in TEXTS], seq_len))
+
+
+def test_the_usual_batch_is_two_int64_tensors(folder: Path) -> None:
+    ds = rowmill.open(folder).tokenize("bytes").pack(16).batch(4)
+    batch = next(iter(ds))
+    assert list(batch) == ["input_ids", "labels"]
+    assert all(column.dtype == torch.int64 and column.shape == (4, 16) for column in batch.values())
+    numpy = next(iter(ds.with_format("numpy")))
+    assert numpy["input_ids"].dtype == np.uint16
+    assert numpy["labels"].dtype == np.int64
+    np.testing.assert_array_equal(numpy["input_ids"], batch["input_ids"])
+    narrow = next(iter(ds.with_format("torch", dtypes={"input_ids": "int32", "labels": torch.int16})))
+    assert (narrow["input_ids"].dtype, narrow["labels"].dtype) == (torch.int32, torch.int16)
+    arrow = next(iter(ds.with_format("arrow")))
+    assert arrow.schema.equals(ds.schema)
+    assert arrow["input_ids"].to_pylist() == batch["input_ids"].tolist()
+
+
+def test_copied_labels_are_the_ids(folder: Path) -> None:
+    for batch in rowmill.open(folder).tokenize("bytes").pack(32, labels="copy", document_ids=True).batch(3):
+        is_real = batch["document_ids"] >= 0
+        assert torch.equal(batch["labels"][is_real], batch["input_ids"][is_real])
+        assert (batch["labels"][~is_real] == -100).all()
+    assert "labels" not in next(iter(rowmill.open(folder).tokenize("bytes").pack(32, labels=None).batch(2)))
+
+
+def test_best_fit_cuts_only_what_is_longer_than_a_sample(folder: Path) -> None:
+    loader = rowmill.open(folder).tokenize("bytes").pack(64, mode="best_fit", document_ids=True).batch(2).loader()
+    samples = [row for batch in loader for row in batch["document_ids"].tolist()]
+    for row, text in enumerate(TEXTS):
+        pieces = sum(row in sample for sample in samples)
+        assert pieces == -(-len(ids_of(text)) // 64)
+    stats = loader.stats()
+    assert stats["documents"] == len(TEXTS)
+    assert stats["cut_documents"] == sum(len(ids_of(text)) > 64 for text in TEXTS)
+    assert stats["tokens"] == sum(len(ids_of(text)) for text in TEXTS)
+    assert stats["padding_tokens"] == len(samples) * 64 - stats["tokens"]
+
+
+def test_cuts_are_where_documents_change(folder: Path) -> None:
+    ds = rowmill.open(folder).tokenize("bytes").pack(48, document_ids=True, cu_seqlens=True)
+    for batch in ds.batch(2):
+        for documents, cuts, longest in zip(
+            batch["document_ids"].tolist(), batch["cu_seqlens"], batch["max_seqlen"], strict=True
+        ):
+            real = [document for document in documents if document >= 0]
+            changes = [at for at in range(1, len(real)) if real[at] != real[at - 1]]
+            assert cuts.dtype == torch.int32
+            assert cuts.tolist() == [0, *changes, len(real)]
+            assert longest == max(np.diff(cuts))
+    flat = rowmill.open(folder).tokenize("bytes").pack(48, document_ids=True, cu_seqlens=True, flatten=True)
+    for batch in flat.batch(2):
+        total = len(batch["input_ids"])
+        assert batch["input_ids"].ndim == 1
+        assert total % 48 == 0
+        assert (batch["cu_seqlens"][0], batch["cu_seqlens"][-1]) == (0, total)
+        assert batch["max_seqlen"] == max(np.diff(batch["cu_seqlens"]))
+        for start, stop in itertools.pairwise(batch["cu_seqlens"].tolist()):
+            assert len(set(batch["document_ids"][start:stop].tolist())) == 1
+
+
+def test_tokenize_alone_keeps_rows_and_columns(folder: Path) -> None:
+    ds = rowmill.open(folder).tokenize("bytes", keep_columns=["n", "title"])
+    assert ds.column_names == ["input_ids", "n", "title"]
+    assert ds.schema.field("input_ids").type == pa.list_(pa.field("item", pa.uint16(), nullable=False))
+    assert list(ds) == [{"input_ids": ids_of(text), "n": at, "title": f"t{at}"} for at, text in enumerate(TEXTS)]
+    assert ds.fetch([2])[0]["input_ids"] == ids_of(TEXTS[2])
+    batch = next(iter(ds.batch(3)))
+    assert [row.tolist() for row in batch["input_ids"]] == [ids_of(text) for text in TEXTS[:3]]
+    short = ds.filter(lambda row: len(row["input_ids"]) < 6)
+    assert [row["n"] for row in short] == [at for at, text in enumerate(TEXTS) if len(ids_of(text)) < 6]
+    assert len(ds) == len(TEXTS)
+    state = ds.state_dict()
+    copy = pickle.loads(pickle.dumps(ds))
+    copy.load_state_dict(state)
+    assert list(copy) == list(ds)
+
+
+def test_a_function_before_tokenize_is_tokenized_in_python(folder: Path) -> None:
+    ds = rowmill.open(folder).map(lambda row: {"text": (row["text"] or "").upper()}).tokenize("bytes")
+    assert [list(row["input_ids"]) for row in ds] == [ids_of((text or "").upper()) for text in TEXTS]
+    slow = rowmill.open(folder).tokenize(lambda text: [len(text)], append_eos=False)
+    assert [list(row["input_ids"]) for row in slow] == [[len(text or "")] for text in TEXTS]
+
+
+def test_texts_of_several_columns(folder: Path) -> None:
+    expected = [ids_of(f"# t{at}\n{text or ''}") for at, text in enumerate(TEXTS)]
+    ds = rowmill.open(folder)
+    assert [row["input_ids"] for row in ds.tokenize("bytes", column="# {title}\n{text}")] == expected
+    joined = [ids_of(f"t{at}\n{text or ''}") for at, text in enumerate(TEXTS)]
+    assert [row["input_ids"] for row in ds.tokenize("bytes", column=["title", "text"])] == joined
+    packed = ds.tokenize("bytes", column="# {title}\n{text}").pack(50).with_format("python")
+    assert [row["input_ids"] for row in packed] == [made["input_ids"] for made in concat(expected, 50)]
+
+
+def test_functions_and_clips_after_pack(folder: Path) -> None:
+    ds = rowmill.open(folder).tokenize("bytes").pack(16)
+    whole = [row["input_ids"].tolist() for row in ds.with_format("numpy")]
+    some = ds.skip(2).take(5).map(lambda row: {"first": int(row["input_ids"][0])}).batch(2)
+    batches = list(some.with_format("numpy"))
+    assert [row for batch in batches for row in batch["input_ids"].tolist()] == whole[2:7]
+    assert [first for batch in batches for first in batch["first"].tolist()] == [row[0] for row in whole[2:7]]
+    steps = [row for batch in ds.batch(2).skip(1).take(2) for row in batch["input_ids"].tolist()]
+    assert steps == whole[2:6]
+
+
+@pytest.mark.parametrize(
+    ("chain", "problem"),
+    [
+        (lambda ds: ds.tokenize("bytes", column="n"), "'n'|\"n\" is Int64, not text"),
+        (lambda ds: ds.tokenize("bytes", column="nothing"), "no column 'nothing'"),
+        (lambda ds: ds.tokenize("bytes").tokenize("bytes"), "once in a chain"),
+        (lambda ds: ds.pack(8), r"no column 'input_ids'.*\.tokenize"),
+        (lambda ds: ds.pack(8, column="text"), "text.*not token ids"),
+        (lambda ds: ds.tokenize("bytes").batch(2).pack(8), r"before \.batch"),
+        (lambda ds: ds.tokenize("bytes").pack(8).filter(lambda row: True), r"before \.tokenize or \.pack"),
+        (lambda ds: ds.filter(lambda row: True).tokenize("bytes").pack(8), "not yet"),
+        (lambda ds: ds.tokenize("bytes").pack(8).with_format("torch", dtypes={"labels": "uint8"}), "signed"),
+        (lambda ds: ds.tokenize("bytes").pack(8).with_format("torch", dtypes={"input_ids": "int8"}), "int8"),
+        (lambda ds: ds.tokenize("bytes").pack(8).with_format("torch", dtypes={"nothing": "int8"}), "nothing"),
+    ],
+)
+def test_what_does_not_fit_is_told(folder: Path, chain: Any, problem: str) -> None:
+    with pytest.raises((rowmill.RowmillError, ValueError), match=problem):
+        list(chain(rowmill.open(folder)).batch(2) if "batch" not in problem else chain(rowmill.open(folder)))
+
+
+@pytest.mark.parametrize("arguments", [{"seq_len": 0}, {"seq_len": 8, "mode": "first"}, {"seq_len": 8, "labels": "no"}])
+def test_wrong_arguments_are_told_at_once(folder: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="seq_len|mode|labels"):
+        rowmill.open(folder).tokenize("bytes").pack(**arguments)
+
+
+def test_a_large_document_streams(tmp_path: Path) -> None:
+    large = "mill stone\n" * 200_000
+    pq.write_table(pa.table({"text": ["a", large, "b"]}), tmp_path / "a.parquet")
+    ds = rowmill.open(tmp_path).tokenize("bytes").pack(4096, document_ids=True).batch(8)
+    loader = ds.loader()
+    tokens = [
+        token
+        for batch in loader
+        for row, documents in zip(batch["input_ids"].tolist(), batch["document_ids"].tolist(), strict=True)
+        for token, document in zip(row, documents, strict=True)
+        if document == 1
+    ]
+    assert bytes(tokens[:-1]).decode() == large
+    assert tokens[-1] == EOS
+
+
+def test_bad_text_names_file_row_and_column(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": pa.array([b"good", b"\xff\xfe", b"fine"], pa.binary())}), tmp_path / "a.parquet")
+    ds = rowmill.open(tmp_path).tokenize("bytes").pack(4)
+    with pytest.raises(rowmill.CorruptShardError, match=r"a\.parquet.*row 1.*text.*UTF-8"):
+        list(ds)
+    iterator = iter(ds.with_format("python"))
+    assert next(iterator)["input_ids"] == [*b"good"]
+    for _ in range(2):
+        # The step was not delivered: it fails again, and the cursor stays before it.
+        with pytest.raises(rowmill.CorruptShardError):
+            next(iterator)
+    assert iterator.state_dict()["position"] == 1
