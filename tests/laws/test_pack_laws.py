@@ -50,9 +50,7 @@ def ids_of(text: str | None) -> list[int]:
 
 
 @st.composite
-def packed(
-    draw: st.DrawFn, folder: Path, *, remainder: str | None = None, at_least: int = 1
-) -> rowmill.Dataset:
+def packed(draw: st.DrawFn, folder: Path, *, remainder: str | None = None, at_least: int = 1) -> rowmill.Dataset:
     """A packed pipeline over a few documents; of text, or of ids on the disk."""
     write(folder, draw(texts(at_least)), draw(st.integers(1, 9)), draw(st.integers(1, 3)))
     ds = rowmill.open(folder).shuffle(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -12,24 +13,29 @@ import torch.distributed as dist
 import rowmill
 
 
-def main(data: str, folder: Path, batch: int, steps: int, state: str) -> None:
+def main(data: str, folder: Path, batch: int, steps: int, state: str, is_packed: bool) -> None:
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
-    ds = rowmill.open(data).select_columns(["id", "tokens"]).shuffle(seed=7).batch(batch)
+    if is_packed:
+        packed = rowmill.open(data).shuffle(seed=7, num_lanes=66).tokenize("bytes").pack(24, document_ids=True)
+        ds, column = packed.repeat().batch(batch), "document_ids"
+    else:
+        ds, column = rowmill.open(data).select_columns(["id", "tokens"]).shuffle(seed=7).batch(batch), "id"
     if state != "none":
         ds.load_state_dict(json.loads(Path(state).read_text()))
     loader = ds.loader()
-    read: list[list[int]] = []
+    read: list[list[Any]] = []
     for made in loader:
-        read.append(made["id"].tolist())
+        read.append(made[column].tolist())
         # Hangs if one rank takes a step more than another.
         dist.all_reduce(torch.ones(1))
         if len(read) == steps:
             break
-    result = {"rank": rank, "world": world, "len": len(ds), "read": read, "state": loader.state_dict()}
+    length = None if is_packed else len(ds)
+    result = {"rank": rank, "world": world, "len": length, "read": read, "state": loader.state_dict()}
     (folder / f"rank-{rank}.json").write_text(json.dumps(result))
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6] == "True")

@@ -7,13 +7,15 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.modules["torch"] = None  # type: ignore[assignment]  # starts faster: this process is started 21 times
 import rowmill  # noqa: E402
 
 
-def main(data: str, journal: Path, epochs: int) -> None:
-    ds = rowmill.open(data).select_columns(["id", "text", "tokens"]).shuffle(seed=42).batch(5)
+def main(data: str, journal: Path, epochs: int, is_packed: bool) -> None:
+    ds = rowmill.open(data).select_columns(["id", "text", "tokens"]).shuffle(seed=42)
+    ds = ds.tokenize("bytes").pack(40, mode="best_fit", document_ids=True).batch(5) if is_packed else ds.batch(5)
     steps = sorted(journal.glob("step-*.json"))
     if steps:
         ds.load_state_dict(json.loads(steps[-1].read_text())["state"])
@@ -21,7 +23,7 @@ def main(data: str, journal: Path, epochs: int) -> None:
     loader = ds.loader(num_threads=1)
     while ds.epoch < epochs:
         for batch in loader:
-            record = {"ids": batch["id"].tolist(), "text": batch["text"], "tokens": int(batch["tokens"].sum())}
+            record = packed_record(batch) if is_packed else record_of(batch)
             unfinished = journal / "unfinished"
             unfinished.write_text(json.dumps({**record, "state": loader.state_dict()}))
             os.replace(unfinished, journal / f"step-{number:06}.json")
@@ -31,5 +33,13 @@ def main(data: str, journal: Path, epochs: int) -> None:
             time.sleep(0.002)
 
 
+def record_of(batch: dict[str, Any]) -> dict[str, Any]:
+    return {"ids": batch["id"].tolist(), "text": batch["text"], "tokens": int(batch["tokens"].sum())}
+
+
+def packed_record(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: column.tolist() for name, column in batch.items()}
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["packed"])

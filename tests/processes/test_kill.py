@@ -33,10 +33,35 @@ def test_a_process_killed_at_20_random_moments_reads_the_straight_run(tmp_path: 
     write_shards(data, [1500, 0, 1211, 1289], block_rows=100, columns=["id", "text", "tokens"])
     journal = tmp_path / "journal"
     journal.mkdir()
+    kill_20_times(data, journal)
+    read = journal_of(journal)
+    ds = rowmill.open(data).shuffle(seed=42).batch(5)
+    expected = [batch["id"].tolist() for reader in [copy(ds)] for _ in range(2) for batch in reader]
+    assert [step["ids"] for step in read] == expected
+    assert all(step["text"] == [row(index)["text"] for index in step["ids"]] for step in read)
+    assert all(step["tokens"] == sum(sum(row(index)["tokens"]) for index in step["ids"]) for step in read)
+
+
+def test_a_packing_process_killed_at_20_random_moments_reads_the_straight_run(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_shards(data, [1500, 0, 1211, 1289], block_rows=100, columns=["id", "text", "tokens"])
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    kill_20_times(data, journal, "packed")
+    ds = rowmill.open(data).shuffle(seed=42).tokenize("bytes").pack(40, mode="best_fit", document_ids=True).batch(5)
+    expected = [batch for reader in [copy(ds)] for _ in range(2) for batch in reader]
+    read = journal_of(journal)
+    assert len(read) == len(expected)
+    for step, batch in zip(read, expected, strict=True):
+        assert all(step[name] == batch[name].tolist() for name in ("input_ids", "labels", "document_ids"))
+
+
+def kill_20_times(data: Path, journal: Path, *options: str) -> None:
+    """Starts the reader and kills it, 20 times; then lets it read to the end."""
     chooser = random.Random(2024)
     kills = 0
     while kills < 20:
-        process = start(READER, data, journal, 2)
+        process = start(READER, data, journal, 2, *options)
         # Some kills fall into the start, most between any two instructions of the reading.
         lines, delay = chooser.choice([0, 1, 5, 15]), chooser.random() * 0.02
         for _ in range(lines):
@@ -48,13 +73,7 @@ def test_a_process_killed_at_20_random_moments_reads_the_straight_run(tmp_path: 
         kills += 1
     begun = len(journal_of(journal))
     assert 20 < begun < 1600
-    finish(start(READER, data, journal, 2))
-    read = journal_of(journal)
-    ds = rowmill.open(data).shuffle(seed=42).batch(5)
-    expected = [batch["id"].tolist() for reader in [copy(ds)] for _ in range(2) for batch in reader]
-    assert [step["ids"] for step in read] == expected
-    assert all(step["text"] == [row(index)["text"] for index in step["ids"]] for step in read)
-    assert all(step["tokens"] == sum(sum(row(index)["tokens"]) for index in step["ids"]) for step in read)
+    finish(start(READER, data, journal, 2, *options))
 
 
 def test_a_lock_held_by_a_killed_process_is_free(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def torchrun(
-    ranks: int, data: Path, folder: Path, batch: int, steps: int, state: Path | str = "none"
+    ranks: int, data: Path, folder: Path, batch: int, steps: int, state: Path | str = "none", *, packed: bool = False
 ) -> list[dict[str, Any]]:
     folder.mkdir()
     finish(
         start(
             "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks,
-            RANK, data, folder, batch, steps, state,
+            RANK, data, folder, batch, steps, state, packed,
         )
     )  # fmt: skip
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(ranks)]
@@ -52,3 +53,22 @@ def test_two_ranks_read_everything_once_and_three_go_on_from_their_cursor(tmp_pa
     resumed = torchrun(3, data, tmp_path / "resumed", 4, -1, state)
     assert [len(result["read"]) for result in resumed] == [12, 12, 12]
     assert global_steps(begun) + global_steps(resumed) == steps
+
+
+def test_packed_samples_move_between_numbers_of_ranks_by_a_merged_cursor(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_shards(data, [100, 0, 61, 45], columns=["id", "text"])
+    ds = rowmill.open(data).shuffle(seed=7, num_lanes=66).tokenize("bytes").pack(24, document_ids=True).repeat()
+    whole = [row for batch in itertools.islice(iter(ds.batch(6)), 20) for row in batch["document_ids"].tolist()]
+
+    begun = torchrun(2, data, tmp_path / "begun", 3, 10, packed=True)
+    assert packed_steps(begun) == [sorted(whole[at : at + 6]) for at in range(0, 60, 6)]
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps(rowmill.merge_states([result["state"] for result in begun])))
+    resumed = torchrun(3, data, tmp_path / "resumed", 2, 10, state, packed=True)
+    assert packed_steps(resumed) == [sorted(whole[at : at + 6]) for at in range(60, 120, 6)]
+
+
+def packed_steps(results: list[dict[str, Any]]) -> list[list[list[int]]]:
+    """The samples of each step over all ranks, by the documents of their tokens."""
+    return [sorted(itertools.chain(*step)) for step in zip(*(result["read"] for result in results), strict=True)]
