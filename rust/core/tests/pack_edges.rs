@@ -2,9 +2,9 @@
 
 mod pack_cases;
 
-use pack_cases::{numbered, row_id_of, straight};
+use pack_cases::{lengths, numbered, row_id_of, run, straight};
 use rowmill_core::Error;
-use rowmill_core::text::pack::{Labels, PackMode, Packer, Place};
+use rowmill_core::text::pack::{Labels, PackMode, PackStats, Packer, Place, Sample};
 
 const MODES: [PackMode; 2] = [PackMode::Concat, PackMode::BestFit];
 
@@ -102,7 +102,7 @@ fn types_that_cannot_hold_a_column_are_refused() {
             "token id 70000 does not fit int16; ask for a wider dtype (int64 always fits)",
             "token id 4294967295 does not fit int32; ask for a wider dtype (int64 always fits)",
             "document_ids cannot be uint64: they hold -1 where padded; ask for a signed dtype such as int64",
-            "row id 1000 does not fit int8; ask for int64",
+            "row id 1000000 does not fit int8; ask for int64",
         ]
     );
 }
@@ -114,7 +114,7 @@ fn a_group_is_of_at_least_64_documents() {
     let samples = straight(PackMode::BestFit, 2, &numbered(lengths));
     let whole = samples.iter().position(|sample| sample.place().taken == 0).unwrap();
     assert_eq!(samples[whole].place(), Place { element: 64, taken: 0 });
-    let rows: Vec<_> = samples[..=whole].iter().flat_map(|sample| sample.segments()).collect();
+    let rows: Vec<_> = samples[..=whole].iter().flat_map(Sample::segments).collect();
     assert!((0..64).all(|element| rows.iter().any(|segment| segment.row_id == row_id_of(element))));
 }
 
@@ -128,12 +128,43 @@ fn a_document_of_many_sequences_is_not_held() {
             packer.tokens(&[7_u16; 999]);
             let samples: Vec<_> = std::iter::from_fn(|| packer.pop()).collect();
             num_samples += samples.len();
-            held = held.max(samples.iter().map(|sample| sample.num_bytes()).sum::<usize>());
+            held = held.max(samples.iter().map(Sample::num_bytes).sum::<usize>());
         }
         packer.end().unwrap();
         packer.finish().unwrap();
         num_samples += std::iter::from_fn(|| packer.pop()).count();
         assert_eq!(num_samples, 9_990);
         assert!(held < 10_000, "{held} bytes of samples at a time");
+    }
+}
+
+#[test]
+fn a_lane_of_several_groups_goes_on_from_any_sample() {
+    let documents = numbered(lengths(400, 3_000));
+    for mode in MODES {
+        let straight = straight(mode, 1_000, &documents);
+        let groups = straight.iter().filter(|sample| sample.place().taken == 0).count();
+        assert!(mode == PackMode::Concat || groups > 2, "{groups} groups");
+        for index in (0..straight.len()).step_by(11) {
+            let resumed = run(mode, 1_000, &documents, straight[index].place(), 333, 20);
+            let end = straight.len().min(index + 21);
+            assert_eq!(resumed, straight[index + 1..end], "{mode} from sample {index}");
+        }
+    }
+}
+
+#[test]
+fn best_fit_pads_less_than_one_place_in_a_hundred() {
+    // Products are many short and a few long, as texts are.
+    let pairs = lengths(20_000, 60);
+    let lengths: Vec<_> = pairs.chunks(2).map(|pair| 1 + pair[0] * pair[1]).collect();
+    for seq_len in [256, 2_048, 8_192] {
+        let samples = straight(PackMode::BestFit, seq_len, &numbered(lengths.clone()));
+        let mut stats = PackStats::default();
+        for sample in &samples {
+            stats += sample.stats();
+        }
+        assert!(stats.padding_share() < 0.01, "{} at {seq_len}", stats.padding_share());
+        assert!(stats.padding > 0 && stats.documents == 10_000);
     }
 }

@@ -147,7 +147,7 @@ proptest! {
     fn best_fit_cuts_only_what_is_longer_than_a_sequence((seq_len, documents) in lane()) {
         for sample in straight(PackMode::BestFit, seq_len, &documents) {
             for segment in sample.segments() {
-                let len = documents[(1_000 - segment.row_id) as usize].len();
+                let len = documents[(1_000_000 - segment.row_id) as usize].len();
                 let left = len - segment.offset as usize;
                 prop_assert_eq!(segment.len, left.min(seq_len));
                 prop_assert_eq!(segment.offset as usize % seq_len, 0);

@@ -9,7 +9,7 @@ pub type Documents = Vec<Vec<u32>>;
 
 /// Row ids are no elements: a shuffled lane.
 pub fn row_id_of(element: u64) -> u64 {
-    1_000 - element
+    1_000_000 - element
 }
 
 pub fn modes() -> impl Strategy<Value = PackMode> {
@@ -37,6 +37,16 @@ pub fn lane() -> impl Strategy<Value = (usize, Documents)> {
 pub fn numbered(lengths: Vec<usize>) -> Documents {
     let mut tokens = 0..;
     lengths.into_iter().map(|len| tokens.by_ref().take(len).collect()).collect()
+}
+
+/// Lengths from 0 to `longest`, each as likely.
+pub fn lengths(num_documents: usize, longest: u64) -> Vec<usize> {
+    let mut state = 7_u64;
+    let mut random = move |limit: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % limit
+    };
+    (0..num_documents).map(|_| random(longest) as usize).collect()
 }
 
 /// Gives documents from `place` on in pieces of `piece` tokens, until `max` samples are there or the lane ends.

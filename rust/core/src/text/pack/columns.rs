@@ -87,7 +87,10 @@ impl Sample {
         padded.fill(T::from_token(0));
         for segment in &self.segments {
             let (run, rest) = real.split_at_mut(segment.len);
-            run.iter_mut().zip(0_u32..).for_each(|(place, index)| *place = T::from_token(index));
+            // A range with an end: one without would check each step for overflow.
+            run.iter_mut()
+                .zip(0..segment.len as u32)
+                .for_each(|(place, index)| *place = T::from_token(index));
             real = rest;
         }
         Ok(())

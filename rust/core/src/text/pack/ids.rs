@@ -21,43 +21,18 @@ pub fn append_token_ids(
     row_id: u64,
     out: &mut Vec<u32>,
 ) -> Result<()> {
-    visit(values, range, row_id, &mut |ids| ids.append_to(out))
+    visit(values, range, row_id, &mut |ids| out.extend_from_slice(ids))
 }
 
 impl Packer {
     /// The next tokens of the document that has begun, as they lie in a list column; `row_id` is for errors.
     pub fn list_values(&mut self, values: &dyn Array, range: Range<usize>, row_id: u64) -> Result<()> {
-        visit(values, range, row_id, &mut |ids| match ids {
-            Ids::Narrow(ids) => self.tokens(ids),
-            Ids::Wide(ids) => self.tokens(ids),
-            other => {
-                let mut widened = Vec::new();
-                other.append_to(&mut widened);
-                self.tokens(&widened);
-            }
-        })
+        visit(values, range, row_id, &mut |ids| self.tokens(ids))
     }
 }
 
-/// Checked ids of one row.
-enum Ids<'a> {
-    /// As tokenisers with at most 65,536 ids are stored.
-    Narrow(&'a [u16]),
-    Wide(&'a [u32]),
-    Other(&'a mut dyn Iterator<Item = u32>),
-}
-
-impl Ids<'_> {
-    fn append_to(self, out: &mut Vec<u32>) {
-        match self {
-            Self::Narrow(ids) => out.extend(ids.iter().map(|id| u32::from(*id))),
-            Self::Wide(ids) => out.extend_from_slice(ids),
-            Self::Other(ids) => out.extend(ids),
-        }
-    }
-}
-
-fn visit(values: &dyn Array, range: Range<usize>, row_id: u64, visit: &mut dyn FnMut(Ids<'_>)) -> Result<()> {
+/// Calls `give` with the checked ids, in one run or several.
+fn visit(values: &dyn Array, range: Range<usize>, row_id: u64, give: &mut dyn FnMut(&[u32])) -> Result<()> {
     if values.null_count() > 0
         && let Some(place) = range.clone().position(|index| values.is_null(index))
     {
@@ -68,15 +43,19 @@ fn visit(values: &dyn Array, range: Range<usize>, row_id: u64, visit: &mut dyn F
     macro_rules! checked {
         ($type:ty) => {{
             let ids = &values.as_primitive::<$type>().values()[range];
-            check::<$type>(ids, row_id)?;
-            visit(Ids::Other(&mut ids.iter().map(|id| *id as u32)));
+            // What is negative or too large has a bit above the lower 32, in a u64 or as one.
+            let bits = ids.iter().fold(0, |bits, id| bits | *id as u64);
+            if bits > u64::from(u32::MAX) {
+                return Err(no_id::<$type>(ids, row_id));
+            }
+            in_chunks(ids, |id| id as u32, give);
         }};
     }
     #[expect(clippy::cast_lossless, reason = "one macro casts every type alike")]
     match values.data_type() {
-        DataType::UInt16 => visit(Ids::Narrow(&values.as_primitive::<UInt16Type>().values()[range])),
-        DataType::UInt32 => visit(Ids::Wide(&values.as_primitive::<UInt32Type>().values()[range])),
         DataType::UInt8 => checked!(UInt8Type),
+        DataType::UInt16 => checked!(UInt16Type),
+        DataType::UInt32 => give(&values.as_primitive::<UInt32Type>().values()[range]),
         DataType::UInt64 => checked!(UInt64Type),
         DataType::Int8 => checked!(Int8Type),
         DataType::Int16 => checked!(Int16Type),
@@ -90,18 +69,26 @@ fn visit(values: &dyn Array, range: Range<usize>, row_id: u64, visit: &mut dyn F
     Ok(())
 }
 
-/// Refuses ids below 0 and above `u32::MAX`.
-fn check<T: ArrowPrimitiveType>(ids: &[T::Native], row_id: u64) -> Result<()>
+/// Ids converted a few at a time, which stay in the nearest cache: no copy of a long document.
+fn in_chunks<T: Copy>(ids: &[T], convert: impl Fn(T) -> u32, give: &mut dyn FnMut(&[u32])) {
+    let mut buffer = [0; 1_024];
+    for chunk in ids.chunks(buffer.len()) {
+        let converted = &mut buffer[..chunk.len()];
+        converted.iter_mut().zip(chunk).for_each(|(place, id)| *place = convert(*id));
+        give(converted);
+    }
+}
+
+fn no_id<T: ArrowPrimitiveType>(ids: &[T::Native], row_id: u64) -> Error
 where
     T::Native: Into<i128>,
 {
-    let is_id = |id: &T::Native| u32::try_from((*id).into()).is_ok();
-    let Some(bad) = ids.iter().find(|id| !is_id(id)) else { return Ok(()) };
-    Err(Error::InvalidArgument(format!(
-        "row {row_id} has {} among its token ids, which must be from 0 to {}",
-        (*bad).into(),
+    let mut values = ids.iter().map(|id| (*id).into());
+    let bad = values.find(|id: &i128| u32::try_from(*id).is_err()).unwrap_or_default();
+    Error::InvalidArgument(format!(
+        "row {row_id} has {bad} among its token ids, which must be from 0 to {}",
         u32::MAX
-    )))
+    ))
 }
 
 #[cfg(test)]

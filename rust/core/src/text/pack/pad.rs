@@ -1,4 +1,7 @@
 //! Rows of tokens to one width, for fine-tuning: the results of a `transformers` tokenizer.
+//!
+//! Where `transformers` refuses truncation to a `max_length` that is no multiple of `pad_to_multiple_of`, rows
+//! are cut to `max_length` and the width is rounded up.
 
 use std::fmt;
 use std::ops::Range;
@@ -134,8 +137,7 @@ impl PadSpec {
         self.each(rows, width, out, |row, kept, real, padded| {
             padded.fill(T::from_token(self.pad_id));
             tokens_fit::<T>(row)?;
-            let tokens = kept.into_iter().flat_map(|part| &row[part]);
-            real.iter_mut().zip(tokens).for_each(|(place, token)| *place = T::from_token(*token));
+            copy(row, kept, real, T::from_token);
             Ok(())
         })
     }
@@ -160,8 +162,7 @@ impl PadSpec {
         self.each(rows, width, out, |row, kept, real, padded| {
             padded.fill(ignored);
             tokens_fit::<T>(row)?;
-            let tokens = kept.into_iter().flat_map(|part| &row[part]);
-            real.iter_mut().zip(tokens).for_each(|(place, token)| *place = T::from_token(*token));
+            copy(row, kept, real, T::from_token);
             Ok(())
         })
     }
@@ -170,8 +171,7 @@ impl PadSpec {
     pub fn write_own_labels(&self, labels: &[&[i64]], width: usize, out: &mut [i64]) -> Result<()> {
         self.each(labels, width, out, |row, kept, real, padded| {
             padded.fill(-100);
-            let labels = kept.into_iter().flat_map(|part| &row[part]);
-            real.iter_mut().zip(labels).for_each(|(place, label)| *place = *label);
+            copy(row, kept, real, |label| label);
             Ok(())
         })
     }
@@ -200,6 +200,15 @@ impl PadSpec {
             write(row, kept, real, padded)?;
         }
         Ok(())
+    }
+}
+
+/// What is kept of a row, to the places that it fills.
+fn copy<R: Copy, T>(row: &[R], kept: Kept, mut real: &mut [T], convert: impl Fn(R) -> T) {
+    for part in kept {
+        let (run, rest) = real.split_at_mut(part.len());
+        run.iter_mut().zip(&row[part]).for_each(|(place, value)| *place = convert(*value));
+        real = rest;
     }
 }
 
