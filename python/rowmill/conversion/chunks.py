@@ -11,19 +11,18 @@ from rowmill.exceptions import AccessDeniedError, CorruptShardError, MissingShar
 
 __all__ = ["CHUNK_BYTES", "Chunk", "Text", "chunks", "open_text"]
 
-# Large enough that pyarrow's threads have work for each, small enough that four of them are nothing.
-CHUNK_BYTES = 16 << 20
+# What one thread parses at a time, and an Arrow block at most: large enough to be worth a call, small enough to stay in
+# the processor's cache from the first check to the last copy.
+CHUNK_BYTES = 1 << 20
 # pyarrow's offsets are 32 bits wide: no value of a longer line could be held.
 LONGEST_LINE = 1 << 30
-# One is being parsed, one is being read; the third takes what was left of the line at the cut.
-_NUM_BUFFERS = 3
 _BOM = b"\xef\xbb\xbf"
 _FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Whole lines of one file, and the offset of the first in the unpacked text; valid until the next but one."""
+    """Whole lines of one file, and the offset of the first in the unpacked text."""
 
     file: TextFile
     offset: int
@@ -87,14 +86,15 @@ def open_text(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> T
     return Text(file, tell)
 
 
-def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, size: int | None = None) -> Iterator[Chunk]:
-    """The lines of ``file``, whole, in chunks of at most ``size`` bytes (16 MiB) or one line.
+def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, num_held: int = 1) -> Iterator[Chunk]:
+    """The lines of ``file``, whole, in chunks of at most ``CHUNK_BYTES`` or one line.
 
-    Where the cuts are depends on the unpacked text alone. Buffers are used again: a new one for each chunk costs
-    more page faults than the parsing costs time.
+    Where the cuts are depends on the unpacked text alone. Buffers are used again, as a new one for each chunk costs
+    page faults: a chunk is valid until ``num_held`` more are asked for.
     """
-    size = size or CHUNK_BYTES
-    buffers = [bytearray(size) for _ in range(_NUM_BUFFERS)]
+    size = CHUNK_BYTES
+    # One more is being read, and one takes what was left of the line at the cut.
+    buffers = [bytearray(size) for _ in range(num_held + 2)]
     index, held, offset = 0, 0, 0
     with open_text(file, tell) as text:
         while True:
@@ -111,7 +111,7 @@ def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, size: i
                 held = end
                 buffers[index] = _longer(file, buffer, offset)
                 continue
-            index, held = (index + 1) % _NUM_BUFFERS, end - cut
+            index, held = (index + 1) % len(buffers), end - cut
             following = buffers[index] = _at_least(buffers[index], held, size)
             following[:held] = memoryview(buffer)[cut:end]
             yield Chunk(file, offset, _without_bom(buffer, offset, cut))
