@@ -46,11 +46,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextlib.contextmanager
-def small_pieces(size: int = 64, early: int = 2) -> Iterator[None]:
+def small_pieces(size: int = 64, early: int = 128) -> Iterator[None]:
     """Cuts where no test's data would be cut otherwise."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK_BYTES", size)
-        patch.setattr(json_lines, "_EARLY_CHUNKS", early)
+        patch.setattr(json_lines, "_EARLY_BYTES", early)
         patch.setattr(csv_files, "_BLOCK_BYTES", size)
         yield
 
@@ -108,7 +108,7 @@ rows = st.fixed_dictionaries(
 @given(
     st.lists(rows, min_size=1, max_size=40),
     st.integers(8, 400),
-    st.integers(1, 9),
+    st.integers(1, 1000),
     st.sampled_from(["\n", "\r\n", "\n\n", "\n  \n"]),
     st.booleans(),
 )
@@ -195,7 +195,7 @@ def test_what_grows_late_is_not_read_again_and_what_changes_its_type_is(
 
 def test_integers_that_soon_are_doubles_are_read_again_at_once(tmp_path: Path) -> None:
     text = '{"n": -0}\n' * 10 + '{"n": 0.5}\n' + lines_of([{"n": index, "later": None} for index in range(200)])
-    with small_pieces(early=20):
+    with small_pieces(early=1200):
         reader = json_lines.JsonLines([sniff(str(put(tmp_path / "rows.jsonl", text)))], lambda _: None)
         assert list(reader.tables()) == []
         assert reader.needs_restart

@@ -15,12 +15,14 @@ Item = TypeVar("Item")
 Begun = TypeVar("Begun")
 
 
-def begun_ahead(items: Iterator[Item], begin: Callable[[Item], Begun], num_ahead: int) -> Iterator[Begun]:
-    """What ``begin`` makes of each item, called for ``num_ahead`` more before the first is handed out.
+def begun_ahead(
+    items: Iterator[Item], begin: Callable[[Item], Begun], num_ahead: int, size: Callable[[Item], int], most: int
+) -> Iterator[Begun]:
+    """What ``begin`` makes of each item, called for ``num_ahead`` more of ``most`` bytes before one is handed out.
 
     Where reading fails, that is raised once what was read has been handed out: its own troubles come before.
     """
-    begun: deque[Begun] = deque()
+    begun: deque[tuple[Begun, int]] = deque()
     trouble = None
     with ThreadPoolExecutor(1, thread_name_prefix="rowmill-read") as reading:
         coming = reading.submit(next, items, None)
@@ -33,10 +35,10 @@ def begun_ahead(items: Iterator[Item], begin: Callable[[Item], Begun], num_ahead
             if item is None:
                 break
             coming = reading.submit(next, items, None)
-            begun.append(begin(item))
-            if len(begun) > num_ahead:
-                yield begun.popleft()
+            begun.append((begin(item), size(item)))
+            while len(begun) > num_ahead or (len(begun) > 1 and sum(each for _, each in begun) > most):
+                yield begun.popleft()[0]
         while begun:
-            yield begun.popleft()
+            yield begun.popleft()[0]
     if trouble is not None:
         raise trouble

@@ -86,19 +86,15 @@ def open_text(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> T
     return Text(file, tell)
 
 
-def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, num_held: int = 1) -> Iterator[Chunk]:
+def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> Iterator[Chunk]:
     """The lines of ``file``, whole, in chunks of at most ``CHUNK_BYTES`` or one line.
 
-    Where the cuts are depends on the unpacked text alone. Buffers are used again, as a new one for each chunk costs
-    page faults: a chunk is valid until ``num_held`` more are asked for.
+    Where the cuts are depends on the unpacked text alone.
     """
     size = CHUNK_BYTES
-    # One more is being read, and one takes what was left of the line at the cut.
-    buffers = [bytearray(size) for _ in range(num_held + 2)]
-    index, held, offset = 0, 0, 0
+    buffer, held, offset = bytearray(size), 0, 0
     with open_text(file, tell) as text:
         while True:
-            buffer = buffers[index]
             end = held + text.readinto(memoryview(buffer)[held:])
             if offset == 0:
                 _check_encoding(file, buffer[:4])
@@ -109,12 +105,13 @@ def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, num_hel
             cut = buffer.rfind(b"\n") + 1
             if not cut:
                 held = end
-                buffers[index] = _longer(file, buffer, offset)
+                buffer = _longer(file, buffer, offset)
                 continue
-            index, held = (index + 1) % len(buffers), end - cut
-            following = buffers[index] = _at_least(buffers[index], held, size)
+            held = end - cut
+            following = bytearray(size if held < size else held + size)
             following[:held] = memoryview(buffer)[cut:end]
             yield Chunk(file, offset, _without_bom(buffer, offset, cut))
+            buffer = following
             offset += cut
 
 
@@ -146,9 +143,3 @@ def _longer(file: TextFile, buffer: bytearray, offset: int) -> bytearray:
             offset=offset,
         )
     return buffer + bytearray(len(buffer))
-
-
-def _at_least(buffer: bytearray, held: int, size: int) -> bytearray:
-    """A buffer with room after what is held; one that grew for a long line is given up again."""
-    wanted = size if held < size else held + size
-    return buffer if len(buffer) == wanted else bytearray(wanted)

@@ -26,7 +26,7 @@ def holding(texts: pa.Array, kind: pa.DataType) -> pa.DataType:
 
 
 def _ladder(kind: pa.DataType) -> list[pa.DataType]:
-    """``kind`` and what is wider, in the order in which pyarrow tries them; values of one rung are values of the next."""
+    """``kind`` and what is wider, as pyarrow tries them; values of one rung are values of the next."""
     import pyarrow as pa
 
     moments = [pa.timestamp("s"), pa.timestamp("ns")]

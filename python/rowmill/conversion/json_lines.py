@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rowmill.conversion.ahead import begun_ahead
 from rowmill.conversion.blame import blame_json
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonLines"]
 
-# Tables that are held back, until the types of most fields are known.
-_EARLY_CHUNKS = 16
+# One thread reads for all of them.
+_MOST_PARSERS = 16
+# Text that waits to be parsed, or one line: lines may be longer than chunks.
+_MOST_BYTES = 64 << 20
+# Tables of so much text are held back, until the types of most fields are known.
+_EARLY_BYTES = 16 << 20
 # Objects that use values as names would make a column of each.
 _MOST_FIELDS = 10_000
 # Arrow's file format stops at 64, rows and columns included.
@@ -46,7 +50,7 @@ class JsonLines:
     ) -> None:
         self.files = files
         self.tell = tell
-        self.schema = schema
+        self.schema: Any = schema
         self.is_final = is_final
         self.needs_restart = False
         self._is_early = True
@@ -58,9 +62,11 @@ class JsonLines:
     def tables(self) -> Iterator[pa.Table]:
         """A table for each chunk, of the schema so far; none any more once ``needs_restart`` is set."""
         held: list[pa.Table] = []
-        for count, table in enumerate(self._tables(), 1):
+        num_bytes = 0
+        for chunk, table in self._tables():
             held.append(table)
-            if self._is_early and count < _EARLY_CHUNKS:
+            num_bytes += chunk.text.nbytes
+            if self._is_early and num_bytes < _EARLY_BYTES:
                 continue
             if self._is_early and self.needs_restart:
                 return
@@ -74,10 +80,10 @@ class JsonLines:
         if not self.needs_restart:
             yield from (completed(table, self.schema) for table in tables if table.num_rows)
 
-    def _tables(self) -> Iterator[pa.Table]:
+    def _tables(self) -> Iterator[tuple[Chunk, pa.Table]]:
         import pyarrow as pa
 
-        num_parsers = pa.cpu_count()
+        num_parsers = min(pa.cpu_count(), _MOST_PARSERS)
         with ThreadPoolExecutor(num_parsers, thread_name_prefix="rowmill-parse") as parsing:
 
             def begin(chunk: Chunk) -> tuple[Chunk, pa.Schema, Future[pa.Table]]:
@@ -85,12 +91,12 @@ class JsonLines:
                     self.schema = self._wider(chunk)
                 return chunk, self.schema, parsing.submit(_checked, chunk, self.schema)
 
-            for begun in begun_ahead(self._chunks(num_parsers + 1), begin, num_parsers):
-                yield self._parsed(*begun)
+            for begun in begun_ahead(self._chunks(), begin, 2 * num_parsers, _num_bytes, _MOST_BYTES):
+                yield begun[0], self._parsed(*begun)
 
-    def _chunks(self, num_held: int) -> Iterator[Chunk]:
+    def _chunks(self) -> Iterator[Chunk]:
         for file in self.files:
-            yield from (chunk for chunk in chunks(file, self.tell, num_held) if chunk.text.nbytes)
+            yield from (chunk for chunk in chunks(file, self.tell) if chunk.text.nbytes)
 
     def _parsed(self, chunk: Chunk, schema: pa.Schema, table: Future[pa.Table]) -> pa.Table:
         """The rows of ``chunk``, for which ``schema`` was known when it was its turn."""
@@ -127,6 +133,10 @@ class JsonLines:
             raise blame_json(chunk, self.schema, problem) from problem
         _check_size(chunk, wider)
         return wider
+
+
+def _num_bytes(chunk: Chunk) -> int:
+    return chunk.text.nbytes
 
 
 def _checked(chunk: Chunk, schema: pa.Schema) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["completed", "probing", "settled"]
 
 
+@lru_cache(maxsize=4)
 def probing(schema: pa.Schema) -> pa.Schema:
     """What the parser is told to read: a text for each null, so that any value is found, at once or by ``settled``.
 

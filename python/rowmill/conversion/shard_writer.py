@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ __all__ = ["ShardWriter", "sync_folder"]
 # As `datasets` cuts its record batches: what a shuffle moves as one stays small.
 _BLOCK_ROWS = 1000
 _SHARD_BYTES = 256 << 20
+# So much waits to be brought to the disk at most.
+_SYNC_BYTES = 16 << 20
 
 
 class ShardWriter:
@@ -78,7 +82,7 @@ class ShardWriter:
     def discard(self) -> None:
         """Takes back all that was written."""
         if self._open is not None:
-            self._open.close(is_full=False)
+            self._open.abandon()
         self._open, self.pieces = None, []
         for path in self.folder.glob("*.arrow"):
             path.unlink()
@@ -93,6 +97,7 @@ class _Piece:
         self.path, self.schema, self.num_rows, self.is_full = path, schema, 0, False
         self._file = pa.OSFile(str(path), "wb")
         self._writer = pa.ipc.new_file(self._file, schema)
+        self._syncing = _Syncing(path)
 
     @property
     def num_bytes(self) -> int:
@@ -101,11 +106,19 @@ class _Piece:
     def write(self, table: pa.Table) -> None:
         self._writer.write_table(table, max_chunksize=_BLOCK_ROWS)
         self.num_rows += table.num_rows
+        self._syncing.reach(self.num_bytes)
 
     def close(self, *, is_full: bool) -> None:
         self._writer.close()
         self._file.close()
+        self._syncing.wait()
         self.is_full = is_full
+
+    def abandon(self) -> None:
+        """Lets go of the file as it is; a full disk takes no end of it any more."""
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._syncing.wait()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The blocks, as they were written."""
@@ -121,9 +134,41 @@ class _Piece:
     def become(self, path: Path) -> dict[str, Any]:
         """Takes the name of a shard, once it is on disk; what is said of it."""
         self.rename(path)
-        with open(path, "rb+") as file:
-            os.fsync(file.fileno())
+        _sync(path)
         return {"name": path.name, "num_rows": self.num_rows, "num_bytes": path.stat().st_size}
+
+
+class _Syncing:
+    """Brings a file to the disk while it is written, so that its end does not wait for all of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._reached = path, 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun: Future[None] | None = None
+
+    def reach(self, num_bytes: int) -> None:
+        """The file has so many bytes now."""
+        if num_bytes - self._reached >= _SYNC_BYTES and (self._begun is None or self._begun.done()):
+            self._reached = num_bytes
+            self.check()
+            self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="rowmill-sync")
+            self._begun = self._pool.submit(_sync, self._path)
+
+    def check(self) -> None:
+        """Says what the last one came to."""
+        if self._begun is not None:
+            self._begun.result()
+
+    def wait(self) -> None:
+        """Nobody has the file open any more."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        self.check()
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
