@@ -356,6 +356,13 @@ def test_a_truncated_stream_is_an_error_that_says_where(tmp_path: Path, home: Pa
     assert [entry for entry in home.iterdir() if entry.suffix != ".lock"] == []
 
 
+def test_a_bad_line_comes_before_the_truncation_behind_it(tmp_path: Path) -> None:
+    content = b'{"a": 1}\n' * 20 + b'{"a": "x"}\n' + b"".join(b'{"a": %d}\n' % (index**5) for index in range(900))
+    path = put(tmp_path / "rows.jsonl.gz", gzip.compress(content)[:-600])
+    with small_pieces(), pytest.raises(rowmill.SchemaMismatchError, match="line 21: a is a text"):
+        rowmill.open(path)
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
 def test_a_file_without_rows_has_no_columns(tmp_path: Path, name: str) -> None:
     with pytest.raises(rowmill.CorruptShardError, match="holds no rows"):
