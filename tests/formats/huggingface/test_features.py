@@ -60,6 +60,17 @@ def test_images_are_bytes_until_they_are_decoded(tmp_path: Path) -> None:
         assert [image.tobytes() for image in ours["images"]] == [image.tobytes() for image in expected["images"]]
 
 
+def test_a_transform_sees_images() -> None:
+    rows = [{"image": {"bytes": picture(index), "path": None}, "n": index} for index in range(3)]
+    theirs = datasets.Dataset.from_list(
+        rows, features=datasets.Features({"image": datasets.Image(), "n": datasets.Value("int64")})
+    ).with_transform(lambda batch: {"pixels": [np.asarray(image) for image in batch["image"]]})
+    for ours, expected in zip(rowmill.from_dataset(theirs), theirs, strict=True):
+        assert list(ours) == ["pixels"]
+        assert (ours["pixels"] == expected["pixels"]).all()
+    assert next(iter(rowmill.from_dataset(theirs).batch(3)))["pixels"].shape == (3, 3, 4, 3)
+
+
 def plain(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()}
 

@@ -127,9 +127,35 @@ def test_the_format_is_taken_over(train: Any) -> None:
     }
     assert next(iter(rowmill.from_dataset(train.with_format("arrow")).batch(3))).num_rows == 3
     assert next(iter(rowmill.from_dataset(train.with_format("numpy"))))["id"].dtype == "int64"
-    for unknown in (train.with_format("pandas"), train.with_transform(lambda batch: batch)):
-        with pytest.raises(ValueError, match=r"with_format\(None\)"):
-            rowmill.from_dataset(unknown)
+    for name, remedy in {"pandas": r"batch\.to_pandas\(\)", "polars": r"polars\.from_arrow\(batch\)"}.items():
+        with pytest.raises(ValueError, match=rf"with_format\(None\).*{remedy}"):
+            rowmill.from_dataset(train.with_format(name))
+
+
+def upper(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {"text": [text.upper() for text in batch["text"]], "length": list(map(len, batch["text"]))}
+
+
+def test_a_transform_is_taken_over(train: Any) -> None:
+    shown = {"columns": ["text"], "output_all_columns": True}
+    chosen = train.shuffle(seed=2).select(range(50))
+    for theirs in (chosen.with_transform(upper), chosen.with_transform(upper, **shown)):
+        ours = rowmill.from_dataset(theirs)
+        assert list(ours) == [theirs[index] for index in range(50)]
+        assert list(pickle.loads(pickle.dumps(ours))) == list(ours)
+    batch = next(iter(rowmill.from_dataset(chosen.with_transform(upper)).batch(4)))
+    assert batch["length"].tolist() == [len(text) for text in chosen[:4]["text"]]
+    reading = rowmill.from_dataset(chosen.with_transform(upper)).shuffle(seed=1)
+    made = iter(reading)
+    before = [next(made) for _ in range(7)]
+    again = rowmill.from_dataset(chosen.with_transform(upper)).shuffle(seed=1)
+    again.load_state_dict(reading.state_dict())
+    assert before + list(again) == list(rowmill.from_dataset(chosen.with_transform(upper)).shuffle(seed=1))
+    with pytest.raises(rowmill.StateMismatchError, match="transform"):
+        rowmill.from_dataset(chosen.with_transform(dict)).shuffle(seed=1).load_state_dict(reading.state_dict())
+    for wrong in (lambda batch: 3, lambda batch: {"n": 4}, lambda batch: {"n": []}):
+        with pytest.raises(rowmill.SchemaMismatchError, match="a dict of lists"):
+            next(iter(rowmill.from_dataset(chosen.with_transform(wrong))))
 
 
 def test_what_is_no_dataset_is_refused_with_the_remedy(loaded: Any) -> None:
