@@ -139,7 +139,7 @@ def test_a_saved_indices_file_chooses_the_rows(saved: Path) -> None:
     shard, block, place = ours._plan.source.rust.locate([1501])[0]
     assert (shard, block, place) == (0, 0, 3), "row 3 of the files"
     assert list(pickle.loads(pickle.dumps(ours))) == list(ours)
-    with pytest.raises(ValueError, match="out of range; the dataset has 1502 rows"):
+    with pytest.raises(IndexError, match="out of range; the dataset has rows 0 to 1501"):
         ours.fetch([1502])
 
 
