@@ -19,7 +19,7 @@ use crate::source::FileIdentity;
 
 const MAGIC: [u8; 8] = *b"RWMLIDX\n";
 /// Another number means another layout: older and newer files are rebuilt, not converted.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 const NUM_COUNTS: usize = 7;
 /// Magic, version, length, checksum, counts.
 const HEADER_LEN: usize = 8 * (4 + NUM_COUNTS);
