@@ -42,6 +42,7 @@ def describe(plan: Plan, num_rows: int, columns: Mapping[str, str], *, ranks: in
         "num_row_groups": _known_sum(shard.get("num_row_groups") for shard in shards),
         "largest_row_group_bytes": max((shard.get("largest_row_group_bytes") or 0 for shard in shards), default=0),
         "columns": dict(columns),
+        "unread_files": [str(path) for path in source.strangers],
         "order": plan.order.as_dict(),
         "pipeline": list(plan.pipeline.description),
         "batch_size": plan.batch_size,

@@ -586,3 +586,10 @@ def test_types_unify_or_name_the_field() -> None:
     assert unify(narrow, wide) == pa.struct({"a": pa.list_(pa.struct({"c": pa.bool_()})), "b": pa.float64()})
     with pytest.raises(TypeConflict, match=r"x\.b is a text, but a number"):
         unify(narrow, pa.struct({"b": pa.string()}), "x")
+
+
+def test_json_lines_under_another_name_are_converted_when_told_so(tmp_path: Path) -> None:
+    path = put(tmp_path / "rows.arrow", lines_of([{"a": 1}, {"a": 2}]).encode())
+    with pytest.raises(rowmill.RowmillError, match=r'looks like JSON, not like Arrow; .*format="jsonl"'):
+        rowmill.open(path)
+    assert [row["a"] for row in rowmill.open(path, format="jsonl")] == [1, 2]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
 from rowmill.cli.output import AsJson, print_facts, print_json, print_table, print_warnings, short_path, size
+
+if TYPE_CHECKING:
+    from rowmill import Dataset
 
 # More names than these are a list, which --shards prints.
 _MAX_NAMES = 4
@@ -27,7 +30,7 @@ def inspect(
 ) -> None:
     """Show format, rows, blocks, columns, and what will cost something; reads no row.
 
-    Exit status 1 where a file is not what the others are; the error names it.
+    Exit status 1 where a file is not what the others are; an error or a warning names it.
     """
     from rowmill.describe import shard_facts
 
@@ -35,7 +38,16 @@ def inspect(
     facts = ds.describe(ranks=ranks)
     if as_json:
         print_json({**facts, "shards": shard_facts(ds._plan.source.rust)} if shards else facts)
-        return
+    else:
+        _print(ds, facts, shards)
+    if facts["unread_files"]:
+        # Opening has warned of them by name.
+        raise typer.Exit(1)
+
+
+def _print(ds: Dataset, facts: Mapping[str, Any], shards: bool) -> None:
+    from rowmill.describe import shard_facts
+
     print_facts(_summary(facts))
     print_table(["column", "type"], facts["columns"].items(), right=())
     if shards and facts["sources"]:

@@ -357,6 +357,9 @@ impl Table {
         if found.format.joins_columns() {
             // The projection counts the columns of all shards; those that this one lacks are null.
             found.schema = Arc::clone(self.manifest.schema());
+        } else if found.format.is_decoded() {
+            // Into what all shards fit, so that the rows of several stand in one array.
+            found.schema = self.manifest.stored_schema();
         }
         let num_stored = self.manifest.num_stored_columns();
         let stored = self.projection.indices.iter().copied().filter(|column| *column < num_stored);

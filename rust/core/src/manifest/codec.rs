@@ -75,6 +75,13 @@ pub(crate) fn encode(records: &[Record<'_>]) -> Vec<u8> {
     out.finish(counts)
 }
 
+/// How many of the bytes are the index, by its header; [`Index::decode`] checks the rest of it.
+pub(crate) fn index_len(bytes: &[u8]) -> Result<usize, Problem> {
+    let header = bytes.get(..HEADER_LEN).ok_or("too short")?;
+    let length = header[2 * 8..].first_chunk::<8>().ok_or("too short")?;
+    usize::try_from(u64::from_le_bytes(*length)).map_err(|_| "a count out of range")
+}
+
 /// One record for each different schema message, and which of them each record uses.
 fn intern<'a>(records: &[Record<'a>]) -> (Vec<Record<'a>>, Vec<u32>) {
     let mut messages: Vec<Record<'a>> = Vec::new();
