@@ -25,6 +25,7 @@ BASES = {
     "DatasetNotFoundError": FileNotFoundError,
     "RevisionNotFoundError": Exception,
     "OfflineError": ConnectionError,
+    "OutOfRangeError": IndexError,
     "AccessDeniedError": PermissionError,
 }
 
@@ -393,3 +394,22 @@ def test_a_function_that_raises_leaves_the_cursor_before_its_row(tmp_path: Path)
         again = copy(made)
         again.load_state_dict(state)
         assert read + flat(stream(again)) == list(range(20))
+
+
+def test_what_is_not_there_is_an_error_of_ranges(shards: list[Path]) -> None:
+    ds = rowmill.open(shards)
+    for row_ids in ([70], [-1], [0, 1 << 60]):
+        with pytest.raises(rowmill.OutOfRangeError, match="has rows 0 to 69"):
+            ds.fetch(row_ids)
+    for step in (9, -1):
+        with pytest.raises(rowmill.OutOfRangeError, match="a pass has 9 steps, 0 to 8 of 8 rows"):
+            ds.batch(8).rows_at(step)
+    with pytest.raises(rowmill.OutOfRangeError, match="steps are counted from 0"):
+        ds.repeat().rows_at(-1)
+    with pytest.raises(rowmill.OutOfRangeError, match="has 70"):
+        ds.row_ids(0, 71)
+
+
+def test_no_paths_are_a_missing_shard() -> None:
+    with pytest.raises(rowmill.MissingShardError, match="no paths were given"):
+        rowmill.open([])

@@ -17,13 +17,17 @@ def ratio_text(case: Case, ours: float | None, theirs: float) -> tuple[str, str]
     return f"{ratio:.2f}x", f">= {case.target_ratio:g}x {word}"
 
 
-def table(name: str, title: str, unit: str, per_item: float, cases: list[Case], options: Options) -> dict[str, Any]:
-    """Runs all cases, ours first, prints, draws and saves."""
+def table(
+    name: str, title: str, unit: str, per_item: float, cases: list[Case], options: Options, what: str = ""
+) -> dict[str, Any]:
+    """Runs all cases, ours first, prints, draws and saves; `what` is a run, where that is not so many seconds."""
     with report.console.status(f"{title}: {len(cases)} loaders, {options.runs} runs each"):
         results = run_all(cases, options)
     ours = next((results[case.name] for case in cases if case.is_ours), {})
     rows = [line(case, results[case.name], ours.get("rate"), per_item) for case in cases]
-    report.show(title, ["loader", unit, "later epochs", "first item, s", "rowmill is", "target"], rows, note(options))
+    report.show(
+        title, ["loader", unit, "later epochs", "first item, s", "rowmill is", "target"], rows, note(options, what)
+    )
     bars = {name: result["rate"] * per_item for name, result in results.items() if "rate" in result}
     if bars:
         report.draw(name, title, unit, bars, {case.name for case in cases if case.is_ours})
@@ -54,9 +58,9 @@ def line(case: Case, result: dict[str, Any], ours: float | None, per_item: float
     ]
 
 
-def note(options: Options) -> str:
+def note(options: Options, what: str = "") -> str:
     """How it was measured, under each table."""
     return (
-        f"a fresh process each, warm page cache, median of {options.runs} runs of {options.seconds:g} s, "
+        f"a fresh process each, warm page cache, median of {options.runs} runs of {what or f'{options.seconds:g} s'}, "
         f"scale {options.scale:g}, {report.machine()['cpu']}, {report.machine()['cores']} cores"
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from rowmill.exceptions import SchemaMismatchError
+from rowmill.exceptions import OutOfRangeError, SchemaMismatchError
 
-__all__ = ["as_seed", "check_callable", "check_remainder", "count", "positive"]
+__all__ = ["as_seed", "check_callable", "check_remainder", "check_row_ids", "count", "positive"]
 
 # Beyond any count of rows, and what 64 bits hold with room for arithmetic.
 LARGEST = 1 << 60
@@ -48,3 +49,13 @@ def check_remainder(remainder: str | None) -> Any:
     if remainder is not None and remainder not in REMAINDERS:
         raise ValueError(f"remainder must be one of {', '.join(REMAINDERS)}, not {remainder!r}")
     return remainder
+
+
+def check_row_ids(row_ids: Iterable[int], num_rows: int) -> list[int]:
+    """Row ids of a dataset with so many rows."""
+    checked = [row_id if type(row_id) is int else count("row id", row_id) for row_id in row_ids]
+    for row_id in checked:
+        if not 0 <= row_id < num_rows:
+            known = f"has rows 0 to {num_rows - 1}" if num_rows else "has no row"
+            raise OutOfRangeError(f"row id {row_id} is out of range; the dataset {known}")
+    return checked

@@ -8,7 +8,7 @@ from typing import Any
 from rowmill.cursor import Cursor
 from rowmill.dataset import Dataset
 from rowmill.exceptions import SchemaMismatchError
-from rowmill.merge import merge_states
+from rowmill.merge import merge_states, merge_workers
 from rowmill.placement import find_rank
 from rowmill.torch import IterableDatasetBase, TorchDataLoader
 
@@ -59,7 +59,7 @@ class DataLoader(TorchDataLoader[Any]):
         """The cursor after what this loader has returned, for any number of ranks and workers."""
         if not self.num_workers:
             return self._rowmill.state_dict()
-        return merge_states(list(self._places.values())) if self._places else self._start()
+        return merge_workers(list(self._places.values())) if self._places else self._start()
 
     def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, strict: bool = True) -> None:
         """Makes the next pass begin at ``state``: a cursor, or what ``rowmill.merge_states`` takes."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from rowmill.arguments import as_seed, check_callable, check_remainder, count, positive
+from rowmill.arguments import as_seed, check_callable, check_remainder, check_row_ids, count, positive
 from rowmill.cursor import Cursor, check_cursor
 from rowmill.decoders import Decoders, make_decode
 from rowmill.describe import describe
-from rowmill.exceptions import RowmillError, SchemaMismatchError, TopologyError
+from rowmill.exceptions import OutOfRangeError, RowmillError, SchemaMismatchError, TopologyError
 from rowmill.features import features_of, with_features
 from rowmill.interop.exports import Exports
 from rowmill.iterators import ReadOptions
@@ -20,7 +20,7 @@ from rowmill.packed import packed_schema
 from rowmill.placement import Placement, find_rank, find_worker
 from rowmill.plan import NUM_LANES, WINDOW_BYTES, Mode, OrderSettings, Plan
 from rowmill.progress import Progress
-from rowmill.runs import make_run, num_items
+from rowmill.runs import make_run, num_items, step_range
 from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
 from rowmill.stages.filter import is_expression
 from rowmill.stages.pack import make_pack
@@ -333,7 +333,7 @@ class Dataset(Exports, IterableDatasetBase):
         """Row ids at these positions of the current epoch; reads no row."""
         first, end = self._plan.position_range
         if not 0 <= start <= stop <= end - first:
-            raise IndexError(f"positions {start} to {stop} are out of range; an epoch has {end - first}")
+            raise OutOfRangeError(f"positions {start} to {stop} are out of range; an epoch has {end - first}")
         return self._plan.rust_order.row_ids(self.epoch, first + start, first + stop)
 
     def rows_at(self, step: int) -> list[int]:
@@ -346,7 +346,7 @@ class Dataset(Exports, IterableDatasetBase):
         remainder = self._plan.remainder_for(num_shards)
         is_short = run.total is not None and first + run.step > run.total
         if step < 0 or first >= last or (is_short and remainder == "drop"):
-            raise IndexError(f"step {step} is out of range")
+            raise OutOfRangeError(step_range(step, run, remainder))
         positions = list(range(first, last))
         if is_short and remainder == "pad":
             positions += [position % max(run.total or 1, 1) for position in range(first + run.step - last)]
@@ -359,7 +359,7 @@ class Dataset(Exports, IterableDatasetBase):
 
     def fetch(self, row_ids: Iterable[int]) -> list[dict[str, Any]]:
         """The rows with these row ids, as dicts, in this order."""
-        return self._table().fetch([count("row id", row_id) for row_id in row_ids])
+        return self._table().fetch(check_row_ids(row_ids, self._plan.source.rust.num_rows))
 
     def describe(self, *, ranks: int = 1) -> dict[str, Any]:
         """What is known of the dataset without reading it, as plain values; ``warnings`` say what will cost something.

@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from rowmill.conversion.listing import text_files
+
 if TYPE_CHECKING:
     from rowmill import _rust
     from rowmill.plan import Plan
@@ -31,6 +33,7 @@ def describe(plan: Plan, num_rows: int, columns: Mapping[str, str], *, ranks: in
         "num_blocks": source.num_blocks,
         "num_bytes": source.num_bytes,
         "fingerprint": source.fingerprint,
+        "sources": _sources(plan),
         "formats": _counts(shard["format"] for shard in shards),
         "codecs": _counts(codec for shard in shards for codec in shard.get("codecs", ())),
         "rows_per_shard": _spread([shard["num_rows"] for shard in shards]),
@@ -39,11 +42,21 @@ def describe(plan: Plan, num_rows: int, columns: Mapping[str, str], *, ranks: in
         "num_row_groups": _known_sum(shard.get("num_row_groups") for shard in shards),
         "largest_row_group_bytes": max((shard.get("largest_row_group_bytes") or 0 for shard in shards), default=0),
         "columns": dict(columns),
+        "unread_files": [str(path) for path in source.strangers],
         "order": plan.order.as_dict(),
         "pipeline": list(plan.pipeline.description),
         "batch_size": plan.batch_size,
         "warnings": warnings_of(source, shards, ranks),
     }
+
+
+def _sources(plan: Plan) -> list[dict[str, Any]]:
+    """The text files that the shards were converted from: path, format, codec, num_bytes; none of other shards."""
+    options = plan.source.options
+    return [
+        {"path": file.path, "format": file.kind, "codec": file.codec, "num_bytes": Path(file.path).stat().st_size}
+        for file in text_files(options.paths, options.format) or ()
+    ]
 
 
 def shard_facts(source: _rust.Source) -> list[dict[str, Any]]:

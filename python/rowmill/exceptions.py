@@ -12,6 +12,7 @@ __all__ = [
     "DatasetNotFoundError",
     "MissingShardError",
     "OfflineError",
+    "OutOfRangeError",
     "RevisionNotFoundError",
     "RowmillError",
     "SchemaMismatchError",
@@ -64,6 +65,10 @@ class StateMismatchError(RowmillError, ValueError):
 
 class TopologyError(RowmillError, ValueError):
     """Ranks, workers, lanes or batch sizes do not fit together."""
+
+
+class OutOfRangeError(RowmillError, IndexError):
+    """There is no such row, position or step; the text says which there are."""
 
 
 class DatasetNotFoundError(RowmillError, FileNotFoundError):

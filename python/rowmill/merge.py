@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rowmill.cursor import Cursor, check_fields, check_order_version
+from rowmill.checked_cursor import check_whole
+from rowmill.cursor import Cursor
 from rowmill.exceptions import StateMismatchError
 from rowmill.holes import compress, expand
+from rowmill.merged_lanes import merge_lanes, missing_ranks
 
-__all__ = ["merge_states"]
+__all__ = ["merge_states", "merge_workers"]
 
 # What must be equal in states that belong to one job.
 _SHARED = ("schema_version", "order_version", "fingerprint", "num_rows", "order", "pipeline", "first_epoch")
@@ -25,10 +27,12 @@ def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Curs
 
     Args:
         state: A ``StatefulDataLoader``'s state with any number of workers (of one rank: the other ranks are taken to
-            be at the same step), a cursor, or a list of these, one a rank.
+            be at the same step; with a filter or batched map what is made of it is that rank's alone), a cursor, or
+            a list of these, one a rank.
 
     Raises:
-        StateMismatchError: The states are not of one job, a worker's is missing, or there is no rowmill state.
+        StateMismatchError: The states are not of one job, a rank's or worker's is missing or there twice (the text
+            names it), or there is no rowmill state.
 
     Example:
         >>> import rowmill, tempfile
@@ -40,11 +44,19 @@ def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Curs
         8
     """
     cursors = [cursor for one in _as_list(state) for cursor in _cursors_of(one)]
+    return _merged(cursors, is_whole=not isinstance(state, Mapping))
+
+
+def merge_workers(cursors: Sequence[Cursor]) -> Cursor:
+    """One cursor of the workers of one rank, for that rank."""
+    return _merged(cursors, is_whole=False)
+
+
+def _merged(cursors: Sequence[Cursor], *, is_whole: bool) -> Cursor:
     if not cursors:
         raise StateMismatchError("there is no state to merge")
     for cursor in cursors:
-        check_fields(cursor)
-        check_order_version(cursor)
+        check_whole(cursor)
     for cursor in cursors[1:]:
         for name in _SHARED:
             if cursor.get(name) != cursors[0].get(name):
@@ -52,7 +64,9 @@ def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Curs
                     f"the states are not of one job: {name} is {cursors[0].get(name)!r} in one, "
                     f"{cursor.get(name)!r} in another"
                 )
-    merged = _merge_lanes(cursors) if "lanes" in cursors[0] else _merge_positions(cursors)
+    if len({"lanes" in cursor for cursor in cursors}) > 1:
+        raise StateMismatchError("the states are not of one job: some have lanes, others have none")
+    merged = merge_lanes(cursors, is_whole) if "lanes" in cursors[0] else _merge_positions(cursors)
     skipped = sum(cursor.get("skipped_rows", 0) for cursor in cursors)
     return {**merged, "skipped_rows": skipped} if skipped else merged
 
@@ -125,7 +139,7 @@ def _worker(cursor: Cursor) -> dict[str, int]:
     return cursor.get("worker") or {"id": 0, "num_workers": 1, "shard": 0, "items": 0}
 
 
-def _merge_positions(cursors: list[Cursor]) -> Cursor:
+def _merge_positions(cursors: Sequence[Cursor]) -> Cursor:
     first = cursors[0]
     if all("worker" not in cursor for cursor in cursors):
         return _same_for_all_ranks(cursors)
@@ -139,13 +153,17 @@ def _merge_positions(cursors: list[Cursor]) -> Cursor:
             first["epoch"],
         ):
             raise StateMismatchError("the workers' states do not begin at the same place; they are not of one job")
+        if (worker["shard"], worker["id"]) in delivered:
+            raise StateMismatchError(
+                f"the state of worker {worker['id']} of rank {worker['shard']} is there twice; give each one once"
+            )
         delivered[worker["shard"], worker["id"]] = worker["items"]
     shards = sorted({shard for shard, _ in delivered})
     missing = [(shard, worker) for shard in shards for worker in range(num_workers) if (shard, worker) not in delivered]
     if missing:
         raise StateMismatchError(f"the state of worker {missing[0][1]} of rank {missing[0][0]} is missing")
     if shards != list(range(num_shards)) and len(shards) > 1:
-        raise StateMismatchError(f"states of ranks {shards} of {num_shards} were given; give one rank's, or all")
+        raise StateMismatchError(f"{missing_ranks(shards, num_shards)}; give one rank's, or all")
     # One rank's state stands for all: ranks take the same steps.
     counts = [
         [delivered[shard if len(shards) > 1 else shards[0], worker] for worker in range(num_workers)]
@@ -156,7 +174,7 @@ def _merge_positions(cursors: list[Cursor]) -> Cursor:
     return _with_holes(first, counts, num_workers, batch_size, start)
 
 
-def _same_for_all_ranks(cursors: list[Cursor]) -> Cursor:
+def _same_for_all_ranks(cursors: Sequence[Cursor]) -> Cursor:
     first = cursors[0]
     for cursor in cursors[1:]:
         place = [(one["epoch"], one["position"], one.get("holes")) for one in (first, cursor)]
@@ -198,53 +216,3 @@ def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_
     if holes:
         merged["holes"] = [list(run) for run in compress(sorted(holes))]
     return merged
-
-
-def _merge_lanes(cursors: list[Cursor]) -> Cursor:
-    """One cursor of all ranks; or one rank's, where only its workers' states are there."""
-    num_shards = cursors[0]["num_shards"]
-    ranks = [
-        _interleave([cursor for cursor in cursors if cursor["lanes"]["index"] % num_shards == rank], num_shards)
-        for rank in sorted({cursor["lanes"]["index"] % num_shards for cursor in cursors})
-    ]
-    return ranks[0] if len(ranks) == 1 else _interleave(ranks, 1)
-
-
-def _interleave(cursors: list[Cursor], into: int) -> Cursor:
-    """Puts the lanes of consumers back in turn, so that ``into`` consumers would own what these did."""
-    of = cursors[0]["lanes"]["of"]
-    if of == into:
-        return cursors[0]
-    by_place = {cursor["lanes"]["index"] // into: cursor for cursor in cursors if cursor["lanes"]["of"] == of}
-    number = of // into
-    missing = [place for place in range(number) if place not in by_place]
-    if missing:
-        what = "rank" if into == 1 else "worker"
-        raise StateMismatchError(
-            f"the state of {what} {missing[0]} of {number} is missing; a pipeline with a filter or batched map has one "
-            "state a rank and worker: give them all"
-        )
-    num_lanes = sum(len(cursor["lanes"]["rows"]) for cursor in by_place.values())
-    epoch = min(cursor["epoch"] for cursor in by_place.values())
-    columns: dict[str, list[int]] = {name: [0] * num_lanes for name in ("rows", "samples", "emitted", "epochs")}
-    for place, cursor in by_place.items():
-        lanes = cursor["lanes"]
-        for name, values in columns.items():
-            stored = lanes.get(name) or [0] * len(lanes["rows"])
-            values[place::number] = [one + cursor["epoch"] - epoch for one in stored] if name == "epochs" else stored
-    merged = {
-        "of": into,
-        "index": cursors[0]["lanes"]["index"] % into,
-        "rows": columns["rows"],
-        "samples": columns["samples"],
-    }
-    merged.update({name: columns[name] for name in ("emitted", "epochs") if any(columns[name])})
-    # Workers of one rank share its steps between them; ranks take the same ones.
-    start = cursors[0]["lanes"].get("start", 0)
-    places = [cursor["position"] for cursor in by_place.values()]
-    position = (
-        max(places)
-        if into == 1 and "start" not in cursors[0]["lanes"]
-        else start + sum(place - start for place in places)
-    )
-    return {**cursors[0], "epoch": epoch, "position": position, "lanes": merged}

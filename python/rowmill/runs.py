@@ -12,7 +12,7 @@ from rowmill.holes import Runs, compress, expand
 from rowmill.placement import Placement, find_rank, find_worker
 from rowmill.plan import Plan
 
-__all__ = ["current_placement", "make_run", "num_items"]
+__all__ = ["current_placement", "make_run", "num_items", "partition_of", "step_range"]
 
 
 def current_placement(plan: Plan) -> Placement:
@@ -68,6 +68,16 @@ def num_items(plan: Plan, placement: Placement) -> int | None:
     """What the rank yields in one pass, all its workers together; None for an endless stream."""
     run = make_run(plan, placement, None, 0)
     return None if run.total is None else _rust.count_items(**partition_of(plan, run))
+
+
+def step_range(step: int, run: Run, remainder: str) -> str:
+    """What is to be said of a step that a pass does not have."""
+    if run.total is None:
+        return f"step {step} is out of range: steps are counted from 0"
+    full, rest = divmod(max(run.total - run.position, 0), run.step)
+    number = full + (1 if rest and remainder != "drop" else 0)
+    known = f"{number} steps, 0 to {number - 1}" if number else "no step"
+    return f"step {step} is out of range: a pass has {known} of {run.step} rows (ranks x batch size)"
 
 
 def partition_of(plan: Plan, run: Run) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class OpenOptions:
 def as_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     """Absolute paths: a worker that is started in another folder opens the same files."""
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not given:
+        raise MissingShardError("no paths were given; name a file, a folder or a glob")
     return tuple(os.path.join(Path.cwd(), os.path.expanduser(os.fspath(path))) for path in given)
 
 

@@ -90,7 +90,7 @@ def test_wrong_use_is_status_2(run: Run, arguments: list[str]) -> None:
 
 
 def test_what_is_unexpected_is_one_paragraph_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rowmill.cli.inspect.open_dataset", lambda *_: {}["nothing"])
+    monkeypatch.setattr("rowmill.cli.inspect.open_dataset", lambda *_, **__: {}["nothing"])
     result = run("inspect", "x")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: unexpected KeyError: 'nothing'")

@@ -1,5 +1,6 @@
 """inspect's warnings and head's rows: what a person should see before a job is started."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,22 @@ def test_inspect_refuses_a_folder_of_two_formats_and_names_the_file(run: Run, tm
     assert result.exit_code == 1
     assert name in result.stderr
     assert result.stdout == ""
+
+
+def test_inspect_names_a_file_that_nobody_knows_and_passes_over_notes(run: Run, tmp_path: Path) -> None:
+    write_shards(tmp_path / "data", [30])
+    for name in ("README", "LICENSE", "_SUCCESS", "sums.sha256"):
+        (tmp_path / "data" / name).touch()
+    assert run("inspect", tmp_path / "data").exit_code == 0
+    (tmp_path / "data" / "part-1.arrow.bak").touch()
+    for flags in ([], ["--json"]):
+        result = run("inspect", tmp_path / "data", *flags)
+        assert result.exit_code == 1
+        assert "part-1.arrow.bak" in result.stderr
+        assert "README" not in result.stderr
+    assert json.loads(result.stdout)["unread_files"] == [str(tmp_path / "data" / "part-1.arrow.bak")]
+    with pytest.warns(UserWarning, match=r"a file that is not read: part-1\.arrow\.bak; name"):
+        assert rowmill.open(tmp_path / "data").num_rows == 30
 
 
 def test_head_of_rows_by_id_and_of_a_shuffled_order(run_json: RunJson, run: Run, sample: Path) -> None:

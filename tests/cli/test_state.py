@@ -70,6 +70,22 @@ def test_merge_makes_one_cursor_of_the_ranks(run: Run, sample: Path, state_file:
     assert json.loads(run("state", "merge", both).stdout) == rowmill.merge_states(states)
 
 
+def test_merge_names_the_ranks_that_are_missing_or_doubled(
+    run: Run, sample: Path, state_file: StateFile, tmp_path: Path
+) -> None:
+    condition = rowmill.open(sample).shuffle(7).filter(_is_long)
+    first, second = (state_file(f"{rank}.json", cursors(condition.shard(2, rank).batch(4), 3)[-1]) for rank in range(2))
+    for files, problem in (
+        ([first], "rank 1 of 2 is missing"),
+        ([second, second], "rank 0 of 2 is missing"),
+        ([first, second, second], "rank 1 is there twice"),
+    ):
+        result = run("state", "merge", *files, "-o", tmp_path / "merged.json")
+        assert result.exit_code == 1
+        assert problem in result.stderr
+        assert not (tmp_path / "merged.json").exists()
+
+
 def test_merge_tells_programs_what_it_wrote(
     run_json: RunJson, dataset: Any, state_file: StateFile, tmp_path: Path
 ) -> None:
@@ -140,13 +156,19 @@ class _Trap:
         ("order_version", 3),
         ("num_shards", 0),
         ("holes", [[0, 0, 1, 10**15]]),
+        ("holes", 3),
+        ("fingerprint", 3),
+        ("order", {"mode": "window"}),
+        ("pipeline", "x"),
+        ("worker", {"id": 5, "num_workers": 2, "shard": 0, "items": 0}),
+        ("lanes", {"of": 2, "index": 0, "rows": [1], "samples": [1]}),
     ],
 )
 def test_what_no_cursor_can_say_is_refused(
     run: Run, dataset: Any, state_file: StateFile, tmp_path: Path, name: str, value: Any
 ) -> None:
     path = state_file("bad.json", {**cursors(dataset, 1)[0], name: value})
-    for command in (["show", path], ["merge", path, "-o", tmp_path / "merged.json"]):
+    for command in (["show", path], ["diff", path, path], ["merge", path, "-o", tmp_path / "merged.json"]):
         told = run("state", *command)
         assert told.exit_code == 1
         assert "cursor" in told.stderr

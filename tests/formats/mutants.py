@@ -70,7 +70,7 @@ def is_clean(error: RowmillError, path: Path, out: Path) -> bool:
 
 
 def main() -> None:
-    chunks.CHUNK_BYTES, json_lines._BLOCK_BYTES, csv_files._BLOCK_BYTES = 700, 300, 300
+    chunks.CHUNK_BYTES, json_lines._EARLY_BYTES, csv_files._BLOCK_BYTES = 300, 1000, 300
     read = refused = 0
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(int(sys.argv[1]), int(sys.argv[2])):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import errno
 import hashlib
 import json
+import os
 import random
 import signal
-import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,29 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
+from formats.members import rows_of, samples_of
 from processes.launch import GENEROUS, start
 from shards import SCHEMA, write, write_shards
 
 import rowmill
 from rowmill.conversion.shards import suggested_workers
-from rowmill.conversion.webdataset import Layout
 
 FORMATS = ["arrow", "parquet", "webdataset"]
 JOURNAL, LOCK = ".rowmill-convert.jsonl", ".rowmill-convert.lock"
 SUFFIXES = {"arrow": ".arrow", "parquet": ".parquet", "webdataset": ".tar"}
-
-
-def samples_of(tar: Path) -> list[dict[str, Any]]:
-    """Members with one key in turn, as webdataset groups them."""
-    samples: list[dict[str, Any]] = []
-    with tarfile.open(tar) as archive:
-        for member in archive:
-            key, _, extension = member.name.partition(".")
-            if not samples or samples[-1]["__key__"] != key:
-                samples.append({"__key__": key})
-            assert extension not in samples[-1]
-            samples[-1][extension] = archive.extractfile(member).read()
-    return samples
 
 
 def rows_in(folder: Path, to: str, schema: pa.Schema) -> list[dict[str, Any]]:
@@ -51,7 +39,7 @@ def rows_in(folder: Path, to: str, schema: pa.Schema) -> list[dict[str, Any]]:
         elif to == "parquet":
             rows += pq.ParquetFile(path).read().to_pylist()
         else:
-            rows += Layout.of(schema).decode(samples_of(path)).to_pylist()
+            rows += rows_of(samples_of(path), schema)
     return rows
 
 
@@ -252,6 +240,47 @@ def test_other_data_does_not_go_on(tmp_path: Path, source: rowmill.Dataset) -> N
         rowmill.convert(other, tmp_path / "out", to="arrow", num_shards=8)
 
 
+def test_a_source_that_changed_under_its_name_does_not_go_on(tmp_path: Path) -> None:
+    path = one_shard(tmp_path / "rows.arrow", {"text": ["a", "b", "c", "d"]})
+    interrupted(path, tmp_path / "out", 2, to="arrow", num_shards=4)
+    one_shard(path, {"text": ["a", "b", "c", "D"]})
+    with pytest.raises(rowmill.StateMismatchError, match="source fingerprint is"):
+        rowmill.convert(path, tmp_path / "out", to="arrow", num_shards=4)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_full_disk_is_told_with_the_remedy_and_leaves_whole_shards_alone(
+    tmp_path: Path, source: rowmill.Dataset, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    rowmill.convert(source, tmp_path / "straight", to=to, num_shards=8)
+    sync, calls = os.fsync, iter(range(100))
+
+    def full(descriptor: int) -> None:
+        if next(calls) == 9:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="goes on behind the last shard") as caught:
+        rowmill.convert(source, tmp_path / "out", to=to, num_shards=8)
+    monkeypatch.undo()
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "out"))
+    left = contents(tmp_path / "out")
+    assert left.keys() - {JOURNAL, LOCK} == {f"shard-00000{index}{SUFFIXES[to]}" for index in range(len(left) - 2)}
+    assert len(left) > 3
+    rowmill.convert(source, tmp_path / "out", to=to, num_shards=8)
+    assert contents(tmp_path / "out") == contents(tmp_path / "straight")
+
+
+def test_a_target_that_cannot_be_is_named(tmp_path: Path, source: rowmill.Dataset) -> None:
+    (tmp_path / "file").write_text("words")
+    with pytest.raises(FileExistsError, match="is a file, and not a folder"):
+        rowmill.convert(source, tmp_path / "file", to="arrow")
+    with pytest.raises((rowmill.AccessDeniedError, FileNotFoundError), match="file"):
+        rowmill.convert(source, tmp_path / "file" / "below", to="arrow")
+    assert (tmp_path / "file").read_text() == "words"
+
+
 def test_one_process_at_a_time_writes_a_folder(tmp_path: Path, source: rowmill.Dataset) -> None:
     interrupted(source, tmp_path / "out", 3, to="arrow", num_shards=8)
     # A thread of its own: filelock knows its own thread's locks.
@@ -313,10 +342,10 @@ def test_an_image_with_its_caption_and_label_is_what_webdataset_users_expect(tmp
     ds, samples, made = converted(tmp_path, columns)
     assert samples == [
         {"__key__": "000000000", "jpg": JPEG, "txt": b"one", "json": b'{"label": 1}'},
-        {"__key__": "000000001", "png": PNG, "json": b'{"image": "a.png", "label": 2}'},
-        {"__key__": "000000002", "txt": b"three", "json": b'{"label": null}'},
+        {"__key__": "000000001", "png": PNG, "json": b'{"image": "a.png", "caption": null, "label": 2}'},
+        {"__key__": "000000002", "txt": b"three", "json": b'{"image": null, "label": null}'},
     ]
-    assert Layout.of(ds.schema).decode(samples).to_pylist() == ds.fetch(range(3))
+    assert rows_of(samples, ds.schema) == ds.fetch(range(3))
     assert made["members"]["image"] == {"extension": "", "kind": "media"}
 
 
@@ -340,16 +369,36 @@ def test_every_type_that_has_a_place_reads_back_equal(tmp_path: Path) -> None:
         "nothing": pa.nulls(3),
     }
     ds, samples, _ = converted(tmp_path, columns)
-    assert Layout.of(ds.schema).decode(samples).to_pylist() == ds.fetch(range(3))
+    assert rows_of(samples, ds.schema) == ds.fetch(range(3))
     assert set(samples[0]) == {
         *("__key__", "title_text.txt", "body.txt", "word.txt", "npy", "raw.bin", "front.jpg", "sound.wav", "json")
     }
 
 
-def test_a_row_of_nulls_is_still_a_sample(tmp_path: Path) -> None:
-    _, samples, made = converted(tmp_path, {"text": ["a", None, None, "b"]})
-    assert made["num_rows"] == len(samples) == 4
-    assert samples[1] == {"__key__": "000000001", "json": b"{}"}
+def test_nulls_stand_in_json_so_that_no_column_vanishes(tmp_path: Path) -> None:
+    columns = {
+        "text": ["a", None, None],
+        "raw": pa.nulls(3, pa.binary()),
+        "image": pa.nulls(3, MEDIA),
+        "nothing": pa.nulls(3),
+    }
+    ds, samples, made = converted(tmp_path, columns)
+    assert made["num_rows"] == len(samples) == 3
+    assert json.loads(samples[1]["json"]) == {"text": None, "raw": None, "image": None, "nothing": None}
+    assert samples[0] == {
+        "__key__": "000000000",
+        "txt": b"a",
+        "json": b'{"raw": null, "image": null, "nothing": null}',
+    }
+    assert rows_of(samples, ds.schema) == ds.fetch(range(3))
+
+
+def test_a_null_of_a_sample_has_no_member_and_a_sample_of_nulls_is_still_there(tmp_path: Path) -> None:
+    keys = {"__key__": ["a", "b"], "txt": pa.array(["x", None]), "__url__": ["u", "v"]}
+    _, samples, _ = converted(tmp_path, keys)
+    assert samples == [{"__key__": "a", "txt": b"x"}, {"__key__": "b", "json": b"{}"}]
+    _, samples, _ = converted(tmp_path / "json", {**keys, "json": [{"n": 1}, None]})
+    assert samples[1] == {"__key__": "b", "json": b"null"}
 
 
 def test_rows_with_keys_are_samples_already(tmp_path: Path) -> None:
@@ -359,13 +408,38 @@ def test_rows_with_keys_are_samples_already(tmp_path: Path) -> None:
         {"__key__": "a/one", "jpg": JPEG, "cls": b"3"},
         {"__key__": "a/two", "jpg": JPEG, "seg.png": PNG, "cls": b"4"},
     ]
-    assert Layout.of(ds.schema).decode(samples).to_pylist() == ds.fetch(range(2))
+    assert rows_of(samples, ds.schema) == ds.fetch(range(2))
 
 
-@pytest.mark.parametrize("key", ["", "a.b", "/etc/passwd", "../up", "a/../../b", "nul\0", None])
-def test_keys_that_would_leave_the_folder_or_break_a_sample_are_refused(tmp_path: Path, key: str | None) -> None:
+def test_an_image_of_a_sample_keeps_its_name(tmp_path: Path) -> None:
+    # As `datasets` reads a tar.
+    image = pa.array([{"bytes": PNG, "path": "one.jpg"}], MEDIA)
+    columns = {"__key__": ["one"], "jpg": image, "seg.png": image, "other": image, "json": [{"n": 1}]}
+    _, samples, _ = converted(tmp_path, columns)
+    assert samples == [{"__key__": "one", "jpg": PNG, "seg.png": PNG, "other.png": PNG, "json": b'{"n": 1}'}]
+
+
+def test_an_image_beside_bytes_that_are_called_like_one_is_named(tmp_path: Path) -> None:
+    image = pa.array([{"bytes": PNG, "path": None}], MEDIA)
+    _, samples, _ = converted(tmp_path, {"image": image, "png": [b"other"]})
+    assert samples == [{"__key__": "000000000", "image.png": PNG, "png": b"other"}]
+    with pytest.raises(rowmill.SchemaMismatchError, match=r"would both be \.image\.png"):
+        converted(tmp_path / "sample", {"__key__": ["k"], "image": image, "image.png": [b"other"]})
+
+
+@pytest.mark.parametrize("key", [1.5, True, [1], {"a": 1}])
+def test_what_is_no_name_is_no_key(tmp_path: Path, key: Any) -> None:
+    with pytest.raises(rowmill.SchemaMismatchError, match="make it a text or an integer"):
+        converted(tmp_path, {"__key__": [key], "txt": ["x"]})
+
+
+@pytest.mark.parametrize("key", ["", "a.b", "/etc/passwd", "../up", "a/../../b", "nul\0", None, b"\xff"])
+def test_keys_that_would_leave_the_folder_or_break_a_sample_are_refused(
+    tmp_path: Path, key: str | bytes | None
+) -> None:
+    keys = pa.array(["good", key], pa.binary() if isinstance(key, bytes) else pa.string())
     with pytest.raises(rowmill.SchemaMismatchError, match="no key for a tar"):
-        converted(tmp_path, {"__key__": pa.array(["good", key], pa.string()), "txt": ["x", "y"]})
+        converted(tmp_path, {"__key__": keys, "txt": ["x", "y"]})
 
 
 def test_rows_that_would_become_one_sample_are_refused(tmp_path: Path) -> None:

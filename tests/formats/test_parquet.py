@@ -302,6 +302,18 @@ def test_folders_named_key_value_are_columns(tmp_path: Path, values: list[str]) 
     assert all((item["id"] // 10 == item["part"]).all() for item in chosen)
 
 
+def test_files_beside_folders_named_key_value_have_null_there(tmp_path: Path) -> None:
+    for index, name in enumerate(["p.parquet", "k=1/p.parquet", "k=2/j=x/p.parquet"]):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(text_table(index * 10, index * 10 + 10), tmp_path / "data" / name)
+    expected = pds.dataset(tmp_path / "data", partitioning="hive").to_table().to_pylist()
+    for paths in (tmp_path / "data", tmp_path / "data" / "**/*.parquet"):
+        opened = rowmill.open(paths, index_dir=tmp_path / "index")
+        assert sorted(opened, key=lambda row: row["id"]) == sorted(expected, key=lambda row: row["id"])
+        kept = [row["id"] for row in opened.filter(pc.field("k").is_null())]
+        assert kept == list(range(10))
+
+
 def test_partitions_prune_whole_files(tmp_path: Path) -> None:
     for year in range(2000, 2010):
         inner = tmp_path / "data" / f"year={year}"
@@ -319,6 +331,15 @@ def test_a_format_that_the_files_do_not_have_is_refused(tmp_path: Path) -> None:
     assert rowmill.open(tmp_path, format="parquet", index_dir=tmp_path / "index").num_rows == 3
     with pytest.raises(rowmill.RowmillError, match="it is Parquet, not arrow"):
         rowmill.open(tmp_path, format="arrow", index_dir=tmp_path / "index")
+
+
+def test_an_arrow_file_named_as_its_neighbours_is_told_apart(tmp_path: Path) -> None:
+    pq.write_table(text_table(0, 3), tmp_path / "a.parquet")
+    other = pa.table({"x": [1]})
+    with pa.ipc.new_stream(tmp_path / "zz.parquet", other.schema) as writer:
+        writer.write_table(other)
+    with pytest.raises(rowmill.RowmillError, match=r"zz.parquet is an Arrow IPC stream, not a Parquet file as"):
+        rowmill.open(tmp_path, index_dir=tmp_path / "index")
 
 
 def test_empty_tables_and_row_groups(tmp_path: Path) -> None:

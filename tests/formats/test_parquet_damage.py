@@ -161,3 +161,35 @@ def test_mutants_give_rows_or_an_error_of_ours(tmp_path: Path, shape: str) -> No
     assert run.outcomes.get("CorruptShardError", 0) > 10
     assert float(run.lines[-3].removeprefix("slowest ")) < 20
     assert run.peak < 1 << 30
+
+
+def test_a_footer_of_no_rows_over_data_is_no_empty_dataset(tmp_path: Path) -> None:
+    # Counts are zigzag numbers behind a field's header; the values' own counts go with those of the rows.
+    pq.write_table(pa.table({"x": [f"{row:030}" for row in range(200)]}), tmp_path / "x.parquet", row_group_size=100)
+    whole = (tmp_path / "x.parquet").read_bytes()
+    start = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    footer = whole[start:].replace(b"\x16\x90\x03", b"\x16\x80\x00").replace(b"\x16\xc8\x01", b"\x16\x80\x00")
+    (tmp_path / "y.parquet").write_bytes(whole[:start] + footer)
+    assert pq.ParquetFile(tmp_path / "y.parquet").metadata.num_rows == 0
+    text = refusal(tmp_path, whole[:start] + footer)
+    assert "row group 0" in text
+
+
+def test_a_damaged_page_is_told_of_in_one_sentence(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": list(range(1000))}), tmp_path / "x.parquet", use_dictionary=False, compression="none")
+    content = bytearray((tmp_path / "x.parquet").read_bytes())
+    content[4:12] = b"\xff" * 8
+    text = refusal(tmp_path, bytes(content))
+    assert not any(word in text for word in ("External", "Parquet error", "\n")), text
+
+
+def test_a_damaged_arrow_footer_is_told_of_on_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.arrow"
+    with pa.ipc.new_file(path, table().schema) as writer:
+        writer.write_table(table())
+    content = bytearray(path.read_bytes())
+    content[-40:-10] = b"\xff" * 30
+    path.write_bytes(bytes(content))
+    with pytest.raises(rowmill.RowmillError) as caught:
+        rowmill.open(path, index_dir=tmp_path / "index")
+    assert "\n" not in str(caught.value)

@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from processes.launch import GENEROUS, finish, start
 
 import rowmill
-from rowmill.conversion import cache, chunks, csv_files, json_lines
+from rowmill.conversion import cache, chunks, csv_files, json_lines, shard_writer
 from rowmill.conversion.json_types import TypeConflict, unify
+from rowmill.conversion.kinds import sniff
 from rowmill.conversion.sanity import is_shallow
 
 PACKERS = {
@@ -44,12 +46,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextlib.contextmanager
-def small_pieces(size: int = 64, block: int = 32) -> Iterator[None]:
+def small_pieces(size: int = 64, early: int = 128) -> Iterator[None]:
     """Cuts where no test's data would be cut otherwise."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK_BYTES", size)
-        patch.setattr(json_lines, "_BLOCK_BYTES", block)
-        patch.setattr(csv_files, "_BLOCK_BYTES", block)
+        patch.setattr(json_lines, "_EARLY_BYTES", early)
+        patch.setattr(csv_files, "_BLOCK_BYTES", size)
         yield
 
 
@@ -106,16 +108,16 @@ rows = st.fixed_dictionaries(
 @given(
     st.lists(rows, min_size=1, max_size=40),
     st.integers(8, 400),
-    st.integers(8, 400),
+    st.integers(1, 1000),
     st.sampled_from(["\n", "\r\n", "\n\n", "\n  \n"]),
     st.booleans(),
 )
 def test_rows_are_what_the_lines_say_however_they_are_cut(
-    tmp_path_factory: pytest.TempPathFactory, drawn: list[Any], size: int, block: int, end: str, is_ended: bool
+    tmp_path_factory: pytest.TempPathFactory, drawn: list[Any], size: int, early: int, end: str, is_ended: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("drawn")
     text = end.join(json.dumps(row) for row in drawn) + (end if is_ended else "")
-    with small_pieces(size, block):
+    with small_pieces(size, early):
         read = rows_of(put(folder / "rows.jsonl", text))
     assert_equal_to_lines(read, text)
 
@@ -125,7 +127,7 @@ def test_rows_are_what_the_lines_say_however_they_are_cut(
 def test_every_container_has_the_same_rows_and_fingerprint(tmp_path: Path, packing: str, end: str) -> None:
     text = end.join(json.dumps({"id": index, "text": f"row {index} é"}) for index in range(3000))
     content = b"\xef\xbb\xbf" + text.encode()
-    with small_pieces(1000, 500):
+    with small_pieces(500):
         packed = rowmill.open(put(tmp_path / f"rows.jsonl{packing}", PACKERS[packing](content)))
         plain = rowmill.open(put(tmp_path / "plain.ndjson", text))
     assert packed.fetch(range(3000)) == [json.loads(line) for line in text.splitlines()]
@@ -133,7 +135,7 @@ def test_every_container_has_the_same_rows_and_fingerprint(tmp_path: Path, packi
     if end == "\n" and not packing:
         assert packed._plan.source.rust.num_blocks > 10
     if packing:
-        with small_pieces(1000, 500):
+        with small_pieces(500):
             same = rowmill.open(put(tmp_path / "same.jsonl", content))
         assert packed.fingerprint == same.fingerprint
 
@@ -148,7 +150,7 @@ def test_nulls_alone_inside_of_lists_and_objects_are_counted(tmp_path: Path) -> 
         {"list": [None] * (index % 4), "object": {"a": None, "b": [[None], []]}, "both": [{"c": None}] * (index % 3)}
         for index in range(50)
     ]
-    with small_pieces(500, 200):
+    with small_pieces(200):
         assert rows_of(put(tmp_path / "rows.jsonl", lines_of([{"list": None}, *rows]))) == [
             {"list": None, "object": None, "both": None},
             *rows,
@@ -168,10 +170,69 @@ def test_a_field_that_comes_late_and_types_that_widen_hold_for_the_whole_file(tm
     ]
 
 
+def test_what_grows_late_is_not_read_again_and_what_changes_its_type_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = 0
+    count = json_lines.JsonLines.tables
+
+    def tables(self: json_lines.JsonLines) -> Iterator[pa.Table]:
+        nonlocal passes
+        passes += 1
+        yield from count(self)
+
+    monkeypatch.setattr(json_lines.JsonLines, "tables", tables)
+    early = [{"n": index, "null": None, "list": [None], "object": {"a": None}, "none": []} for index in range(100)]
+    grown = {"n": 1, "null": [{"b": 1}], "list": ["x"], "object": {"a": [1], "c": 2}, "none": [[1.5]], "new": {"d": {}}}
+    for index, (late, expected) in enumerate([(grown, 1), ({"n": 0.5}, 2), ({**grown, "n": 0.5}, 2)]):
+        passes = 0
+        text = lines_of([*early, late, *early])
+        with small_pieces():
+            read = rows_of(put(tmp_path / f"{index}.jsonl", text))
+        assert_equal_to_lines(read, text)
+        assert passes == expected
+
+
+def test_integers_that_soon_are_doubles_are_read_again_at_once(tmp_path: Path) -> None:
+    text = '{"n": -0}\n' * 10 + '{"n": 0.5}\n' + lines_of([{"n": index, "later": None} for index in range(200)])
+    with small_pieces(early=1200):
+        reader = json_lines.JsonLines([sniff(str(put(tmp_path / "rows.jsonl", text)))], lambda _: None)
+        assert list(reader.tables()) == []
+        assert reader.needs_restart
+        again = reader.again()
+        assert not again.is_final
+        values = pa.concat_tables(again.tables())["n"].to_pylist()
+        assert not again.needs_restart
+    assert str(values[9:11]) == "[-0.0, 0.5]"
+    assert values[11:] == list(range(200))
+
+
+def test_shards_are_the_same_wherever_the_schema_grew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_writer, "_SHARD_BYTES", 4000)
+    tables = [pa.table({"a": range(first, first + 100)}) for first in range(0, 1000, 100)]
+    grown = [table.append_column("b", pa.array([["x"]] * 100)) for table in tables]
+    kind = grown[0].schema
+    for switch in (0, 1, 4, 9, 10):
+        folder = tmp_path / str(switch)
+        folder.mkdir()
+        writer = shard_writer.ShardWriter(folder)
+        for table in [*tables[:switch], *grown[switch:]]:
+            writer.write(table)
+        shards = writer.close(kind)
+        assert sorted(path.name for path in folder.iterdir()) == [shard["name"] for shard in shards]
+        assert len(shards) > 2
+        read = [pa.ipc.open_file(folder / shard["name"]).read_all() for shard in shards]
+        assert [table.num_rows for table in read] == [shard["num_rows"] for shard in shards]
+        assert {table.schema for table in read} == {kind}
+        whole = pa.concat_tables(read)
+        assert whole["a"].to_pylist() == list(range(1000))
+        assert whole["b"].null_count == switch * 100
+
+
 def test_the_columns_come_in_the_order_of_the_file_at_every_conversion(tmp_path: Path) -> None:
     rows = [{f"field{(index * 7 + step) % 90}": step for step in range(60)} for index in range(400)]
     path = put(tmp_path / "rows.jsonl", lines_of(rows))
-    with small_pieces(100_000, 1000):
+    with small_pieces(1000):
         made = {rowmill.open(path, cache_dir=tmp_path / f"cache-{turn}").fingerprint for turn in range(5)}
     assert len(made) == 1
 
@@ -295,6 +356,13 @@ def test_a_truncated_stream_is_an_error_that_says_where(tmp_path: Path, home: Pa
     assert [entry for entry in home.iterdir() if entry.suffix != ".lock"] == []
 
 
+def test_a_bad_line_comes_before_the_truncation_behind_it(tmp_path: Path) -> None:
+    content = b'{"a": 1}\n' * 20 + b'{"a": "x"}\n' + b"".join(b'{"a": %d}\n' % (index**5) for index in range(900))
+    path = put(tmp_path / "rows.jsonl.gz", gzip.compress(content)[:-600])
+    with small_pieces(), pytest.raises(rowmill.SchemaMismatchError, match="line 21: a is a text"):
+        rowmill.open(path)
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
 def test_a_file_without_rows_has_no_columns(tmp_path: Path, name: str) -> None:
     with pytest.raises(rowmill.CorruptShardError, match="holds no rows"):
@@ -313,7 +381,7 @@ def test_a_list_of_any_size_is_told_at_its_first_bytes(tmp_path: Path) -> None:
 
 def test_a_line_longer_than_a_chunk_is_a_row(tmp_path: Path) -> None:
     rows = [{"t": "x" * size} for size in (10, 5000, 3, 70_000, 1)]
-    with small_pieces(256, 128):
+    with small_pieces(128):
         assert rows_of(put(tmp_path / "rows.jsonl", lines_of(rows))) == rows
 
 
@@ -339,6 +407,26 @@ def test_csv_types_are_those_of_all_values(tmp_path: Path, packing: str) -> None
         {"number": 0.0, "mixed": "0", "empty": "", "truth": True, "day": "2024-01-01"},
         {"number": 1.5, "mixed": "A7", "empty": "word", "truth": False, "day": "soon"},
     ]
+
+
+LATE = [
+    *("-7 1.5", "7 x", "7 9223372036854775808", "1.5 x", "true 5", "true 1"),
+    *("2024-01-01 2024-01-01T10:00:00", "2024-01-01 2024-01-01T10:00:00.5", "2024-01-01 soon", "10:00:00 x"),
+    *("2024-01-01T10:00:00 2024-01-01", "2024-01-01T10:00:00 2024-01-01T10:00:00.25"),
+    *("2024-01-01T10:00:00Z 2024-01-01T10:00:00+02:00", "2024-01-01T10:00:00Z 2024-01-01T10:00:00.5Z"),
+    *("2024-01-01T10:00:00Z 2024-01-01T10:00:00", "NA 7", "NA true", "NA 1.5", "NA 2024-01-01"),
+    *("NA 2024-01-01T10:00:00.5", "NA 2024-01-01T10:00:00Z", "NA x"),
+]
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_a_csv_type_that_comes_late_is_that_of_a_file_read_whole(tmp_path: Path, case: str) -> None:
+    early, late = case.split(" ")
+    path = put(tmp_path / "rows.csv", "a,b\n" + f"{early},x\n" * 30 + f"{late},y\n")
+    with small_pieces():
+        ds = rowmill.open(path)
+    whole = pa.csv.read_csv(path)
+    assert (ds.schema, ds.fetch(range(31))) == (whole.schema, whole.to_pylist())
 
 
 def test_csv_files_share_columns_by_name(tmp_path: Path) -> None:
@@ -444,7 +532,7 @@ def test_a_cache_that_cannot_be_written_names_the_remedy(tmp_path: Path, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no room for the converted files") as caught:
+    with pytest.raises(OSError, match="no room left; the converted text files") as caught:
         rowmill.open(path)
     assert caught.value.errno == errno.ENOSPC
 
@@ -498,3 +586,10 @@ def test_types_unify_or_name_the_field() -> None:
     assert unify(narrow, wide) == pa.struct({"a": pa.list_(pa.struct({"c": pa.bool_()})), "b": pa.float64()})
     with pytest.raises(TypeConflict, match=r"x\.b is a text, but a number"):
         unify(narrow, pa.struct({"b": pa.string()}), "x")
+
+
+def test_json_lines_under_another_name_are_converted_when_told_so(tmp_path: Path) -> None:
+    path = put(tmp_path / "rows.arrow", lines_of([{"a": 1}, {"a": 2}]).encode())
+    with pytest.raises(rowmill.RowmillError, match=r'looks like JSON, not like Arrow; .*format="jsonl"'):
+        rowmill.open(path)
+    assert [row["a"] for row in rowmill.open(path, format="jsonl")] == [1, 2]

@@ -17,19 +17,34 @@ def files(corpus: Corpus, codec: str) -> list[str]:
     return corpus.text_snappy if codec == "snappy" else corpus.text_zstd
 
 
-def rowmill_rows(corpus: Corpus, codec: str) -> Iterable[Any]:
+def epoch(rows: Iterable[Any]) -> dict[str, Any]:
+    """Rows a second of a whole epoch, the wait for its first row among them.
+
+    Rows of all windows come in turns: what is decoded for the first second serves many others. Only a whole epoch
+    has decoded as much as it handed out.
+    """
+    started = time.perf_counter()
+    count, first = 0, 0.0
+    for _row in rows:
+        first = first or time.perf_counter() - started
+        count += 1
+    seconds = time.perf_counter() - started
+    return {"rate": count / seconds, "first_s": first, "seconds": seconds, "items": count}
+
+
+def rowmill_rows(corpus: Corpus, codec: str) -> dict[str, Any]:
     """Window-shuffled rows, one by one."""
     import rowmill
 
-    return rowmill.open(files(corpus, codec)).shuffle(seed=42)
+    return epoch(rowmill.open(files(corpus, codec)).shuffle(seed=42))
 
 
-def datasets_rows(corpus: Corpus, codec: str) -> Iterable[Any]:
+def datasets_rows(corpus: Corpus, codec: str) -> dict[str, Any]:
     """Streaming with a shuffle buffer of 1000 rows."""
     from peers import datasets
 
     streamed = datasets.datasets.load_dataset("parquet", data_files=files(corpus, codec), split="train", streaming=True)
-    return streamed.shuffle(seed=42, buffer_size=1000)
+    return epoch(streamed.shuffle(seed=42, buffer_size=1000))
 
 
 def decoded(batches: Iterable[Any]) -> dict[str, Any]:
@@ -45,7 +60,12 @@ def decoded(batches: Iterable[Any]) -> dict[str, Any]:
 
 def rowmill_decode(corpus: Corpus, codec: str) -> dict[str, Any]:
     """Arrow batches of a row group each, in storage order, decoded by the engine's threads."""
+    # Imported at the first batch otherwise, which takes as long as a hundred megabytes.
+    import pyarrow as pa
+
     import rowmill
+
+    assert pa
 
     return decoded(rowmill.open(files(corpus, codec)).with_format("arrow").batch(ROWS_A_BLOCK))
 
@@ -64,19 +84,25 @@ def pyarrow_decode(corpus: Corpus, codec: str) -> dict[str, Any]:
 
 def rowmill_columns(corpus: Corpus, count: int) -> dict[str, Any]:
     """Some of ten columns: seconds, and bytes of the files that were brought in."""
+    import pyarrow as pa
+
     import rowmill
 
+    assert pa
+
     opened = rowmill.open(corpus.wide_parquet).select_columns([f"c{index}" for index in range(count)])
-    with opened.with_format("arrow").batch(10_000).loader(io="read") as loader:
+    with opened.with_format("arrow").batch(ROWS_A_BLOCK).loader(io="read") as loader:
         seconds, _ = timed(lambda: sum(batch.num_rows for batch in loader))
         return {"seconds": seconds, "read_bytes": loader.stats()["read_bytes"]}
 
 
-def rowmill_large_groups(corpus: Corpus, num_lanes: int, window_bytes: int) -> dict[str, Any]:
-    """The most anonymous memory of a shuffled epoch over row groups of 100 MB."""
+def rowmill_large_groups(corpus: Corpus, num_lanes: int, window_bytes: int, has_index: bool = True) -> dict[str, Any]:
+    """The most anonymous memory of a shuffled epoch over row groups of 100 MB, with a page index or without."""
     import rowmill
 
-    opened = rowmill.open(corpus.large_groups).shuffle(42, num_lanes=num_lanes, window_bytes=window_bytes)
+    paths = sorted(str(path) for path in Path(corpus.large_groups).glob("*.parquet"))[0 if has_index else 1 :: 2]
+    opened = rowmill.open(paths).shuffle(42, num_lanes=num_lanes, window_bytes=window_bytes)
+    largest = opened.describe()["bytes_per_block"][1]
     loader = opened.loader()
     before, highest, is_over = anonymous_bytes(), 0, threading.Event()
 
@@ -92,7 +118,8 @@ def rowmill_large_groups(corpus: Corpus, num_lanes: int, window_bytes: int) -> d
     watcher.join()
     stats = {key: value for key, value in loader.stats().items() if isinstance(value, int | float)}
     loader.close()
-    return {"seconds": seconds, "rows": rows, "growth": highest - before, "stats": stats}
+    windows = num_lanes * max(window_bytes, largest)
+    return {"seconds": seconds, "rows": rows, "growth": highest - before, "windows": windows, "stats": stats}
 
 
 def rowmill_open(corpus: Corpus) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rowmill.cli.opening import IndexDir, Paths, open_dataset
+from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
 from rowmill.cli.options import Columns, Lanes, Seed, as_columns
 from rowmill.cli.output import AsJson, check_target, print_json, print_table, size
 from rowmill.cli.progress import progress_bar
@@ -43,6 +43,7 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Draw the result into this PNG.", show_default=False)
     ] = None,
+    split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,7 +61,7 @@ def bench(
 
         require_matplotlib()
         check_target(plot, "--plot")
-    ds = open_dataset(paths, index_dir).shard(1, 0)
+    ds = open_dataset(paths, index_dir, split=split).shard(1, 0)
     if shuffle:
         _quality(ds.take(max_rows), mode, seed, lanes, epoch, batch_size, plot, as_json)
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rowmill.cli.opening import IndexDir, open_dataset
+from rowmill.cli.opening import IndexDir, Split, open_dataset
 from rowmill.cli.options import Columns, as_columns
 from rowmill.cli.output import AsJson, print_facts, print_json
 
@@ -35,6 +35,7 @@ def convert(
         int | None, typer.Option(metavar="SEED", help="Shuffle the rows by this seed.", show_default=False)
     ] = None,
     columns: Columns = None,
+    split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +46,7 @@ def convert(
     """
     import rowmill
 
-    ds = open_dataset(sources, index_dir)
+    ds = open_dataset(sources, index_dir, split=split)
     made = rowmill.convert(
         ds,
         out,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rowmill.cli.opening import IndexDir, Paths, open_dataset
+from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
 from rowmill.cli.options import Columns, as_columns
 from rowmill.cli.output import AsJson, print_facts, print_json, print_table, shorten
 
@@ -29,6 +29,7 @@ def head(
         typer.Option("--shuffle", metavar="SEED", help="The first rows of a shuffled epoch.", show_default=False),
     ] = None,
     is_long: Annotated[bool, typer.Option("--long", "-l", help="Each row by itself, a line a column.")] = False,
+    split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,7 +39,7 @@ def head(
     """
     if row_ids and shuffle is not None:
         raise ValueError("--row-id names rows and --shuffle chooses them: give one of the two")
-    ds = open_dataset(paths, index_dir).shard(1, 0)
+    ds = open_dataset(paths, index_dir, split=split).shard(1, 0)
     if names := as_columns(columns, ds.column_names):
         ds = ds.select_columns(names)
     if row_ids is None or not row_ids:

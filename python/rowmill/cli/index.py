@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rowmill.cli.opening import IndexDir, Paths, open_dataset
+from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
 from rowmill.cli.output import AsJson, print_json, size
 from rowmill.folders import index_folder
 
@@ -15,6 +15,7 @@ from rowmill.folders import index_folder
 def index(
     paths: Paths,
     force: Annotated[bool, typer.Option("--force", help="Read all headers again.")] = False,
+    split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -22,7 +23,7 @@ def index(
     import rowmill.dataset  # noqa: F401  (torch's import is not the open's)
 
     begun = time.perf_counter()
-    ds = open_dataset(paths, index_dir, force=force)
+    ds = open_dataset(paths, index_dir, split=split, force=force)
     seconds = time.perf_counter() - begun
     source = ds._plan.source.rust
     facts: dict[str, Any] = {

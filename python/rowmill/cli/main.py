@@ -31,13 +31,18 @@ class _Commands(typer.core.TyperGroup):
             if ctx.params.get("debug") or isinstance(error, _TYPERS_OWN):
                 raise
             complain(_text(error))
-            # A plain ValueError or IndexError is what the library says of an argument that was passed on.
-            is_use = isinstance(error, ValueError | IndexError) and not isinstance(error, RowmillError | OSError)
-            raise typer.Exit(2 if is_use else 1) from None
+            raise typer.Exit(2 if _is_use(error) else 1) from None
 
 
 # The last is the base of wrong use, which older typers took from click and newer ones have of their own.
 _TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2])
+
+
+def _is_use(error: Exception) -> bool:
+    """Whether an argument is at fault: a plain ValueError is what the library says of one that was passed on."""
+    if isinstance(error, IndexError):
+        return True
+    return isinstance(error, ValueError) and not isinstance(error, RowmillError | OSError)
 
 
 def _text(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from contextlib import nullcontext
@@ -15,18 +16,25 @@ from rowmill.cli.output import complain
 if TYPE_CHECKING:
     from rowmill import Dataset
 
-__all__ = ["IndexDir", "Paths", "open_dataset"]
+__all__ = ["IndexDir", "Paths", "Split", "open_dataset"]
 
 Paths = Annotated[list[str], typer.Argument(help="Files, folders or globs.", show_default=False)]
 IndexDir = Annotated[
     Path | None, typer.Option(help="Folder of the index, instead of the user's cache folder.", show_default=False)
 ]
+Split = Annotated[
+    str | None,
+    typer.Option(help="Which split of a folder where `datasets` keeps several.", show_default=False),
+]
+# What the library says to a caller in Python.
+_IN_PYTHON = re.compile(r"as in rowmill\.open\(\.\.\., split=\"([^\"]*)\"\)")
 
 
 def open_dataset(
     paths: list[str],
     index_dir: Path | None,
     *,
+    split: str | None = None,
     force: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
     is_quiet: bool = False,
@@ -36,9 +44,18 @@ def open_dataset(
 
     with warnings.catch_warnings(record=True) as caught, _status():
         warnings.simplefilter("always")
-        opened = rowmill.open(
-            paths[0] if len(paths) == 1 else paths, index_dir=index_dir, force_reindex=force, on_error=on_error
-        )
+        try:
+            opened = rowmill.open(
+                paths[0] if len(paths) == 1 else paths,
+                split=split,
+                index_dir=index_dir,
+                force_reindex=force,
+                on_error=on_error,
+            )
+        except ValueError as error:
+            if type(error) is not ValueError:
+                raise
+            raise ValueError(_IN_PYTHON.sub(r"as in --split \1", str(error)).replace("split=", "--split ")) from None
     for warning in caught if not is_quiet else ():
         complain(str(warning.message), kind="warning")
     return opened

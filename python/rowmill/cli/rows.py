@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rowmill.cli.opening import IndexDir, Paths, open_dataset
+from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
 from rowmill.cli.options import Lanes, Mode, OneMode, Seed
 from rowmill.cli.output import AsJson, plural, print_json, print_table, short_path
 
@@ -23,6 +23,7 @@ def rows(
     mode: OneMode = Mode.window,
     lanes: Lanes = None,
     epoch: Annotated[int, typer.Option(min=0, help="Epoch, from 0.")] = 0,
+    split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -30,7 +31,7 @@ def rows(
 
     The same rows for every number of ranks, as long as ranks x batch size is the same.
     """
-    opened = open_dataset(paths, index_dir)
+    opened = open_dataset(paths, index_dir, split=split)
     ds = opened.shuffle(seed, mode=mode.value, num_lanes=lanes).shard(ranks, 0).batch(batch_size)
     ds.set_epoch(epoch)
     row_ids = ds.rows_at(step)

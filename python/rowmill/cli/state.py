@@ -9,7 +9,6 @@ import typer
 
 from rowmill.cli.output import AsJson, print_facts, print_json, print_table, shorten
 from rowmill.cli.state_file import read_cursor, read_state, write_state
-from rowmill.cursor import check_order_version
 from rowmill.exceptions import StateMismatchError
 
 __all__ = ["app"]
@@ -25,7 +24,6 @@ _IDENTITY = ("schema_version", "order_version", "fingerprint", "num_rows", "orde
 def show(file: StateFile, as_json: AsJson = False) -> None:
     """Show what a state belongs to and where it stands."""
     cursor = read_cursor(file)
-    check_order_version(cursor)
     if as_json:
         print_json(cursor)
     else:
@@ -72,7 +70,7 @@ def merge(
     states = [part for file in files for part in _as_list(file, read_state(file))]
     try:
         cursor = merge_states(states)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         if isinstance(error, StateMismatchError):
             raise
         raise StateMismatchError(f"a state is damaged: {type(error).__name__} {error}") from error

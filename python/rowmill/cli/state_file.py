@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rowmill.cursor import check_fields
+from rowmill.checked_cursor import check_whole
 from rowmill.exceptions import StateMismatchError
 
 __all__ = ["read_cursor", "read_state", "write_json", "write_state"]
@@ -52,7 +52,7 @@ def read_cursor(path: Path) -> dict[str, Any]:
             f"states, make one of it: rowmill state merge {path} -o cursor.json"
         )
     try:
-        check_fields(state)
+        check_whole(state)
     except StateMismatchError as error:
         raise StateMismatchError(f"{path}: {error}", str(path)) from None
     return state

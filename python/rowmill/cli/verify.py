@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from rowmill.cli.checksums import compare, names_of, read_checksums, write_checksums
-from rowmill.cli.opening import IndexDir, Paths, open_dataset
+from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
 from rowmill.cli.output import AsJson, check_target, plural, print_json, print_table, short_path, size
 from rowmill.cli.progress import progress_bar
 from rowmill.cli.text_sources import compare_sources, digests, tell_of_sources
@@ -32,6 +32,7 @@ def verify(
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that read.", show_default="all cores")] = None,
+    split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -46,7 +47,7 @@ def verify(
         check_target(checksums, "--checksums")
     expected = read_checksums(checksums) if checksums is not None and checksums.exists() else None
     begun = time.perf_counter()
-    shards, problems = _read(paths, index_dir, threads)
+    shards, problems = _read(paths, index_dir, split, threads)
     texts = _texts(paths) if shards else []
     sources = digests(texts, threads) if checksums is not None else []
     seconds = time.perf_counter() - begun
@@ -82,11 +83,11 @@ def _written(is_written: bool) -> str:
 
 
 def _read(
-    paths: list[str], index_dir: Path | None, threads: int | None
+    paths: list[str], index_dir: Path | None, split: str | None, threads: int | None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What each shard holds, and what is wrong; headers are walked again, as the index may be older."""
     try:
-        ds = open_dataset(paths, index_dir, force=True, on_error="skip", is_quiet=True)
+        ds = open_dataset(paths, index_dir, split=split, force=True, on_error="skip", is_quiet=True)
     except CorruptShardError as error:
         # Not one shard could be walked.
         return [], [_skipped(error.path or paths[0], str(error))]

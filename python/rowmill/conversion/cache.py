@@ -7,16 +7,15 @@ is converted again; its rows, and with them fingerprint and cursors, stay what t
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rowmill.conversion.disk_errors import explained
 from rowmill.conversion.kinds import TextFile
 from rowmill.conversion.listing import text_files
 from rowmill.conversion.progress import Bar
@@ -28,9 +27,8 @@ from rowmill.folders import cache_folder
 __all__ = ["as_shards"]
 
 # What is written for the same text; a change here converts everything again.
-_VERSION = 1
+_VERSION = 2
 _NOTE = "conversion.json"
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _SAMPLES, _SAMPLE_BYTES = 8, 4096
 
 
@@ -52,7 +50,11 @@ def as_shards(paths: Sequence[str], format: str | None = None, cache_dir: str | 
     final = folder / _key(files, before)
     shards = _shards(final)
     if shards is None:
-        with _clear_errors(folder):
+        with explained(
+            folder,
+            closed="text files are converted once, so name another folder by cache_dir or ROWMILL_CACHE",
+            full="the converted text files need some, so name another folder by cache_dir or ROWMILL_CACHE",
+        ):
             shards = _convert_once(files, before, final)
     return shards
 
@@ -149,22 +151,3 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(part, ignore_errors=True)
         except Timeout:
             continue
-
-
-@contextmanager
-def _clear_errors(folder: Path) -> Iterator[None]:
-    """Says what to do where the cache folder is full or cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        remedy = "name another folder by cache_dir or ROWMILL_CACHE"
-        if error.errno in _CLOSED and not isinstance(error, AccessDeniedError):
-            raise AccessDeniedError(
-                f"text files are converted once, but the cache folder {folder} cannot be written "
-                f"({error.strerror}); {remedy}",
-                str(folder),
-            ) from error
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            text = f"the cache folder has no room for the converted files; free some, or {remedy}"
-            raise OSError(error.errno, text, str(folder)) from error
-        raise

@@ -11,19 +11,18 @@ from rowmill.exceptions import AccessDeniedError, CorruptShardError, MissingShar
 
 __all__ = ["CHUNK_BYTES", "Chunk", "Text", "chunks", "open_text"]
 
-# Large enough that pyarrow's threads have work for each, small enough that four of them are nothing.
-CHUNK_BYTES = 16 << 20
+# What one thread parses at a time, and an Arrow block at most: large enough to be worth a call, small enough to stay in
+# the processor's cache from the first check to the last copy.
+CHUNK_BYTES = 1 << 20
 # pyarrow's offsets are 32 bits wide: no value of a longer line could be held.
 LONGEST_LINE = 1 << 30
-# One is being parsed, one is being read; the third takes what was left of the line at the cut.
-_NUM_BUFFERS = 3
 _BOM = b"\xef\xbb\xbf"
 _FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Whole lines of one file, and the offset of the first in the unpacked text; valid until the next but one."""
+    """Whole lines of one file, and the offset of the first in the unpacked text."""
 
     file: TextFile
     offset: int
@@ -87,18 +86,15 @@ def open_text(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> T
     return Text(file, tell)
 
 
-def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, size: int | None = None) -> Iterator[Chunk]:
-    """The lines of ``file``, whole, in chunks of at most ``size`` bytes (16 MiB) or one line.
+def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> Iterator[Chunk]:
+    """The lines of ``file``, whole, in chunks of at most ``CHUNK_BYTES`` or one line.
 
-    Where the cuts are depends on the unpacked text alone. Buffers are used again: a new one for each chunk costs
-    more page faults than the parsing costs time.
+    Where the cuts are depends on the unpacked text alone.
     """
-    size = size or CHUNK_BYTES
-    buffers = [bytearray(size) for _ in range(_NUM_BUFFERS)]
-    index, held, offset = 0, 0, 0
+    size = CHUNK_BYTES
+    buffer, held, offset = bytearray(size), 0, 0
     with open_text(file, tell) as text:
         while True:
-            buffer = buffers[index]
             end = held + text.readinto(memoryview(buffer)[held:])
             if offset == 0:
                 _check_encoding(file, buffer[:4])
@@ -109,12 +105,13 @@ def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None, size: i
             cut = buffer.rfind(b"\n") + 1
             if not cut:
                 held = end
-                buffers[index] = _longer(file, buffer, offset)
+                buffer = _longer(file, buffer, offset)
                 continue
-            index, held = (index + 1) % _NUM_BUFFERS, end - cut
-            following = buffers[index] = _at_least(buffers[index], held, size)
+            held = end - cut
+            following = bytearray(size if held < size else held + size)
             following[:held] = memoryview(buffer)[cut:end]
             yield Chunk(file, offset, _without_bom(buffer, offset, cut))
+            buffer = following
             offset += cut
 
 
@@ -146,9 +143,3 @@ def _longer(file: TextFile, buffer: bytearray, offset: int) -> bytearray:
             offset=offset,
         )
     return buffer + bytearray(len(buffer))
-
-
-def _at_least(buffer: bytearray, held: int, size: int) -> bytearray:
-    """A buffer with room after what is held; one that grew for a long line is given up again."""
-    wanted = size if held < size else held + size
-    return buffer if len(buffer) == wanted else bytearray(wanted)

@@ -34,12 +34,12 @@ class CsvFiles:
         files: Sequence[TextFile],
         tell: Callable[[int], None],
         schema: pa.Schema | None = None,
-        block_bytes: int = _BLOCK_BYTES,
+        block_bytes: int | None = None,
     ) -> None:
         self.files = files
         self.tell = tell
         self.schema = schema
-        self.block_bytes = block_bytes
+        self.block_bytes = block_bytes or _BLOCK_BYTES
         self.is_final = schema is not None
         self.needs_restart = False
 

@@ -26,12 +26,16 @@ def holding(texts: pa.Array, kind: pa.DataType) -> pa.DataType:
 
 
 def _ladder(kind: pa.DataType) -> list[pa.DataType]:
+    """``kind`` and what is wider, as pyarrow tries them; values of one rung are values of the next."""
     import pyarrow as pa
 
+    moments = [pa.timestamp("s"), pa.timestamp("ns")]
+    zoned = [pa.timestamp("s", "UTC"), pa.timestamp("ns", "UTC")]
+    days, numbers = [pa.date32(), *moments], [pa.int64(), pa.float64()]
     if kind == pa.null():
-        # As pyarrow tries them.
-        return [pa.int64(), pa.bool_(), pa.date32(), pa.timestamp("s"), pa.float64(), pa.string()]
-    return [kind, pa.float64(), pa.string()] if kind == pa.int64() else [kind, pa.string()]
+        return [pa.int64(), pa.bool_(), *days, *zoned, pa.float64(), pa.string()]
+    rungs = next((rungs for rungs in (numbers, days, zoned) if kind in rungs), [kind])
+    return [*rungs[rungs.index(kind) :], pa.string()]
 
 
 def _fits(values: pa.Array, kind: pa.DataType) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rowmill.conversion.shard_writer import sync_folder
-from rowmill.exceptions import AccessDeniedError, StateMismatchError
+from rowmill.exceptions import StateMismatchError
 
 __all__ = ["Journal"]
 
@@ -38,6 +39,8 @@ class Journal:
     def __enter__(self) -> Journal:
         from filelock import FileLock, Timeout
 
+        if self.folder.exists() and not self.folder.is_dir():
+            raise FileExistsError(f"{self.folder} is a file, and not a folder; choose another name, or remove it")
         # Looked at before anything is put there, and once more when nobody else can write.
         self._refuse_others()
         try:
@@ -47,8 +50,6 @@ class Journal:
         except Timeout:
             message = f"{self.folder} is being written by another process; wait for it, or choose another folder"
             raise FileExistsError(message) from None
-        except PermissionError as error:
-            raise AccessDeniedError(f"{self.folder} cannot be written: {error.strerror}", str(self.folder)) from error
         try:
             self._begin()
         except BaseException:
@@ -58,6 +59,10 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
+            if not self._is_finished:
+                # A full disk has use for the room; the error on its way is what counts.
+                with contextlib.suppress(OSError):
+                    self._clear()
             self._lock.release()
             if self._is_finished:
                 # Whoever takes the lock in between finds a finished data set.

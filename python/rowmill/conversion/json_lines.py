@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
+from rowmill.conversion.ahead import begun_ahead
 from rowmill.conversion.blame import blame_json
 from rowmill.conversion.chunks import Chunk, chunks
-from rowmill.conversion.json_types import TypeConflict, depth, has_null, num_fields, unify_schemas, with_text
+from rowmill.conversion.json_types import TypeConflict, depth, has_grown, num_fields, unify_schemas, with_text
 from rowmill.conversion.kinds import TextFile
-from rowmill.conversion.nulls import counted
+from rowmill.conversion.nulls import completed, probing, settled
 from rowmill.conversion.sanity import DEEPEST, has_objects_only, is_shallow, is_utf8
 from rowmill.exceptions import SchemaMismatchError
 
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonLines"]
 
-# What pyarrow's threads share out; an Arrow block is never more than this.
-_BLOCK_BYTES = 1 << 20
+# One thread reads for all of them.
+_MOST_PARSERS = 16
+# Text that waits to be parsed, or one line: lines may be longer than chunks.
+_MOST_BYTES = 64 << 20
+# Tables of so much text are held back, until the types of most fields are known.
+_EARLY_BYTES = 16 << 20
 # Objects that use values as names would make a column of each.
 _MOST_FIELDS = 10_000
 # Arrow's file format stops at 64, rows and columns included.
@@ -30,93 +35,122 @@ _MOST_LEVELS = 60
 class JsonLines:
     """Reads files line by line, the fields typed by what their values are.
 
-    The first pass knows nothing and finds the schema. Where a later line needs a wider one, the pass goes on to the
-    end for the schema alone (``needs_restart``), and a second reader, given that schema, reads everything again.
+    The schema grows as lines are read: by fields that come up, and by types of what was null. Where a line makes
+    doubles of integers that were read, only reading again helps (``needs_restart``): at once where it is one of the
+    first, otherwise under a schema that was looked for to the end.
     """
 
-    def __init__(self, files: Sequence[TextFile], tell: Callable[[int], None], schema: pa.Schema | None = None) -> None:
+    def __init__(
+        self,
+        files: Sequence[TextFile],
+        tell: Callable[[int], None],
+        schema: pa.Schema | None = None,
+        *,
+        is_final: bool = False,
+    ) -> None:
         self.files = files
         self.tell = tell
-        self.schema = schema
-        self.is_final = schema is not None
+        self.schema: Any = schema
+        self.is_final = is_final
         self.needs_restart = False
-        self._is_guess = False
+        self._is_early = True
 
     def again(self) -> JsonLines:
         """A reader of the same files under the schema that was found."""
-        return JsonLines(self.files, self.tell, self.schema)
+        return JsonLines(self.files, self.tell, self.schema, is_final=not self._is_early)
 
     def tables(self) -> Iterator[pa.Table]:
-        """Tables of one schema; of no use once ``needs_restart`` is set."""
-        # Reading, unpacking and checking go on while pyarrow parses.
-        with ThreadPoolExecutor(1, thread_name_prefix="rowmill-read") as pool:
-            for file in self.files:
-                ahead = chunks(file, self.tell)
-                coming = pool.submit(_checked, ahead)
-                while (chunk := coming.result()) is not None:
-                    coming = pool.submit(_checked, ahead)
-                    if chunk.text.nbytes and (table := self._table(chunk)).num_rows:
-                        yield table
+        """A table for each chunk, of the schema so far; none any more once ``needs_restart`` is set."""
+        held: list[pa.Table] = []
+        num_bytes = 0
+        for chunk, table in self._tables():
+            held.append(table)
+            num_bytes += chunk.text.nbytes
+            if self._is_early and num_bytes < _EARLY_BYTES:
+                continue
+            if self._is_early and self.needs_restart:
+                return
+            self._is_early = False
+            yield from self._completed(held)
+            held.clear()
+        self._is_early = False
+        yield from self._completed(held)
 
-    def _table(self, chunk: Chunk) -> pa.Table:
+    def _completed(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        if not self.needs_restart:
+            yield from (completed(table, self.schema) for table in tables if table.num_rows)
+
+    def _tables(self) -> Iterator[tuple[Chunk, pa.Table]]:
         import pyarrow as pa
 
-        if self.schema is None:
-            # A few rows mostly tell what all of the first chunk need; none is written yet, so they may be wrong.
-            self.schema = self._wider(_head(chunk))
-            self._is_guess = True
+        num_parsers = min(pa.cpu_count(), _MOST_PARSERS)
+        with ThreadPoolExecutor(num_parsers, thread_name_prefix="rowmill-parse") as parsing:
+
+            def begin(chunk: Chunk) -> tuple[Chunk, pa.Schema, Future[pa.Table]]:
+                if self.schema is None:
+                    self.schema = self._wider(chunk)
+                return chunk, self.schema, parsing.submit(_checked, chunk, self.schema)
+
+            for begun in begun_ahead(self._chunks(), begin, 2 * num_parsers, _num_bytes, _MOST_BYTES):
+                yield begun[0], self._parsed(*begun)
+
+    def _chunks(self) -> Iterator[Chunk]:
+        for file in self.files:
+            yield from (chunk for chunk in chunks(file, self.tell) if chunk.text.nbytes)
+
+    def _parsed(self, chunk: Chunk, schema: pa.Schema, table: Future[pa.Table]) -> pa.Table:
+        """The rows of ``chunk``, for which ``schema`` was known when it was its turn."""
+        import pyarrow as pa
+
         try:
-            if has_null(self.schema):
-                _check_depth(chunk)
-            table = _parse(chunk, self.schema)
+            return table.result()
         except pa.ArrowInvalid as problem:
             if self.is_final:
-                raise blame_json(chunk, self.schema, problem) from problem
-            table = self._widened(chunk)
-        self._is_guess = False
-        return table
-
-    def _widened(self, chunk: Chunk) -> pa.Table:
-        """The chunk's rows under what the schema becomes by them."""
-        import pyarrow as pa
-
-        wider = self._wider(chunk)
-        self.needs_restart |= not self._is_guess and not wider.equals(self.schema)
-        self.schema = wider
+                raise blame_json(chunk, schema, problem) from problem
         try:
-            return _parse(chunk, wider)
+            # Chunks before this one may have brought what was missing.
+            if not self.schema.equals(schema):
+                return _parse(chunk, self.schema)
+        except pa.ArrowInvalid:
+            pass
+        before, self.schema = self.schema, self._wider(chunk)
+        self.needs_restart |= not has_grown(before, self.schema)
+        try:
+            return _parse(chunk, self.schema)
         except pa.ArrowInvalid as problem:
             raise blame_json(chunk, self.schema, problem) from problem
 
     def _wider(self, chunk: Chunk) -> pa.Schema:
+        """The schema with what the rows of ``chunk`` need."""
         import pyarrow as pa
 
+        _check(chunk)
         _check_depth(chunk)
         try:
             found = _infer(chunk)
-            _check_size(chunk, found)
-            wider = with_text(found)
-            wider = wider if self.schema is None else unify_schemas(self.schema, wider)
+            wider = with_text(found) if self.schema is None else unify_schemas(self.schema, with_text(found))
         except (pa.ArrowInvalid, TypeConflict) as problem:
             raise blame_json(chunk, self.schema, problem) from problem
         _check_size(chunk, wider)
         return wider
 
 
-def _head(chunk: Chunk) -> Chunk:
-    """The first whole lines of a chunk."""
-    cut = bytes(chunk.text[:_BLOCK_BYTES]).rfind(b"\n") + 1
-    return Chunk(chunk.file, chunk.offset, chunk.text[:cut]) if cut else chunk
+def _num_bytes(chunk: Chunk) -> int:
+    return chunk.text.nbytes
 
 
-def _checked(ahead: Iterator[Chunk]) -> Chunk | None:
-    """The next chunk, in UTF-8 and of lines that begin an object."""
-    chunk = next(ahead, None)
-    if chunk is not None and not is_utf8(chunk.text):
+def _checked(chunk: Chunk, schema: pa.Schema) -> pa.Table:
+    """The chunk's rows under ``schema``, once it is clear that the parser survives them."""
+    _check(chunk)
+    return _parse(chunk, schema)
+
+
+def _check(chunk: Chunk) -> None:
+    """Keeps from the parser what is no UTF-8, and lines that begin no object."""
+    if not is_utf8(chunk.text):
         raise blame_json(chunk, None, ValueError("a text that is not UTF-8"))
-    if chunk is not None and not has_objects_only(chunk.text):
+    if not has_objects_only(chunk.text):
         raise blame_json(chunk, None, ValueError("a line does not begin an object"))
-    return chunk
 
 
 def _check_depth(chunk: Chunk) -> None:
@@ -143,33 +177,26 @@ def _check_size(chunk: Chunk, schema: pa.Schema) -> None:
 
 def _parse(chunk: Chunk, schema: pa.Schema) -> pa.Table:
     """The chunk's rows under ``schema``; an error where a row needs another."""
-    import pyarrow as pa
-
-    try:
-        return counted(_read(chunk, _BLOCK_BYTES, schema))
-    except pa.ArrowInvalid:
-        if chunk.text.nbytes <= _BLOCK_BYTES:
-            raise
-        # A line longer than a block cannot be parsed in blocks.
-        return counted(_read(chunk, chunk.text.nbytes + 1, schema))
+    return settled(_read(chunk, probing(schema)), schema)
 
 
 def _infer(chunk: Chunk) -> pa.Schema:
-    """What the chunk's rows need.
+    """What the chunk's rows need."""
+    return _read(chunk, None).schema
 
-    In one block always: where types are found over several blocks and contradict, pyarrow 26 ends the process or
-    hands out nulls for values, and names columns in any order.
+
+def _read(chunk: Chunk, schema: pa.Schema | None) -> pa.Table:
+    """In one block always.
+
+    Where types are found over several blocks and contradict, pyarrow 26 ends the process or hands out nulls for
+    values, and names columns in any order.
     """
-    return _read(chunk, chunk.text.nbytes + 1, None).schema
-
-
-def _read(chunk: Chunk, block_size: int, schema: pa.Schema | None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.json
 
     return pa.json.read_json(
         pa.BufferReader(pa.py_buffer(chunk.text)),
-        read_options=pa.json.ReadOptions(block_size=block_size),
+        read_options=pa.json.ReadOptions(use_threads=False, block_size=chunk.text.nbytes + 1),
         parse_options=pa.json.ParseOptions(
             explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "error"
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TypeConflict", "depth", "has_null", "num_fields", "type_of", "unify", "unify_schemas", "with_text"]
+__all__ = ["TypeConflict", "depth", "has_grown", "num_fields", "type_of", "unify", "unify_schemas", "with_text"]
 
 
 class TypeConflict(Exception):
@@ -87,13 +87,20 @@ def num_fields(schema: pa.Schema) -> int:
     return sum(1 + count(field.type) for field in schema)
 
 
-def has_null(schema: pa.Schema) -> bool:
-    """Whether some field was null in all rows so far, and may still become anything."""
+def has_grown(before: pa.Schema, now: pa.Schema) -> bool:
+    """Whether rows of ``before`` are rows of ``now`` but for nulls: what was no null has kept its type."""
+    import pyarrow as pa
+    from pyarrow import types
 
-    def is_open(kind: pa.DataType) -> bool:
-        return str(kind) == "null" or any(is_open(kind.field(index).type) for index in range(kind.num_fields))
+    def is_same(then: pa.DataType, kind: pa.DataType) -> bool:
+        if types.is_struct(then) and types.is_struct(kind):
+            fields = {field.name: field.type for field in kind}
+            return all(is_same(field.type, fields[field.name]) for field in then)
+        if types.is_list(then) and types.is_list(kind):
+            return is_same(then.value_type, kind.value_type)
+        return types.is_null(then) or bool(then.equals(kind))
 
-    return any(is_open(field.type) for field in schema)
+    return is_same(pa.struct(list(before)), pa.struct(list(now)))
 
 
 def depth(schema: pa.Schema) -> int:

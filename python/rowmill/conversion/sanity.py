@@ -46,13 +46,10 @@ def has_objects_only(text: memoryview) -> bool:
 def is_shallow(text: memoryview) -> bool:
     """Whether no value is nested more than ``DEEPEST`` levels deep.
 
-    A line is as deep as it has opening brackets at most. Only texts with many of them in a line are looked at closely.
+    A line is as deep as it has opening brackets at most: only those with many of them are looked at closely.
     """
-    if not _crowded(text):
-        return True
     # A text ends at the line's end at the latest, as for the parser.
-    bare = memoryview(_STRING.sub(b"", text))
-    return all(_depth(bare[line]) <= DEEPEST for line in _crowded(bare))
+    return all(_depth(_STRING.sub(b"", text[line])) <= DEEPEST for line in _crowded(text))
 
 
 def _crowded(text: memoryview) -> list[slice]:
@@ -79,7 +76,7 @@ def _line_around(text: memoryview, place: int) -> slice:
     return slice(start, min(stop + found, len(text)) if stop < len(text) else len(text))
 
 
-def _depth(line: memoryview) -> int:
+def _depth(line: bytes) -> int:
     """How deep the values of one line without its texts are nested."""
     folded = np.bitwise_or(np.frombuffer(line, dtype=np.uint8), 0x20)
     steps = (folded == _OPENING).astype(np.int32) - (folded == _CLOSING)

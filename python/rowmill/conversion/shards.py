@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rowmill.conversion.disk_errors import explained
 from rowmill.conversion.journal import Journal
+from rowmill.conversion.layout import Layout
 from rowmill.conversion.progress import Bar
 from rowmill.conversion.row_blocks import RowBlocks, schema_of
 from rowmill.conversion.sinks import SUFFIXES, Sink
-from rowmill.conversion.webdataset import Layout
 from rowmill.exceptions import SchemaMismatchError
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def convert(
         StateMismatchError: ``out`` holds an unfinished conversion of other data or settings.
         SchemaMismatchError: The format has no place for a column, or the rows that a function makes differ in their
             types; those of the first rows are the schema.
+        AccessDeniedError: ``out`` cannot be written.
+        OSError: There is no room left; what is finished stays, and the same call goes on behind it.
 
     Example:
         >>> import rowmill, tempfile
@@ -74,9 +77,19 @@ def convert(
         raise ValueError(f"to must be one of {', '.join(SUFFIXES)}, not {to!r}")
     dataset = _dataset(source, columns, shuffle)
     schema = schema_of(dataset)
-    layout = Layout.of(schema) if to == "webdataset" else None
     sizes = _sizes(dataset, num_shards, shard_bytes)
-    with Journal(Path(out), _settings(dataset, to, len(sizes))) as journal, Bar(f"writing {to}", sum(sizes)) as bar:
+    folder = Path(out)
+    with explained(
+        folder,
+        closed="choose another folder, or mind its rights",
+        full="make some and give the same call again: it goes on behind the last shard that is there",
+    ):
+        return _write(dataset, folder, to, schema, sizes)
+
+
+def _write(dataset: Dataset, folder: Path, to: Format, schema: pa.Schema, sizes: list[int]) -> dict[str, Any]:
+    layout = Layout.of(schema) if to == "webdataset" else None
+    with Journal(folder, _settings(dataset, to, len(sizes))) as journal, Bar(f"writing {to}", sum(sizes)) as bar:
         first_row = sum(sizes[: len(journal.shards)])
         bar.add(first_row)
         with RowBlocks(dataset, schema, first_row) as rows:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rowmill.conversion.webdataset import Layout, write_tar
+from rowmill.conversion.layout import Layout
+from rowmill.conversion.webdataset import write_tar
 from rowmill.exceptions import SchemaMismatchError
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ __all__ = ["convert_text"]
 def convert_text(files: Sequence[TextFile], folder: Path, tell: Callable[[int], None]) -> list[dict[str, Any]]:
     """Writes the rows of ``files``, which are of one kind, in order; returns what is said of each shard.
 
-    Types are found on the way. When a later row needs wider ones, what was written goes and everything is read once
-    more: at most two passes.
+    Types are found on the way. Where a later row needs others than those before, what was written goes and everything
+    is read once more.
 
     Raises:
         CorruptShardError: A line is not what the format promises, or a compressed stream is damaged.
@@ -31,10 +31,9 @@ def convert_text(files: Sequence[TextFile], folder: Path, tell: Callable[[int], 
     """
     make = JsonLines if files[0].kind == "jsonl" else CsvFiles
     reader: JsonLines | CsvFiles = make(files, tell)
-    shards = _pass(reader, folder)
-    if reader.needs_restart:
-        shards = _pass(reader.again(), folder)
-    if shards is None or not shards:
+    while (shards := _pass(reader, folder)) is None:
+        reader = reader.again()
+    if not shards:
         raise CorruptShardError(f"{files[0].path} holds no rows, so nothing says what its columns are", files[0].path)
     return shards
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.interop.reader import own_rows
+from rowmill.interop.tables import tables
+from rowmill.stages import Filter
 from rowmill.values import Format
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
 
     from rowmill.dataset import Dataset
 
@@ -22,8 +26,11 @@ __all__ = ["make_examples", "to_hf"]
 # it away. Ours can be cut into any number: this one is divided by all up to 10 and by powers of two up to 256.
 _NUM_SHARDS = 80_640
 
-# Formats of ours that `datasets` makes of rows by the same name. Arrow it would make row by row, guessing types.
-_FORMATS = ("numpy", "torch")
+# Formats of ours that `datasets` has by the same name.
+_FORMATS = ("numpy", "torch", "arrow")
+
+# Beyond any epoch that a training counts to; seeds drawn by chance are larger.
+_MAX_EPOCH = 1 << 32
 
 
 def to_hf(dataset: Dataset) -> datasets.IterableDataset:
@@ -35,15 +42,18 @@ def to_hf(dataset: Dataset) -> datasets.IterableDataset:
         raise SchemaMismatchError("to_hf() hands out rows: leave .batch() out, and batch what it returns")
     rank = plan.rank or (1, 0)
     rows = own_rows(dataset._with(rank=rank))._with(is_dealt=True, format=Format())
-    rows.set_epoch(dataset.epoch)
+    # Epochs come from `datasets`, which tells of all but the first, 0.
+    rows.set_epoch(0)
     info = datasets.DatasetInfo(features=_features(dataset))
-    made = datasets.IterableDataset(make_examples(rows, _NUM_SHARDS), info=info)
-    return made.with_format(plan.format.name) if plan.format.name in _FORMATS else made
+    made = datasets.IterableDataset(make_examples(rows, info.features), info=info)
+    made = made.with_format(plan.format.name) if plan.format.name in _FORMATS else made
+    made.set_epoch(dataset.epoch)
+    return made
 
 
 def _features(dataset: Dataset) -> Any:
     """The features of what is yielded; None where Python functions decide them."""
-    if dataset._plan.pipeline.row_stages:
+    if not all(isinstance(stage, Filter) for stage in dataset._plan.pipeline.row_stages):
         return None
     from datasets import Features
 
@@ -56,9 +66,18 @@ def _features(dataset: Dataset) -> Any:
     )
 
 
-def make_examples(rows: Dataset, num_shards: int) -> Any:
-    """An examples iterable over ``rows``, which are dealt to nodes and workers as if they were ``num_shards`` files."""
-    return _examples_type()(rows, num_shards)
+def make_examples(
+    rows: Dataset, features: Any = None, num_shards: int = _NUM_SHARDS, seeds: tuple[int, ...] = ()
+) -> Any:
+    """An examples iterable over ``rows``.
+
+    Args:
+        rows: What is read.
+        features: What Arrow tables of them hold; None where Python functions decide it.
+        num_shards: As how many files they are dealt to nodes and workers.
+        seeds: What ``datasets`` has drawn for a new order, one each time.
+    """
+    return _examples_type()(rows, features, num_shards, seeds)
 
 
 @functools.cache
@@ -75,10 +94,9 @@ class _Examples:
     _sleep_on_threads_shutdown = False
     _state_dict: dict[str, Any] | None
 
-    def __init__(self, rows: Dataset, num_shards: int) -> None:
+    def __init__(self, rows: Dataset, features: Any, num_shards: int, seeds: tuple[int, ...]) -> None:
         super().__init__()
-        self._rows = rows
-        self._num_shards = num_shards
+        self._rows, self._stored, self._num_shards, self._seeds = rows, features, num_shards, seeds
 
     def _init_state_dict(self) -> dict[str, Any]:
         self._state_dict = {"cursor": None, "type": type(self).__name__}
@@ -95,18 +113,36 @@ class _Examples:
                 state["cursor"] = made.state_dict()
             yield number, row
 
+    @property
+    def iter_arrow(self) -> Callable[[], Iterator[tuple[int, pa.Table]]] | None:
+        """Reads tables instead, which `datasets` then cuts into what it is asked for."""
+        return None if self._stored is None else self._iter_arrow
+
+    def _iter_arrow(self) -> Iterator[tuple[int, pa.Table]]:
+        state = self._state_dict
+        cursor = None if state is None else state["cursor"]
+        for number, (table, after) in enumerate(tables(self._rows, self._stored, cursor)):
+            if state is not None:
+                state["cursor"] = after()
+            yield number, table
+
     def shuffle_data_sources(self, generator: Any) -> Any:
-        plan = self._rows._plan
-        if not plan.is_shuffled:
+        """The rows in a new order: in that of an epoch, if ``generator`` is what an epoch makes."""
+        plan, drawn = self._rows._plan, _drawn(generator)
+        if not plan.is_shuffled or not plan.order.reshuffle_each_epoch:
             return self
-        order = replace(plan.order, seed=int(generator.integers(1 << 63)))
-        return make_examples(self._rows._with(order=order), self._num_shards)
+        rows = self._rows._with()
+        if self._seeds or drawn >= _MAX_EPOCH:
+            rows = rows._with(order=replace(plan.order, seed=_mixed(plan.order.seed, *self._seeds, drawn)))
+        else:
+            rows.set_epoch(drawn)
+        return make_examples(rows, self._stored, self._num_shards, (*self._seeds, drawn))
 
     def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> Any:
         ranks, rank = self._rows._plan.rank or (1, 0)
         # Every num_shards-th of what would come here.
         dealt = self._rows._with(rank=(ranks * num_shards, rank + ranks * index))
-        return make_examples(dealt, max(self._num_shards // num_shards, 1))
+        return make_examples(dealt, self._stored, max(self._num_shards // num_shards, 1), self._seeds)
 
     def reshard_data_sources(self) -> Any:
         return self
@@ -116,4 +152,16 @@ class _Examples:
         return self._num_shards
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return make_examples, (self._rows, self._num_shards)
+        return make_examples, (self._rows, self._stored, self._num_shards, self._seeds)
+
+
+def _drawn(generator: Any) -> int:
+    """What ``generator`` was seeded with, where that is known: `datasets` makes one of an epoch's number."""
+    bits = generator.bit_generator
+    entropy = getattr(getattr(bits, "seed_seq", None) or getattr(bits, "_seed_seq", None), "entropy", None)
+    is_number = hasattr(entropy, "__index__")
+    return int(entropy) if is_number else _MAX_EPOCH + int(generator.integers(1 << 62))  # type: ignore[arg-type]
+
+
+def _mixed(*numbers: int) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest(), "little")

@@ -20,7 +20,11 @@ class Exports:
         Its rows are those of this dataset in this order; images and audio come decoded, as ``datasets`` does it. All
         ranks' rows, unless ``.shard`` says otherwise: whoever takes an IterableDataset deals it out itself.
         ``state_dict`` and ``load_state_dict`` cost O(1); ``split_dataset_by_node`` and DataLoader workers take
-        their share of any number. ``set_epoch`` gives a shuffled dataset a new order, another dataset none.
+        their share of any number. After its ``set_epoch(e)`` the order is that of ``set_epoch(e)`` here. What
+        ``datasets`` makes of it (``.map``, ``.filter``, ...) begins at epoch 0 again, as all of theirs do.
+
+        Rows that pass through no Python function are read as Arrow tables: ``.with_format("arrow")`` or "polars",
+        ``.iter(batch_size)``, batched ``.map`` and ``.to_parquet`` take these as they are.
 
         Returns:
             A dataset over the rows; leave ``.batch`` out before it.

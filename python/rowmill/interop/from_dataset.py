@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from rowmill.dataset import Dataset
 from rowmill.folders import cache_folder
 from rowmill.interop.kept import keep_indices, keep_table
 from rowmill.interop.placed import Placed, find_files
+from rowmill.interop.transform import Transform
 from rowmill.plan import Plan
 from rowmill.source import OpenedSource, OpenOptions
 
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["from_dataset"]
 
+# What rows and batches are handed out as, by the same name.
 _FORMATS = ("numpy", "torch", "arrow")
+
+# What to do instead with what comes back.
+_REMEDIES = {
+    "pandas": 'use .with_format("arrow") of what comes back: batch.to_pandas() is the frame',
+    "polars": 'use .with_format("arrow") of what comes back: polars.from_arrow(batch) is the frame',
+    "jax": 'use .with_format("numpy") of what comes back, whose arrays jax.device_put takes',
+    "tensorflow": 'use .with_format("numpy") of what comes back, whose arrays tf.convert_to_tensor takes',
+}
 
 
 def from_dataset(
@@ -39,14 +49,16 @@ def from_dataset(
     that do not decode: images and audio are ``{"bytes", "path"}``, labels integers.
 
     Args:
-        dataset: What to read. Its columns and its format ("torch", "numpy", "arrow" or none) are taken over.
+        dataset: What to read. Its columns and its format ("torch", "numpy", "arrow" or none) are taken over, and so is
+            a transform of ``with_transform``: it runs in the consuming process on one row at a time, as for
+            ``dataset[i]``, with images and sounds decoded.
         cache_dir: Where rows are written that lie in no file; ``$ROWMILL_CACHE`` or the user's cache folder when None.
         index_dir: Folder of the index, as for :func:`rowmill.open`.
         num_threads: Threads that read the files' headers; all cores when None.
 
     Raises:
         TypeError: It is no ``datasets.Dataset``; the text says what to do with a DatasetDict or an IterableDataset.
-        ValueError: It has a format that rowmill does not have.
+        ValueError: It has a format that rowmill does not have; the text says what to use instead.
 
     Example:
         >>> import rowmill, datasets, tempfile
@@ -56,7 +68,7 @@ def from_dataset(
         [{'n': 2}, {'n': 4}]
     """
     _check_type(dataset)
-    shown, wanted = _format_of(dataset)
+    wanted = _format_of(dataset)
     folder = cache_folder(cache_dir)
     index = None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir))
     options = OpenOptions(paths=(), index_dir=index, num_threads=num_threads)
@@ -71,8 +83,7 @@ def from_dataset(
     made = Dataset(Plan(OpenedSource(options)))
     made = made.select_columns([old for old, _ in placed.columns])
     renamed = {old: new for old, new in placed.columns if old != new}
-    made = made.rename_columns(renamed) if renamed else made
-    return wanted(made if shown is None else made.select_columns(shown))
+    return wanted(made.rename_columns(renamed) if renamed else made)
 
 
 def _check_type(dataset: Any) -> None:
@@ -94,21 +105,31 @@ def _check_type(dataset: Any) -> None:
     raise TypeError(f"from_dataset takes a datasets.Dataset, not {type(dataset).__name__}")
 
 
-def _format_of(dataset: Any) -> tuple[list[str] | None, Callable[[Dataset], Dataset]]:
-    """The columns that are shown, None for all, and what gives a dataset of ours the same format."""
-    shown = dataset.format
-    name, kwargs = shown["type"], dict(shown["format_kwargs"])
+def _format_of(dataset: Any) -> Callable[[Dataset], Dataset]:
+    """What gives a dataset of ours the same columns and the same format."""
+    format_ = dataset.format
+    name, kwargs = format_["type"], dict(format_["format_kwargs"])
+    # A format may list them in another order, but rows come in the dataset's own.
+    columns = [column for column in dataset.column_names if column in set(format_["columns"])]
+    keeps_others = bool(dataset._output_all_columns)
+
+    def select(made: Dataset) -> Dataset:
+        return made if keeps_others or columns == made.column_names else made.select_columns(columns)
+
+    if name == "custom" and set(kwargs) == {"transform"}:
+        features = type(dataset.features)({column: dataset.features[column] for column in columns})
+        transform = Transform(kwargs["transform"], features, keeps_others)
+        return lambda made: select(made).map(transform, remove_columns=select(made).column_names)
     dtype = kwargs.pop("dtype", None)
     if (name is not None and name not in _FORMATS) or kwargs:
-        what = f"format {name!r}" if not kwargs else f"format {name!r} with {', '.join(sorted(kwargs))}"
-        raise ValueError(
-            f"the dataset has {what}, which rowmill does not have; hand over ds.with_format(None), and use .map() for "
-            "a transform and .with_format() of what comes back"
-        )
-    # A format may list them in another order, but rows come in the dataset's own.
-    columns = [column for column in dataset.column_names if column in set(shown["columns"])]
-    is_all = columns == dataset.column_names or dataset._output_all_columns
-    return None if is_all else columns, lambda made: made.with_format(name, dtypes=dtype)
+        raise ValueError(_refusal(name, kwargs))
+    return lambda made: select(made).with_format(name, dtypes=dtype)
+
+
+def _refusal(name: str, kwargs: Mapping[str, Any]) -> str:
+    what = f"format {name!r}" if not kwargs else f"format {name!r} with {', '.join(sorted(kwargs))}"
+    remedy = _REMEDIES.get(name, "use .map() or .with_format() of what comes back")
+    return f"the dataset has {what}, which rowmill does not have; hand over ds.with_format(None), and {remedy}"
 
 
 def _keep(dataset: Any, folder: Any) -> Placed:

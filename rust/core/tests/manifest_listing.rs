@@ -211,6 +211,37 @@ fn mixed_formats_are_refused_by_name() {
 }
 
 #[test]
+fn mixed_formats_are_refused_with_a_pattern_of_what_is_there() {
+    for (one, other, pattern) in
+        [("a.arrow", "b.csv", "*.arrow"), ("a.csv", "b.parquet", "*.parquet"), ("a.tar", "b.jsonl", "*.tar")]
+    {
+        let text = error(&folder(&[one, other]), "").to_string();
+        assert!(text.ends_with(pattern), "{text} lacks {pattern}");
+    }
+}
+
+#[test]
+fn what_nobody_knows_is_named_and_notes_are_not() {
+    let data = folder(&[
+        "a.parquet",
+        "part-1",
+        "old.parquet.bak",
+        "README",
+        "LICENSE-MIT",
+        "_SUCCESS",
+        "_metadata",
+        ".a.parquet.crc",
+        "sums.sha256",
+        "k=1/b.parquet",
+    ]);
+    let listing = resolve(&[data.path()]).unwrap();
+    assert_eq!(listing.strangers, ["old.parquet.bak", "part-1"].map(|name| data.path().join(name)));
+    let [warning] = listing.warnings.as_slice() else { panic!("{:?}", listing.warnings) };
+    assert!(warning.contains("files that are not read: old.parquet.bak, part-1; name"), "{warning}");
+    assert!(resolve(&[data.path().join("*.parquet")]).unwrap().warnings.is_empty());
+}
+
+#[test]
 fn what_is_not_there_is_named_with_what_is() {
     let data =
         folder(&["d/a.arrow", "d/b.arrow", "d/c.arrow", "d/e.arrow", "empty/README.md", "text/a.jsonl"]);

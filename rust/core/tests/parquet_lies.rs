@@ -5,7 +5,8 @@ mod parquet_cases;
 use std::path::Path;
 
 use parquet::file::metadata::{
-    ColumnChunkMetaDataBuilder, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter,
+    ColumnChunkMetaDataBuilder, FileMetaData, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter,
+    RowGroupMetaData,
 };
 use parquet_cases::{read_all, rows, small, write};
 use rowmill_core::Error;
@@ -118,4 +119,29 @@ fn a_page_that_claims_gigabytes_is_refused_before_they_are_allocated() {
     std::fs::write(&path, content).unwrap();
     let text = refusal(&path);
     assert!(text.contains("column \"text\"") && text.contains("page"), "{text}");
+}
+
+#[test]
+fn values_in_row_groups_of_no_rows_are_refused() {
+    for (values, problem) in [(None, "claims 100 values"), (Some(0), "claims 0 values in")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        write(&path, &rows(0, 300, 400), small());
+        forged(&path, |metadata| {
+            let file = metadata.file_metadata();
+            let (version, notes) = (file.version(), file.key_value_metadata().cloned());
+            let file = FileMetaData::new(version, 0, None, notes, file.schema_descr_ptr(), None);
+            let empty = |group: &RowGroupMetaData| {
+                let columns = group.columns().iter().map(|column| {
+                    let kept = column.num_values();
+                    column.clone().into_builder().set_num_values(values.unwrap_or(kept)).build().unwrap()
+                });
+                let columns = columns.collect();
+                group.clone().into_builder().set_num_rows(0).set_column_metadata(columns).build().unwrap()
+            };
+            ParquetMetaData::new(file, metadata.row_groups().iter().map(empty).collect())
+        });
+        let text = refusal(&path);
+        assert!(text.contains("row group 0: it claims no rows") && text.contains(problem), "{text}");
+    }
 }

@@ -72,6 +72,31 @@ fn a_large_row_group_is_cut_by_its_pages_and_reads_back() {
 }
 
 #[test]
+fn cuts_at_pages_of_the_largest_column_are_small_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.parquet");
+    let batch = rows(0, 14_000, 1500).project(&[0, 1]).unwrap();
+    let largest = |has_index: bool| {
+        let properties = WriterProperties::builder()
+            .set_dictionary_enabled(false)
+            .set_data_page_size_limit(256 << 10)
+            .set_write_batch_size(64)
+            .set_offset_index_disabled(!has_index)
+            .set_statistics_enabled(if has_index {
+                EnabledStatistics::Page
+            } else {
+                EnabledStatistics::None
+            });
+        write(&path, &batch, properties);
+        let (_, found) = reader(&path, IoMode::Mmap, None).unwrap();
+        found.blocks.iter().map(|block| block.memory_len).max().unwrap()
+    };
+    let (with_index, without) = (largest(true), largest(false));
+    assert!(with_index <= 3 << 20, "{with_index}");
+    assert!((3 << 20..=6 << 20).contains(&without), "{without}");
+}
+
+#[test]
 fn blocks_tell_what_they_take_and_follow_one_another() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.parquet");

@@ -40,6 +40,7 @@ pub struct PySource {
     fingerprint: String,
     /// Remarks on how the files were found.
     remarks: Vec<String>,
+    strangers: Vec<PathBuf>,
     on_error: OnError,
     // Locked only with the interpreter attached and never across a read, so never held over a fork.
     tables: Mutex<Vec<Kept>>,
@@ -145,6 +146,12 @@ impl PySource {
         let skipped =
             report.skipped.iter().map(|(path, text)| format!("{} is left out: {text}", path.display()));
         self.remarks.iter().chain(&report.warnings).cloned().chain(skipped).collect()
+    }
+
+    /// Files in the folders that were named, which are neither read nor known as notes.
+    #[getter]
+    fn strangers(&self) -> Vec<PathBuf> {
+        self.strangers.clone()
     }
 
     /// Files whose headers were read by this open.
@@ -391,6 +398,7 @@ impl Wanted {
             selection,
             fingerprint,
             remarks: listing.warnings,
+            strangers: listing.strangers,
             on_error,
             tables: Mutex::default(),
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use arrow_select::interleave::interleave;
 
 use super::rows::RowSet;
@@ -15,8 +15,10 @@ pub fn record_batch(rows: &RowSet, schema: &SchemaRef, columns: &[usize]) -> Res
     let fields: Vec<_> = columns.iter().map(|column| Arc::clone(&schema.fields()[*column])).collect();
     let mut arrays = Vec::with_capacity(columns.len());
     for (column, field) in columns.iter().zip(&fields) {
-        let gathered =
-            gather(rows, *column, field.data_type()).map_err(|error| unsound(rows, field.name(), &error))?;
+        let gathered = gather(rows, *column, field.data_type()).map_err(|error| match error {
+            ArrowError::DictionaryKeyOverflowError => too_varied(rows, field),
+            error => unsound(rows, field.name(), &error),
+        })?;
         arrays.push(
             logical_array(&gathered, field.data_type())
                 .map_err(|error| unsound(rows, field.name(), &error))?,
@@ -48,6 +50,18 @@ fn gather(
     let arrays: Vec<&dyn Array> = rows.blocks.iter().map(|block| block.columns[column].as_ref()).collect();
     let places: Vec<_> = rows.rows.iter().map(|place| (place.slot as usize, place.row as usize)).collect();
     interleave(&arrays, &places)
+}
+
+/// Dictionaries of several shards that are one only with wider keys.
+fn too_varied(rows: &RowSet, field: &Field) -> Error {
+    let message = format!(
+        "column {:?}: {} rows of several dictionaries hold more values than the keys of {} count; take smaller batches, or \
+         another format than Arrow",
+        field.name(),
+        rows.len(),
+        field.data_type()
+    );
+    Error::SchemaMismatch { path: None, message }
 }
 
 fn unsound(rows: &RowSet, column: &str, error: &ArrowError) -> Error {

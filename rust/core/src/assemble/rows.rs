@@ -78,8 +78,8 @@ impl RowSet {
 
     /// Copies these columns of the rows side by side, so that whoever reads them in order finds them in its cache.
     ///
-    /// A column that is too long for the offsets of its type is left where it lies, and so is one of views, of which
-    /// only the views would be copied.
+    /// A column that is too long for the offsets of its type, or too varied for its dictionary's keys, is left where it
+    /// lies, and so is one of views, of which only the views would be copied.
     ///
     /// # Errors
     /// `CorruptShard` where arrays cannot be joined, which sound blocks of one table always can.
@@ -97,7 +97,7 @@ impl RowSet {
                 self.blocks.iter().map(|block| block.columns[column].as_ref()).collect();
             gathered[column] = match interleave(&arrays, &places) {
                 Ok(joined) => Some(joined),
-                Err(ArrowError::OffsetOverflowError(_)) => None,
+                Err(ArrowError::OffsetOverflowError(_) | ArrowError::DictionaryKeyOverflowError) => None,
                 Err(error) => return Err(Error::corrupt(path, error.to_string())),
             };
         }

@@ -129,7 +129,7 @@ impl ReadAhead {
 }
 
 /// Bytes of memory that this process may use, as far as the system tells.
-fn memory_bytes() -> f64 {
+pub(super) fn memory_bytes() -> f64 {
     #[cfg(unix)]
     {
         let pages = rustix::param::page_size();

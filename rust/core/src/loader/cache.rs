@@ -1,4 +1,9 @@
 //! Decoded blocks, each decoded once while it is needed, bounded by bytes.
+//!
+//! The budget is made of what the index says that blocks take, which is a guess where a file does not tell: texts
+//! behind a dictionary may take ten times as much. Rows of all open windows come in turns, so that with one block
+//! too few every row would have its block decoded anew. Hence blocks that an open window needs stay, what they really
+//! take is counted, and all others leave first; only beyond a bound of its own the newest are not kept.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,21 +34,28 @@ pub struct BlockCache {
     clock: AtomicU64,
     bytes: AtomicU64,
     budget: AtomicU64,
+    /// What blocks that are needed may take where they take more than the budget.
+    bound: u64,
     decoded: AtomicU64,
-    /// Blocks that a window needs, or needed before it was finished.
+    /// How many open windows need each block.
+    needed: Mutex<HashMap<u64, u32>>,
+    /// Blocks that were decoded for a window that is not finished.
     wanted: Mutex<HashSet<u64>>,
     again: AtomicU64,
 }
 
 impl BlockCache {
-    /// A cache that evicts what was not used for longest once it holds more than `budget` bytes.
-    pub fn new(budget: u64) -> Self {
+    /// A cache that evicts what was not used for longest once it holds more than `budget` bytes; what open windows
+    /// need stays until that takes more than `bound` bytes, and twice the budget.
+    pub fn new(budget: u64, bound: u64) -> Self {
         Self {
             entries: RwLock::default(),
             clock: AtomicU64::new(1),
             bytes: AtomicU64::new(0),
             budget: AtomicU64::new(budget),
+            bound,
             decoded: AtomicU64::new(0),
+            needed: Mutex::default(),
             wanted: Mutex::default(),
             again: AtomicU64::new(0),
         }
@@ -85,23 +97,38 @@ impl BlockCache {
         let held = self.bytes.fetch_add(weight(&block), Ordering::Relaxed) + weight(&block);
         *slot = Some(Arc::clone(&block));
         drop(slot);
+        drop(entry);
         if held > self.budget.load(Ordering::Relaxed) {
             self.evict(index);
         }
         Ok(block)
     }
 
-    /// Forgets a block, where it is not being decoded.
+    /// Forgets a block, where it is not being decoded and no window needs it.
     pub fn remove(&self, index: u64) {
-        self.take_out(&mut self.entries.write(), index);
+        if !self.needed.lock().contains_key(&index) {
+            self.take_out(&mut self.entries.write(), index);
+        }
     }
 
-    /// Notes that no window needs a block any more: it is the first to leave when another needs the room.
+    /// Notes that a window needs a block until [`BlockCache::done`] is said of it as often.
+    pub fn need(&self, index: u64) {
+        *self.needed.lock().entry(index).or_default() += 1;
+    }
+
+    /// Notes that a window needs a block no more: without another, it leaves before any that is needed. Not at once:
+    /// other threads may still be at rows of the window's end.
     pub fn done(&self, index: u64) {
-        self.wanted.lock().remove(&index);
-        if let Some(entry) = self.entries.read().get(&index) {
-            entry.last_used.store(0, Ordering::Relaxed);
+        let mut needed = self.needed.lock();
+        if let Some(windows) = needed.get_mut(&index) {
+            *windows -= 1;
+            if *windows > 0 {
+                return;
+            }
+            needed.remove(&index);
         }
+        drop(needed);
+        self.wanted.lock().remove(&index);
     }
 
     fn entry(&self, index: u64) -> Arc<Entry> {
@@ -112,20 +139,26 @@ impl BlockCache {
     }
 
     /// Drops what was not used for longest: of many small blocks some at once, so that evictions are rare.
-    fn evict(&self, keep: u64) {
+    fn evict(&self, newest: u64) {
         let mut entries = self.entries.write();
-        let mut ages: Vec<(u64, u64)> =
-            entries.iter().map(|(index, entry)| (entry.last_used.load(Ordering::Relaxed), *index)).collect();
+        let needed = self.needed.lock();
+        let age = |entry: &Entry| entry.last_used.load(Ordering::Relaxed);
+        let is_free = |index: &u64| *index != newest && !needed.contains_key(index);
+        let free = entries.iter().filter(|(index, _)| is_free(index));
+        let mut ages: Vec<(u64, u64)> = free.map(|(index, entry)| (age(entry), *index)).collect();
         ages.sort_unstable();
         let budget = self.budget.load(Ordering::Relaxed);
         let target = if ages.len() > MANY_BLOCKS { budget / 64 * 63 } else { budget };
         for (_, index) in ages {
-            if self.bytes.load(Ordering::Relaxed) <= target {
-                break;
+            if self.num_bytes() <= target {
+                return;
             }
-            if index != keep {
-                self.take_out(&mut entries, index);
-            }
+            self.take_out(&mut entries, index);
+        }
+        // The first stay and are used to their end: the newest ones would drive each other out in turns.
+        let bound = self.bound.max(budget.saturating_mul(2));
+        if self.num_bytes() > bound && needed.contains_key(&newest) && entries.len() > 1 {
+            self.take_out(&mut entries, newest);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_schema::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
 
+use super::ahead::memory_bytes;
 use super::cache::{self, BlockCache};
 use crate::assemble::RowSet;
 use crate::error::{Error, Result};
@@ -16,6 +17,9 @@ use crate::source::{self, IoMode, Source};
 
 /// Blocks kept beside the windows that are being read; a fixed part of an engine's memory.
 const CACHE_FLOOR: u64 = 64 << 20;
+
+/// Blocks of open windows may take this share of memory where they take more than their files say.
+const MEMORY_SHARE: f64 = 0.25;
 
 /// Blocks that each thread finds without a lock.
 const NUM_RECENT: usize = 2048;
@@ -125,7 +129,7 @@ impl Table {
             io,
             on_error,
             shards,
-            cache: BlockCache::new(CACHE_FLOOR),
+            cache: BlockCache::new(CACHE_FLOOR, (MEMORY_SHARE * memory_bytes()) as u64),
             skipped_rows: AtomicU64::new(0),
             skipped_reports: Mutex::default(),
         }
@@ -268,6 +272,13 @@ impl Table {
         cache::overhead(self.projection.indices.len())
     }
 
+    /// Notes that a lane has come to a block: with memory of its own, it stays until the lane has gone past it.
+    pub fn is_needed(&self, block: usize) {
+        if let Some(block) = self.data_block(block) {
+            self.cache.need(block as u64);
+        }
+    }
+
     /// Notes that a lane has gone past a block: of blocks with memory of their own, such go first.
     pub fn is_done(&self, block: usize) {
         if let Some(block) = self.data_block(block) {
@@ -346,6 +357,9 @@ impl Table {
         if found.format.joins_columns() {
             // The projection counts the columns of all shards; those that this one lacks are null.
             found.schema = Arc::clone(self.manifest.schema());
+        } else if found.format.is_decoded() {
+            // Into what all shards fit, so that the rows of several stand in one array.
+            found.schema = self.manifest.stored_schema();
         }
         let num_stored = self.manifest.num_stored_columns();
         let stored = self.projection.indices.iter().copied().filter(|column| *column < num_stored);

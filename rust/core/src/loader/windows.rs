@@ -10,9 +10,11 @@ use super::table::Table;
 use crate::order::{Mode, WindowSpan};
 use crate::source::IoMode;
 
-/// What blocks take beyond what the index says. A little too small, and every row of the last window would have
-/// its block decoded anew.
+/// What blocks take beyond what the index says, as a share.
 const SLACK: u64 = 16;
+
+/// Blocks that lanes have gone past and threads that lag behind still read.
+const LAGGING: u64 = 2;
 
 /// Follows lanes through their windows.
 pub struct OpenWindows {
@@ -77,15 +79,18 @@ impl OpenWindows {
             self.make_room(self.num_lanes.fetch_add(1, Ordering::Relaxed) + 1);
         }
         let Some(next) = self.epochs.order(epoch).window_at(lane, element) else { return };
-        for block in span.iter().flat_map(|span| &span.blocks) {
-            if !next.blocks.iter().any(|other| other.block == block.block) {
-                self.table.is_done(block.block as usize);
-            }
-        }
+        // The new ones first: a block of both windows is needed all the while.
+        next.blocks.iter().for_each(|block| self.table.is_needed(block.block as usize));
+        self.leave(span.as_ref());
         window.epoch.store(epoch + 1, Ordering::Relaxed);
         window.start.store(next.elements.start, Ordering::Relaxed);
         window.end.store(next.elements.end, Ordering::Relaxed);
         *span = Some(next);
+    }
+
+    fn leave(&self, span: Option<&WindowSpan>) {
+        let blocks = span.into_iter().flat_map(|span| &span.blocks);
+        blocks.for_each(|block| self.table.is_done(block.block as usize));
     }
 
     /// The cache must hold the windows that are open at once, or blocks would be decoded again and again.
@@ -97,7 +102,8 @@ impl OpenWindows {
             let all = memory.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
             let open = lanes.saturating_mul(window_bytes).min(all);
             let num_blocks = (open / (all / memory.len().max(1) as u64).max(1)).min(memory.len() as u64);
-            self.table.cache.reserve(open + open / SLACK + num_blocks * self.table.block_overhead());
+            let room = open.saturating_add(open / SLACK).saturating_add(self.largest.saturating_mul(LAGGING));
+            self.table.cache.reserve(room.saturating_add(num_blocks * self.table.block_overhead()));
             return;
         }
         let open =
@@ -105,5 +111,12 @@ impl OpenWindows {
         // Mapped blocks hold little beside their bookkeeping; others are larger once decompressed.
         let held = if self.table.io() == IoMode::Mmap { open / 4 } else { open.saturating_mul(2) };
         self.table.cache.reserve(held);
+    }
+}
+
+impl Drop for OpenWindows {
+    /// Another stream over the same data may go on, and what this one needed is not needed any more.
+    fn drop(&mut self) {
+        self.lanes.iter().for_each(|lane| self.leave(lane.span.lock().as_ref()));
     }
 }

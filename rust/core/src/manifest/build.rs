@@ -6,8 +6,9 @@ use std::thread;
 
 use arrow_schema::SchemaRef;
 
+use super::bytes::path_from_bytes;
 use super::codec::{self, Index};
-use super::contents::{Manifest, OpenReport, path_from_bytes};
+use super::contents::{Manifest, OpenReport};
 use super::identity;
 use super::listing::Listing;
 use super::parallel;

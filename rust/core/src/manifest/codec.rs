@@ -19,7 +19,7 @@ use crate::source::FileIdentity;
 
 const MAGIC: [u8; 8] = *b"RWMLIDX\n";
 /// Another number means another layout: older and newer files are rebuilt, not converted.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 const NUM_COUNTS: usize = 7;
 /// Magic, version, length, checksum, counts.
 const HEADER_LEN: usize = 8 * (4 + NUM_COUNTS);
@@ -73,6 +73,13 @@ pub(crate) fn encode(records: &[Record<'_>]) -> Vec<u8> {
         message_bytes,
     ];
     out.finish(counts)
+}
+
+/// How many of the bytes are the index, by its header; [`Index::decode`] checks the rest of it.
+pub(crate) fn index_len(bytes: &[u8]) -> Result<usize, Problem> {
+    let header = bytes.get(..HEADER_LEN).ok_or("too short")?;
+    let length = header[2 * 8..].first_chunk::<8>().ok_or("too short")?;
+    usize::try_from(u64::from_le_bytes(*length)).map_err(|_| "a count out of range")
 }
 
 /// One record for each different schema message, and which of them each record uses.

@@ -9,14 +9,15 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::ArrayRef;
 use arrow_schema::{FieldRef, Fields, Schema, SchemaRef};
 
-use super::codec::{self, Index};
+use super::bytes;
+use super::codec::{self, Index, Problem};
 use super::columns::{BlockColumns, DictionaryColumns};
 use super::fingerprint;
 use super::hive::{self, Partition, PartitionValue};
 use super::parallel;
 use super::record::Record;
-use super::schema;
-use super::walk::{Walk, format_of};
+use super::schema::{self, Stored};
+use super::walk::{Walk, format_of, of_other_format};
 use crate::shard::facts::{ShardFacts, facts};
 use crate::shard::{BlockMeta, DictionaryMeta, Format, ShardIndex, parse_schema};
 use crate::source::FileIdentity;
@@ -38,6 +39,8 @@ struct Contents {
     /// All columns: the stored ones, then those of `partitions`.
     schema: SchemaRef,
     partitions: Vec<Partition>,
+    /// Folders below which names are `partitions`, absolute.
+    roots: Vec<PathBuf>,
     num_rows: u64,
     total_bytes: u64,
     fingerprint: u128,
@@ -151,6 +154,15 @@ impl Manifest {
         self.0.schema.fields().len() - self.0.partitions.len()
     }
 
+    /// The stored columns alone, as the blocks of shards that are decoded hold them.
+    pub(crate) fn stored_schema(&self) -> SchemaRef {
+        if self.0.partitions.is_empty() {
+            return Arc::clone(&self.0.schema);
+        }
+        let fields = self.0.schema.fields().iter().take(self.num_stored_columns()).cloned();
+        Arc::new(Schema::new(fields.collect::<Fields>()))
+    }
+
     /// What the names of a shard's folders say, column by column; panics past `num_shards`.
     pub fn partition_values(
         &self,
@@ -182,6 +194,7 @@ impl Manifest {
         contents.schema = Arc::new(Schema::new_with_metadata(fields, contents.schema.metadata().clone()));
         contents.fingerprint ^= hive::hash(&partitions);
         contents.partitions = partitions;
+        contents.roots = roots.to_vec();
     }
 
     /// 128 bits in hexadecimal: equal for equal data in equal order, wherever it lies.
@@ -297,31 +310,33 @@ impl Manifest {
     /// Everything but the report, for another process that sees the same files.
     pub fn to_bytes(&self) -> Vec<u8> {
         let records: Vec<_> = (0..self.num_shards()).map(|index| self.record(index)).collect();
-        codec::encode(&records)
+        bytes::pack(codec::encode(&records), &self.0.roots)
     }
 
     /// What [`Manifest::to_bytes`] wrote; the files are neither walked nor looked at.
     pub fn from_bytes(bytes: &[u8], walk: &dyn Walk) -> Result<Self> {
-        let aligned = align(bytes);
-        let index =
-            Index::decode(bytemuck::cast_slice::<u64, u8>(&aligned).get(..bytes.len()).unwrap_or(&[]))
-                .map_err(|problem| {
-                    Error::InvalidArgument(format!("these bytes are no manifest: {problem}"))
-                })?;
+        let refused =
+            |problem: Problem| Error::InvalidArgument(format!("these bytes are no manifest: {problem}"));
+        let (index, roots) = bytes::unpack(bytes).map_err(refused)?;
+        let aligned = bytes::align(index);
+        let whole = bytemuck::cast_slice::<u64, u8>(&aligned).get(..index.len()).unwrap_or(&[]);
+        let index = Index::decode(whole).map_err(refused)?;
         let shards = (0..index.len()).map(|shard| {
             let record = index.record(shard);
-            let path = path_from_bytes(record.path).ok_or_else(|| {
+            let path = bytes::path_from_bytes(record.path).ok_or_else(|| {
                 Error::InvalidArgument("a path of another system in the manifest".to_owned())
             })?;
             Ok((path, record))
         });
         let shards = shards.collect::<Result<Vec<_>>>()?;
         let report = OpenReport { num_reused: shards.len(), ..OpenReport::default() };
-        Self::assemble(
+        let mut manifest = Self::assemble(
             shards,
             |path, record| walk.decode_schema(path, record.format, record.schema_message),
             report,
-        )
+        )?;
+        manifest.add_partitions(&roots);
+        Ok(manifest)
     }
 
     /// For what happens after it was assembled, while nobody else has it.
@@ -383,6 +398,7 @@ impl<'a> Parts<'a> {
             dictionaries: DictionaryColumns::default(),
             schema: Arc::new(Schema::empty()),
             partitions: Vec::new(),
+            roots: Vec::new(),
             num_rows: 0,
             total_bytes: 0,
             fingerprint: 0,
@@ -454,15 +470,19 @@ impl<'a> Parts<'a> {
         if u32::try_from(contents.blocks.view().len()).is_err() {
             return Err(too_many("blocks"));
         }
-        let first_path = &contents.shards[0].path;
+        let shard_path = |shard: usize| contents.shards[shard].path.as_path();
         let joins_columns = |shard: &Shard| format_of(shard.format).is_some_and(Format::joins_columns);
         let joins = contents.shards.iter().all(joins_columns);
+        let is_decoded = |shard: &Shard| format_of(shard.format).is_some_and(Format::is_decoded);
+        let stored = if contents.shards.iter().all(is_decoded) { Stored::Decoded } else { Stored::AsTheyLie };
         let mut merged = Cow::Borrowed(first.as_ref());
         for (other, shard) in others {
-            let (first, other) =
-                ((first_path.as_path(), &*merged), (contents.shards[*shard].path.as_path(), &**other));
-            merged =
-                Cow::Owned(if joins { schema::join(first, other) } else { schema::merge(first, other) }?);
+            let (first, other) = ((shard_path(0), &*merged), (shard_path(*shard), &**other));
+            let joined = if joins { schema::join(first, other) } else { schema::merge(first, other, stored) };
+            let place = |shard: usize| (shard_path(shard), contents.shards[shard].format);
+            merged = Cow::Owned(
+                joined.map_err(|error| of_other_format(place(0), place(*shard)).unwrap_or(error))?,
+            );
         }
         contents.schema = match merged {
             Cow::Borrowed(_) => Arc::clone(first),
@@ -477,19 +497,4 @@ impl<'a> Parts<'a> {
 
 fn too_many(what: &str) -> Error {
     Error::InvalidArgument(format!("more {what} than one dataset holds; open the shards as several datasets"))
-}
-
-fn align(bytes: &[u8]) -> Vec<u64> {
-    let mut words = vec![0_u64; bytes.len().div_ceil(8)];
-    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
-    words
-}
-
-/// The path that an index spells, where this system can spell it so.
-pub(crate) fn path_from_bytes(bytes: &[u8]) -> Option<PathBuf> {
-    #[cfg(unix)]
-    let path = Some(PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes)));
-    #[cfg(not(unix))]
-    let path = std::str::from_utf8(bytes).ok().map(PathBuf::from);
-    path
 }

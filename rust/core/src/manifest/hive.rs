@@ -52,7 +52,8 @@ impl Partition {
     }
 }
 
-/// The Parquet files below folders named `key=value`, in the natural order of their paths.
+/// The Parquet files of a folder and of those below it that are named `key=value`: each folder's files in their
+/// natural order, then its folders.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     add_files(folder, &mut files, 0)?;
@@ -72,7 +73,7 @@ fn add_files(folder: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<()
         }
         if entry.file_type().map_err(failed)?.is_dir() {
             folders.extend(key_value(&name).is_some().then_some(name));
-        } else if depth > 0 && is_parquet(&name) {
+        } else if is_parquet(&name) {
             names.push(name);
         }
     }

@@ -1,10 +1,10 @@
 //! From what the user named (files, folders, globs) to the ordered list of shards.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::kind::Kind;
 use super::{hive, huggingface, natural};
 use crate::{Error, Result};
 
@@ -15,6 +15,8 @@ pub struct Listing {
     pub files: Vec<PathBuf>,
     /// What the caller may want to tell its user.
     pub warnings: Vec<String>,
+    /// Files in folders that were named, which are neither read nor known as notes; `warnings` tell of them.
+    pub strangers: Vec<PathBuf>,
     /// Files of row numbers: the rows of `files` that are meant, in their order. None for all rows.
     pub indices: Vec<PathBuf>,
     /// How many of `files` the indices belong to.
@@ -59,52 +61,6 @@ fn add_file(path: PathBuf, split: Option<&str>, listing: &mut Listing) -> Result
     Ok(())
 }
 
-/// What a file name promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Arrow,
-    Parquet,
-    WebDataset,
-    /// Rows in a form that is not read from disk as it is.
-    Text,
-    Unknown,
-    /// Notes and leftovers that stand beside data everywhere.
-    Aside,
-}
-
-impl Kind {
-    fn of(name: &OsStr) -> Self {
-        if name.as_encoded_bytes().starts_with(b".") {
-            return Self::Aside;
-        }
-        if is_packed_tar(name) {
-            // Taken for what it was meant to be: opening it then says how to unpack it.
-            return Self::WebDataset;
-        }
-        let extension = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
-        match extension.as_ref().and_then(|extension| extension.to_str()) {
-            Some("arrow" | "arrows" | "ipc" | "feather") => Self::Arrow,
-            Some("parquet" | "pq") => Self::Parquet,
-            Some("tar") => Self::WebDataset,
-            Some(
-                "jsonl" | "ndjson" | "csv" | "tsv" | "gz" | "zst" | "bz2" | "xz" | "zip" | "bin" | "npy"
-                | "mds",
-            ) => Self::Text,
-            Some("lock" | "json" | "txt" | "md" | "tmp") => Self::Aside,
-            _ => Self::Unknown,
-        }
-    }
-
-    fn is_read(self) -> bool {
-        matches!(self, Self::Arrow | Self::Parquet | Self::WebDataset)
-    }
-}
-
-fn is_packed_tar(name: &OsStr) -> bool {
-    let name = name.to_string_lossy().to_ascii_lowercase();
-    [".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz"].iter().any(|end| name.ends_with(end))
-}
-
 fn add_folder(folder: &Path, split: Option<&str>, listing: &mut Listing) -> Result<()> {
     if huggingface::add(folder, split, listing)? {
         return Ok(());
@@ -131,12 +87,17 @@ fn add_names(folder: &Path, names: Vec<PathBuf>, num_folders: usize, listing: &m
         kinds.entry(Kind::of(name.as_os_str())).or_default().push(name);
     }
     kinds.remove(&Kind::Aside);
-    kinds.remove(&Kind::Unknown);
+    let strangers = kinds.remove(&Kind::Unknown).unwrap_or_default();
     check_one_kind(folder, &kinds)?;
     match kinds.pop_first() {
         Some((kind, mut names)) if kind.is_read() => {
             natural::sort(&mut names);
-            listing.files.extend(names.iter().map(|name| folder.join(name)));
+            let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+            match partitioned(folder, kind, num_folders)?.filter(|all| all.len() > files.len()) {
+                Some(all) => add_partitioned(folder, all, listing),
+                None => listing.files.extend(files),
+            }
+            add_strangers(folder, strangers, listing);
             Ok(())
         }
         Some((_, names)) => Err(Error::Unsupported {
@@ -144,24 +105,52 @@ fn add_names(folder: &Path, names: Vec<PathBuf>, num_folders: usize, listing: &m
             message: "not a format that is read from disk; convert it to Arrow or Parquet first".to_owned(),
         }),
         None => {
-            let partitioned = hive::files_below(folder)?;
-            if partitioned.is_empty() {
+            let all = partitioned(folder, Kind::Parquet, num_folders)?.unwrap_or_default();
+            if all.is_empty() {
                 return Err(empty_folder(folder, num_folders));
             }
-            listing.files.extend(partitioned);
-            listing.roots.push(folder.to_owned());
+            add_partitioned(folder, all, listing);
+            add_strangers(folder, strangers, listing);
             Ok(())
         }
     }
 }
 
+/// The Parquet files of a folder and of those in it that are named `key=value`.
+fn partitioned(folder: &Path, kind: Kind, num_folders: usize) -> Result<Option<Vec<PathBuf>>> {
+    if kind != Kind::Parquet || num_folders == 0 {
+        return Ok(None);
+    }
+    hive::files_below(folder).map(Some)
+}
+
+fn add_partitioned(folder: &Path, files: Vec<PathBuf>, listing: &mut Listing) {
+    listing.files.extend(files);
+    listing.roots.push(folder.to_owned());
+}
+
+/// What nobody knows is left out, but not without a word: it may be a shard with a wrong name.
+fn add_strangers(folder: &Path, mut names: Vec<PathBuf>, listing: &mut Listing) {
+    if names.is_empty() {
+        return;
+    }
+    natural::sort(&mut names);
+    let (are, not_read) = if names.len() == 1 { ("a file", "is") } else { ("files", "are") };
+    listing.warnings.push(format!(
+        "{} holds {are} that {not_read} not read: {}; name the files that are meant, or take the others away",
+        folder.display(),
+        shortened(&names)
+    ));
+    listing.strangers.extend(names.iter().map(|name| folder.join(name)));
+}
+
 fn check_one_kind(folder: &Path, kinds: &BTreeMap<Kind, Vec<PathBuf>>) -> Result<()> {
-    let mut firsts = kinds.values().map(|names| names[0].display());
-    let (Some(one), Some(other)) = (firsts.next(), firsts.next()) else { return Ok(()) };
+    let mut firsts = kinds.iter().map(|(kind, names)| (kind, names[0].display()));
+    let (Some((kind, one)), Some((_, other))) = (firsts.next(), firsts.next()) else { return Ok(()) };
     let message = format!(
         "{} is a directory with mixed formats: {one} beside {other}; name the files of one format, such as {}",
         folder.display(),
-        folder.join("*.arrow").display()
+        folder.join(kind.pattern()).display()
     );
     Err(Error::SchemaMismatch { path: Some(folder.to_owned()), message })
 }
@@ -169,10 +158,11 @@ fn check_one_kind(folder: &Path, kinds: &BTreeMap<Kind, Vec<PathBuf>>) -> Result
 fn empty_folder(folder: &Path, num_folders: usize) -> Error {
     let problem = if num_folders > 0 {
         format!(
-            "it holds no Arrow files, but {num_folders} folders; name one of them, or a glob such as **/*.arrow"
+            "it holds no Arrow files, Parquet files or tars, but {num_folders} folders; name one of them, or a glob such as \
+             **/*.arrow"
         )
     } else {
-        "it holds no Arrow files".to_owned()
+        "it holds no Arrow files, Parquet files or tars".to_owned()
     };
     Error::MissingShard { path: folder.to_owned(), problem }
 }
@@ -269,17 +259,22 @@ fn no_match(pattern: &Path) -> Error {
 }
 
 fn describe(folder: &Path) -> String {
-    const NAMED: usize = 3;
     let Ok(entries) = fs::read_dir(folder) else { return format!("{} cannot be listed", folder.display()) };
     let mut names: Vec<PathBuf> = entries.flatten().map(|entry| PathBuf::from(entry.file_name())).collect();
     natural::sort(&mut names);
     if names.is_empty() {
         return format!("{} is empty", folder.display());
     }
+    format!("{} holds {}", folder.display(), shortened(&names))
+}
+
+/// The first few names, and how many more there are.
+fn shortened(names: &[PathBuf]) -> String {
+    const NAMED: usize = 3;
     let shown: Vec<String> = names.iter().take(NAMED).map(|name| name.display().to_string()).collect();
     let rest = names.len().saturating_sub(NAMED);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    format!("{} holds {}{more}", folder.display(), shown.join(", "))
+    format!("{}{more}", shown.join(", "))
 }
 
 pub(super) fn missing(path: &Path, source: std::io::Error) -> Error {

@@ -21,12 +21,21 @@ pub(crate) fn canonical(schema: &Schema) -> String {
     out
 }
 
+/// What a column's blocks hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// What stands in the file.
+    AsTheyLie,
+    /// What they are decoded into: dictionary keys may be wider than the writer's.
+    Decoded,
+}
+
 /// The schema that both fit, or an error that names both files and the field.
-pub(crate) fn merge(first: (&Path, &Schema), other: (&Path, &Schema)) -> Result<Schema> {
+pub(crate) fn merge(first: (&Path, &Schema), other: (&Path, &Schema), stored: Stored) -> Result<Schema> {
     check_names(first, other)?;
     let mut fields = Vec::with_capacity(first.1.fields().len());
     for (a, b) in first.1.fields().iter().zip(other.1.fields()) {
-        let merged = widen_field(a, b).ok_or_else(|| {
+        let merged = widen_field(a, b, stored).ok_or_else(|| {
             mismatch(
                 first.0,
                 other.0,
@@ -44,7 +53,7 @@ pub(crate) fn join(first: (&Path, &Schema), other: (&Path, &Schema)) -> Result<S
     let (Some((key, columns)), Some((_, others))) =
         (first.1.fields().split_first(), other.1.fields().split_first())
     else {
-        return merge(first, other);
+        return merge(first, other, Stored::AsTheyLie);
     };
     let all: BTreeMap<&str, &FieldRef> =
         columns.iter().chain(others).map(|field| (field.name().as_str(), field)).collect();
@@ -85,11 +94,11 @@ fn mismatch(first: &Path, other: &Path, what: &str) -> Error {
     Error::SchemaMismatch { path: Some(other.to_owned()), message }
 }
 
-fn widen_field(a: &FieldRef, b: &FieldRef) -> Option<FieldRef> {
+fn widen_field(a: &FieldRef, b: &FieldRef, stored: Stored) -> Option<FieldRef> {
     if a.name() != b.name() {
         return None;
     }
-    let data_type = widen_type(a.data_type(), b.data_type())?;
+    let data_type = widen_type(a.data_type(), b.data_type(), stored)?;
     let nullable = a.is_nullable() || b.is_nullable();
     if nullable == a.is_nullable() && &data_type == a.data_type() {
         return Some(Arc::clone(a));
@@ -97,38 +106,58 @@ fn widen_field(a: &FieldRef, b: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(Field::clone(a).with_data_type(data_type).with_nullable(nullable)))
 }
 
-fn widen_type(left: &DataType, right: &DataType) -> Option<DataType> {
+fn widen_type(left: &DataType, right: &DataType, stored: Stored) -> Option<DataType> {
     use DataType::{
         Dictionary, FixedSizeList, LargeList, LargeListView, List, ListView, Map, RunEndEncoded, Struct,
         Union,
     };
     Some(match (left, right) {
-        (List(x), List(y)) => List(widen_field(x, y)?),
-        (LargeList(x), LargeList(y)) => LargeList(widen_field(x, y)?),
-        (ListView(x), ListView(y)) => ListView(widen_field(x, y)?),
-        (LargeListView(x), LargeListView(y)) => LargeListView(widen_field(x, y)?),
+        (List(x), List(y)) => List(widen_field(x, y, stored)?),
+        (LargeList(x), LargeList(y)) => LargeList(widen_field(x, y, stored)?),
+        (ListView(x), ListView(y)) => ListView(widen_field(x, y, stored)?),
+        (LargeListView(x), LargeListView(y)) => LargeListView(widen_field(x, y, stored)?),
         (FixedSizeList(x, size), FixedSizeList(y, other)) if size == other => {
-            FixedSizeList(widen_field(x, y)?, *size)
+            FixedSizeList(widen_field(x, y, stored)?, *size)
         }
-        (Map(x, sorted), Map(y, also)) if sorted == also => Map(widen_field(x, y)?, *sorted),
+        (Map(x, sorted), Map(y, also)) if sorted == also => Map(widen_field(x, y, stored)?, *sorted),
         (Struct(x), Struct(y)) if x.len() == y.len() => {
-            Struct(x.iter().zip(y).map(|(x, y)| widen_field(x, y)).collect::<Option<Fields>>()?)
+            Struct(x.iter().zip(y).map(|(x, y)| widen_field(x, y, stored)).collect::<Option<Fields>>()?)
         }
         (Union(x, mode), Union(y, other)) if mode == other && x.len() == y.len() => {
             let pairs = x.iter().zip(y.iter()).map(|((id, x), (other, y))| {
-                if id == other { widen_field(x, y).map(|field| (id, field)) } else { None }
+                if id == other { widen_field(x, y, stored).map(|field| (id, field)) } else { None }
             });
             Union(pairs.collect::<Option<UnionFields>>()?, *mode)
         }
         (RunEndEncoded(ends, x), RunEndEncoded(others, y)) => {
-            RunEndEncoded(widen_field(ends, others)?, widen_field(x, y)?)
+            RunEndEncoded(widen_field(ends, others, stored)?, widen_field(x, y, stored)?)
         }
-        (Dictionary(key, x), Dictionary(other, y)) if key == other => {
-            Dictionary(key.clone(), Box::new(widen_type(x, y)?))
+        (Dictionary(key, x), Dictionary(other, y)) => {
+            let key = widen_key(key, other, stored)?;
+            Dictionary(Box::new(key.clone()), Box::new(widen_type(x, y, stored)?))
         }
         (left, right) if left == right => left.clone(),
         _ => return None,
     })
+}
+
+/// Keys that count as many values as either.
+fn widen_key<'a>(left: &'a DataType, right: &'a DataType, stored: Stored) -> Option<&'a DataType> {
+    const BY_WIDTH: [DataType; 8] = [
+        DataType::Int8,
+        DataType::UInt8,
+        DataType::Int16,
+        DataType::UInt16,
+        DataType::Int32,
+        DataType::UInt32,
+        DataType::Int64,
+        DataType::UInt64,
+    ];
+    let width = |key: &DataType| BY_WIDTH.iter().position(|known| known == key);
+    match stored {
+        Stored::AsTheyLie => (left == right).then_some(left),
+        Stored::Decoded => Some(if width(left)? < width(right)? { right } else { left }),
+    }
 }
 
 fn write_fields(out: &mut String, fields: &Fields) {
@@ -260,7 +289,7 @@ mod tests {
     }
 
     fn merged(a: &Schema, b: &Schema) -> Result<Schema> {
-        merge((Path::new("a.arrow"), a), (Path::new("b.arrow"), b))
+        merge((Path::new("a.arrow"), a), (Path::new("b.arrow"), b), Stored::AsTheyLie)
     }
 
     fn list_of(nullable: bool) -> DataType {
@@ -336,6 +365,26 @@ mod tests {
             for part in parts.iter().chain(&["a.arrow", "b.arrow"]) {
                 assert!(text.contains(part), "{text} lacks {part}");
             }
+        }
+    }
+
+    #[test]
+    fn dictionary_keys_are_widened_where_blocks_are_decoded() {
+        let of = |keys: DataType| {
+            let words = DataType::Dictionary(Box::new(keys), Box::new(DataType::Utf8));
+            let item = Arc::new(Field::new("element", words.clone(), true));
+            schema(vec![Field::new("x", words, true), Field::new("y", DataType::List(item), true)])
+        };
+        let decoded = |a: &Schema, b: &Schema| {
+            merge((Path::new("a.parquet"), a), (Path::new("b.parquet"), b), Stored::Decoded).unwrap()
+        };
+        for (one, other, wide) in [
+            (DataType::Int8, DataType::Int16, DataType::Int16),
+            (DataType::UInt8, DataType::Int8, DataType::UInt8),
+            (DataType::Int64, DataType::UInt32, DataType::Int64),
+        ] {
+            assert_eq!(decoded(&of(one.clone()), &of(other.clone())), of(wide));
+            assert!(merged(&of(one), &of(other)).is_err(), "what lies in a file is as it is");
         }
     }
 

@@ -73,3 +73,17 @@ pub(crate) fn format_of(number: u32) -> Option<Format> {
         .into_iter()
         .find(|&format| number_of(format) == number)
 }
+
+/// The error of a shard that does not fit because it is of another format than the first, whatever its name says.
+pub(crate) fn of_other_format(first: (&Path, u32), other: (&Path, u32)) -> Option<Error> {
+    let (expected, found) = (format_of(first.1)?, format_of(other.1)?);
+    let message = format!(
+        "{} is {}, not {} as {} is, and does not have its columns; name the files of one format",
+        other.0.display(),
+        found.with_article(),
+        expected.with_article(),
+        first.0.display()
+    );
+    let path = Some(other.0.to_owned());
+    (expected.family() != found.family()).then_some(Error::SchemaMismatch { path, message })
+}

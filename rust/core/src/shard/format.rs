@@ -28,6 +28,22 @@ impl Format {
         }
     }
 
+    /// What files of one kind, however framed, are called.
+    pub fn family(self) -> &'static str {
+        match self {
+            Self::ArrowStream | Self::ArrowFile => "arrow",
+            Self::Parquet => "parquet",
+            Self::Tar => "webdataset",
+        }
+    }
+
+    /// "an Arrow IPC file", and so on.
+    pub(crate) fn with_article(self) -> String {
+        let article = if self.family() == "arrow" { "an" } else { "a" };
+        let noun = if self == Self::Parquet { " file" } else { "" };
+        format!("{article} {self}{noun}")
+    }
+
     /// Whether shards of one data set may lack columns that others have.
     pub fn joins_columns(self) -> bool {
         self == Self::Tar
@@ -72,7 +88,11 @@ const OTHERS: [(&[u8], &str, &str); 8] = [
         "a Feather V1 file",
         "write it anew with pyarrow.feather.write_feather, which makes Arrow files",
     ),
-    (b"{", "JSON text", "load it with datasets or pyarrow and write it as Arrow"),
+    (
+        b"{",
+        "JSON",
+        "JSON lines are converted into the cache folder once where they are named .jsonl, or with format=\"jsonl\"",
+    ),
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the real file with `git lfs pull`"),
 ];
 
@@ -81,7 +101,7 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
     if file_len == 0 {
         return Err(Error::corrupt(
             path,
-            "the file is empty (0 bytes), its writer was probably stopped; write it again or leave it out",
+            "the file is empty (0 bytes), its writer was probably stopped; write or download it again",
         ));
     }
     if is_header(first) || is_empty_tar(path, first) {
@@ -103,7 +123,7 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
         if first.starts_with(magic) {
             return Err(Error::Unsupported {
                 path: path.to_owned(),
-                message: format!("looks like {what}, not like Arrow; {remedy}"),
+                message: format!("looks like {what}, not like {}; {remedy}", expected(path)),
             });
         }
     }
@@ -111,15 +131,29 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
     Err(Error::corrupt_at(
         path,
         0,
-        format!("not {}: it starts with {start:02x?}; restore the file or leave it out", promised(path)),
+        format!(
+            "not {}: it starts with {start:02x?}, so its first bytes are damaged or it is something else; write or \
+             download it again",
+            promised(path)
+        ),
     ))
+}
+
+/// The kind of shard that a file's name promises.
+fn expected(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("tar") => "a tar",
+        Some("parquet" | "pq") => "Parquet",
+        _ => "Arrow",
+    }
 }
 
 /// What a file's name promises that its first bytes do not keep.
 fn promised(path: &Path) -> &'static str {
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("tar") => "a tar (its first header is damaged, or it is something else)",
+        Some("tar") => "a tar",
         Some("parquet" | "pq") => "a Parquet file",
+        Some("arrow" | "arrows" | "ipc" | "feather") => "an Arrow IPC stream or file",
         _ => "an Arrow IPC stream or file, a Parquet file or a tar",
     }
 }
@@ -189,7 +223,16 @@ mod tests {
         assert!(text(b"\x1f\x8b\x08\0\0\0\0\0", 100).contains("gzip"));
         assert!(text(b"PK\x03\x04\0\0\0\0", 100).contains("zip"));
         assert!(text(b"version https://git-lfs.github.com/spec/v1\n", 130).contains("git lfs pull"));
-        assert!(text(b"hello wo", 100).contains("not an Arrow IPC stream or file"));
+        assert!(text(b"hello wo", 100).contains("not an Arrow IPC stream or file: it starts with"));
+        assert!(
+            text(b"{\"a\": 1}\n", 100).contains("looks like JSON, not like Arrow; JSON lines are converted")
+        );
+        for (name, promise) in
+            [("x.tar", "not a tar: "), ("x.parquet", "not a Parquet file: "), ("x", "or a tar: ")]
+        {
+            let text = sniff(Path::new(name), b"hello wo", 100).unwrap_err().to_string();
+            assert!(text.contains(promise) && text.ends_with("write or download it again"), "{text}");
+        }
         assert!(text(b"ab", 2).contains("starts with [61, 62]"));
     }
 }

@@ -3,12 +3,11 @@
 use arrow_buffer::Buffer;
 use arrow_ipc::{Block, Footer, root_as_footer_with_opts};
 use arrow_schema::Schema;
-use flatbuffers::VerifierOptions;
 
 use super::format::Format;
 use super::header_reader::HeaderReader;
 use super::index::{Extent, IndexBuilder, ShardIndex};
-use super::message::{Kind, MAX_METADATA, check_version, kind_of, verify};
+use super::message::{Kind, MAX_METADATA, check_version, kind_of, one_line, verifier_options, verify};
 use super::schema::schema_of;
 use super::site::Site;
 use crate::error::Result;
@@ -22,9 +21,8 @@ const HEAD_LEN: u64 = 8;
 pub(super) fn index(reader: &mut HeaderReader<'_>) -> Result<ShardIndex> {
     let (bytes, offset) = footer_bytes(reader)?;
     let site = reader.site(offset);
-    let options = VerifierOptions { max_tables: 16_000_000, ..VerifierOptions::default() };
-    let footer = root_as_footer_with_opts(&options, &bytes)
-        .map_err(|error| site.corrupt(format!("the footer is damaged: {error}")))?;
+    let footer = root_as_footer_with_opts(&verifier_options(), &bytes)
+        .map_err(|error| site.corrupt(format!("the footer is damaged: {}", one_line(&error))))?;
     check_version(footer.version(), &site)?;
     let schema = footer.schema().ok_or_else(|| site.corrupt("the footer has no schema"))?;
     let schema = schema_of(schema, &site)?;

@@ -48,8 +48,7 @@ impl Prefix {
 
 /// Verifies a message header and the versions it names.
 pub(super) fn verify<'a>(flatbuffer: &'a Buffer, site: &Site<'_>) -> Result<Message<'a>> {
-    // Wide schemas have many tables; their number is bounded by the header's own length all the same.
-    let options = VerifierOptions { max_tables: 16_000_000, ..VerifierOptions::default() };
+    let options = verifier_options();
     let message = root_as_message_with_opts(&options, flatbuffer)
         .map_err(|error| site.corrupt(format!("the message header is damaged: {}", one_line(&error))))?;
     check_version(message.version(), site)?;
@@ -59,8 +58,14 @@ pub(super) fn verify<'a>(flatbuffer: &'a Buffer, site: &Site<'_>) -> Result<Mess
     Ok(message)
 }
 
+/// Wide schemas have many tables, whose number is bounded by the header's own length all the same; deep ones, up to what
+/// [`super::schema::check_depth`] lets through, are a few tables deeper than their columns.
+pub(super) fn verifier_options() -> VerifierOptions {
+    VerifierOptions { max_tables: 16_000_000, max_depth: 128, ..VerifierOptions::default() }
+}
+
 /// The verifier traces its way in many lines; an error is one.
-fn one_line(error: &impl ToString) -> String {
+pub(super) fn one_line(error: &impl ToString) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

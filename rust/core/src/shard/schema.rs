@@ -7,10 +7,11 @@ use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 use arrow_ipc::{Endianness, Field as IpcField};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 
 use super::message::{Kind, kind_of, verify};
 use super::site::Site;
+use super::storage::child_types;
 use crate::error::Result;
 
 /// Reads the flatbuffer that [`super::ShardIndex::schema_message`] holds.
@@ -51,7 +52,28 @@ pub(super) fn schema_of(schema: arrow_ipc::Schema<'_>, site: &Site<'_>) -> Resul
     for field in schema.fields() {
         check_field(field, site)?;
     }
+    check_depth(schema.fields(), site)?;
     Ok(Arc::new(schema))
+}
+
+/// More than the Arrow C interface hands on to pyarrow.
+const MAX_DEPTH: usize = 63;
+
+/// Refuses columns that could not be handed on to Python.
+pub(super) fn check_depth(fields: &Fields, site: &Site<'_>) -> Result<()> {
+    let Some(deep) = fields.iter().find(|field| depth_of(field.data_type()) > MAX_DEPTH) else {
+        return Ok(());
+    };
+    Err(site.unsupported(format!(
+        "column {:?} is nested more than {MAX_DEPTH} levels deep, which rowmill does not read, nor pyarrow take; write it \
+         flatter",
+        deep.name()
+    )))
+}
+
+/// Types in types; the schema's own check has bounded it.
+fn depth_of(data_type: &DataType) -> usize {
+    1 + child_types(data_type).into_iter().map(depth_of).max().unwrap_or(0)
 }
 
 /// What `try_fb_to_schema` would panic on: unions of more children than there are type ids.
@@ -142,7 +164,7 @@ mod tests {
     use arrow_ipc::convert::IpcSchemaEncoder;
     use arrow_ipc::writer::DictionaryTracker;
     use arrow_ipc::{MessageBuilder, MessageHeader, MetadataVersion, SchemaBuilder};
-    use arrow_schema::{Fields, Schema};
+    use arrow_schema::Schema;
     use flatbuffers::FlatBufferBuilder;
 
     use super::*;

@@ -16,7 +16,7 @@ use crate::source::Source;
 const WINDOW_BYTES: u64 = 16 << 20;
 
 /// Cuts of larger row groups take at least this in memory, and at most [`WINDOW_BYTES`].
-const MIN_CUT_BYTES: u64 = 4 << 20;
+const MIN_CUT_BYTES: u64 = 2 << 20;
 
 /// What writers inflate a page to, about.
 const PAGE_BYTES: u64 = 1 << 20;
@@ -60,12 +60,12 @@ pub(super) fn blocks_of(group: &RowGroupMetaData, source: &dyn Source) -> Vec<Bl
 /// The rows at which a row group is cut, ascending, neither its first nor its end.
 fn cuts_of(group: &RowGroupMetaData, source: &dyn Source, rows: u64, memory: u64) -> Vec<u64> {
     let fits = memory <= WINDOW_BYTES;
-    let target = if fits { WINDOW_BYTES } else { cut_bytes(group) };
-    let count = memory.div_ceil(target).min(MAX_CUTS).max(rows.div_ceil(MAX_ROWS)).min(rows);
-    if count <= 1 {
+    if fits && rows <= MAX_ROWS {
         return Vec::new();
     }
     let starts = page_starts(group, source);
+    let target = if fits { WINDOW_BYTES } else { cut_bytes(group, !starts.is_empty()) };
+    let count = memory.div_ceil(target).min(MAX_CUTS).max(rows.div_ceil(MAX_ROWS)).min(rows);
     let mut cuts: Vec<u64> = (1..count)
         .map(|cut| (u128::from(rows) * u128::from(cut) / u128::from(count)) as u64)
         .map(|row| nearest(&starts, row))
@@ -107,10 +107,12 @@ fn page_starts(group: &RowGroupMetaData, source: &dyn Source) -> Vec<u64> {
     pages.iter().map(|page| page.first_row_index as u64).collect()
 }
 
-/// Memory that one cut of a large row group should take: some pages of each column.
-fn cut_bytes(group: &RowGroupMetaData) -> u64 {
-    let page: u64 = group.columns().iter().map(|column| memory_of(column).min(PAGE_BYTES)).sum();
-    (page * PAGES_A_CUT).clamp(MIN_CUT_BYTES, WINDOW_BYTES)
+/// Memory that one cut of a large row group should take: some pages of each column that has pages on both sides of
+/// a cut. At a page of its own largest column a cut costs nothing there.
+fn cut_bytes(group: &RowGroupMetaData, at_pages: bool) -> u64 {
+    let pages = || group.columns().iter().map(|column| memory_of(column).min(PAGE_BYTES));
+    let whole = if at_pages { pages().max().unwrap_or(0) } else { 0 };
+    ((pages().sum::<u64>() - whole) * PAGES_A_CUT).clamp(MIN_CUT_BYTES, WINDOW_BYTES)
 }
 
 /// Bytes that a decoded column chunk takes, about.

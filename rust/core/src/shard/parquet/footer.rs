@@ -8,6 +8,7 @@ use parquet::file::metadata::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::problem::sentence;
 use super::thrift::{BINARY, I32, LIST, Problem, STRUCT, Thrift};
 use crate::error::{Error, Result};
 use crate::panics::guarded;
@@ -21,8 +22,12 @@ const FIRST_READ: u64 = 64 << 10;
 /// Length and magic at the end of the file.
 const TAIL_LEN: u64 = 8;
 
-/// Columns nested more deeply are refused: the parquet crate goes down the schema on the stack.
-const MAX_SCHEMA_DEPTH: usize = 64;
+/// Columns nested more deeply are refused: the parquet crate goes down the schema on the stack. A list takes two groups,
+/// and pyarrow reads a hundred.
+const MAX_SCHEMA_DEPTH: usize = 128;
+
+/// What writers leave of a column chunk without values: the headers of an empty dictionary and an empty page.
+const MAX_EMPTY_CHUNK: i64 = 256;
 
 /// A parsed footer.
 pub(super) struct Footer {
@@ -49,15 +54,16 @@ impl Footer {
             site.corrupt(format!("the footer is damaged: {problem}; write or download the file again"))
         };
         match walk(&bytes) {
-            Ok(Walked { is_encrypted: true }) => return Err(encrypted(&site)),
-            Ok(Walked { is_encrypted: false }) => {}
+            Ok(Walked { is_encrypted: true, .. }) => return Err(encrypted(&site)),
+            Ok(Walked { depth, .. }) if depth > MAX_SCHEMA_DEPTH => return Err(too_deep(&site, depth)),
+            Ok(_) => {}
             Err(problem) => return Err(damaged(problem)),
         }
         let options = options(keep);
         let parsed = guarded(|| ParquetMetaDataReader::decode_metadata_with_options(&bytes, Some(&options)));
         let metadata = match parsed {
             Ok(Ok(metadata)) => metadata,
-            Ok(Err(error)) => return Err(damaged(&error.to_string())),
+            Ok(Err(error)) => return Err(damaged(&sentence(&error))),
             Err(panic) => return Err(damaged(&panic)),
         };
         check(&metadata, start, &site)?;
@@ -115,15 +121,27 @@ fn encrypted(site: &Site<'_>) -> Error {
     site.unsupported("it is encrypted, which is not read; write it without encryption")
 }
 
-struct Walked {
-    is_encrypted: bool,
+fn too_deep(site: &Site<'_>, depth: usize) -> Error {
+    site.unsupported(format!(
+        "its columns are nested {depth} groups deep (a list takes two), rowmill reads up to {MAX_SCHEMA_DEPTH}; write them \
+         flatter"
+    ))
 }
 
-/// Goes over all of the footer once: whatever it claims to hold is there, and its schema is not too deep.
+struct Walked {
+    is_encrypted: bool,
+    /// Groups in groups.
+    depth: usize,
+}
+
+/// Goes over all of the footer once: whatever it claims to hold is there.
 fn walk(bytes: &[u8]) -> std::result::Result<Walked, Problem> {
-    let mut walked = Walked { is_encrypted: false };
+    let mut walked = Walked { is_encrypted: false, depth: 0 };
     Thrift::new(bytes).structure(|thrift, field| match (field.id, field.kind) {
-        (2, LIST) => walk_schema(thrift).map(|()| true),
+        (2, LIST) => {
+            walked.depth = walk_schema(thrift)?;
+            Ok(true)
+        }
         (4, LIST) => {
             walked.is_encrypted |= walk_row_groups(thrift)?;
             Ok(true)
@@ -138,13 +156,15 @@ fn walk(bytes: &[u8]) -> std::result::Result<Walked, Problem> {
     Ok(walked)
 }
 
-fn walk_schema(thrift: &mut Thrift<'_>) -> std::result::Result<(), Problem> {
+/// How deep the columns are nested.
+fn walk_schema(thrift: &mut Thrift<'_>) -> std::result::Result<usize, Problem> {
     let (len, kind) = thrift.list()?;
     if kind != STRUCT {
         return Err("its schema is no list of columns");
     }
     // Children still to come at each level.
     let mut open: Vec<i64> = Vec::new();
+    let mut depth = 0;
     for index in 0..len {
         let mut children = 0;
         thrift.structure(|thrift, field| {
@@ -168,13 +188,13 @@ fn walk_schema(thrift: &mut Thrift<'_>) -> std::result::Result<(), Problem> {
         if children > 0 || index == 0 {
             open.push(children);
         }
-        if open.len() > MAX_SCHEMA_DEPTH {
-            return Err(
-                "its columns are nested more than 64 groups deep (a list takes two), which is not read",
-            );
-        }
+        depth = depth.max(open.len());
     }
-    if open.iter().all(|left| *left == 0) { Ok(()) } else { Err("its schema has fewer columns than it says") }
+    if open.iter().all(|left| *left == 0) {
+        Ok(depth)
+    } else {
+        Err("its schema has fewer columns than it says")
+    }
 }
 
 /// Whether any column chunk says that it is encrypted.
@@ -232,7 +252,7 @@ fn check_group(group: &RowGroupMetaData, end: u64) -> std::result::Result<(), St
     }
     // Of no rows there are no pages; pyarrow then writes offsets of 0.
     if rows == 0 {
-        return Ok(());
+        return check_empty(group);
     }
     for column in group.columns() {
         let name = || column.column_path().string();
@@ -256,6 +276,21 @@ fn check_group(group: &RowGroupMetaData, end: u64) -> std::result::Result<(), St
         }
     }
     Ok(())
+}
+
+/// A count of no rows over values would make them vanish without a word.
+fn check_empty(group: &RowGroupMetaData) -> std::result::Result<(), String> {
+    let size = |column: &ColumnChunkMetaData| column.compressed_size().max(column.uncompressed_size());
+    let is_full = |column: &&ColumnChunkMetaData| column.num_values() > 0 || size(column) > MAX_EMPTY_CHUNK;
+    match group.columns().iter().find(is_full) {
+        None => Ok(()),
+        Some(column) => Err(format!(
+            "it claims no rows, its column {:?} claims {} values in {} bytes",
+            column.column_path().string(),
+            column.num_values(),
+            size(column)
+        )),
+    }
 }
 
 fn check_columns(group: &RowGroupMetaData, index: usize, site: &Site<'_>) -> Result<()> {

@@ -2,11 +2,12 @@
 //!
 //! - `thrift`: the encoding of footers and page headers, every claim checked
 //! - `footer`: the footer, parsed and checked against the file
-//! - `schema`: its columns as Arrow's
+//! - `schema`: its columns as Arrow's; `origin` is what the writer's own Arrow schema adds
 //! - `blocks`: row groups cut into blocks; `offset_index` says where pages lie
 //! - `reader`: decodes blocks through the parquet crate
 //! - `facts`: what a person wants to know of a shard
-//! - `chunks`, `pages`, `page_header`, `checked_pages`: what that crate reads, checked before it does
+//! - `problem`: what the parquet crate reports, in one sentence
+//! - `chunks`, `pages`, `page_header`, `checked_pages`: what the parquet crate reads, checked before it does
 //!
 //! The order of rows hangs on the blocks, so these hang on the file alone. A row group that takes more memory than
 //! a window is cut into runs of rows. Where a run begins is found by the page index, or by the counts in the
@@ -22,8 +23,10 @@ mod chunks;
 mod facts;
 mod footer;
 mod offset_index;
+mod origin;
 mod page_header;
 mod pages;
+mod problem;
 mod reader;
 mod schema;
 mod thrift;

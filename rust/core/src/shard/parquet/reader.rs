@@ -13,7 +13,7 @@ use parquet::errors::ParquetError;
 
 use super::chunks::{Chunks, Rows};
 use super::footer::{Footer, Keep};
-use super::pages::own_error;
+use super::problem::{damaged_column, of_column, sentence};
 use super::schema::storage_schema;
 use crate::error::{Error, Result};
 use crate::panics::guarded;
@@ -70,7 +70,9 @@ impl ParquetReader {
         });
         let columns = match levels {
             Ok(Ok(columns)) => columns,
-            Ok(Err(error)) => return Err(site.unsupported(format!("its columns are not read: {error}"))),
+            Ok(Err(error)) => {
+                return Err(site.unsupported(format!("its columns are not read: {}", sentence(&error))));
+            }
             Err(panic) => return Err(site.unsupported(format!("its columns are not read: {panic}"))),
         };
         let blocks = rows_of_blocks(&index.blocks, &footer).ok_or_else(changed)?;
@@ -121,23 +123,12 @@ impl ParquetReader {
     }
 
     fn column(&self, column: &Column, rows: &Rows, site: &Site<'_>) -> Result<ArrayRef> {
-        let damaged = |problem: String| {
-            site.corrupt(format!(
-                "column {:?}: {problem}; write or download the file again",
-                column.field.name()
-            ))
-        };
+        let name = column.field.name();
+        let damaged = |problem: String| damaged_column(name, &problem, site);
         // The parquet crate panics on some damage that it does not look for.
         match guarded(|| self.read_column(column, rows)) {
             Ok(Ok(array)) => settle(array, column.field.data_type()).map_err(damaged),
-            Ok(Err(error)) => match own_error(error) {
-                Ok(own) => Err(own.in_block(site.block.unwrap_or_default())),
-                Err(ParquetError::NYI(problem)) => Err(site.unsupported(format!(
-                    "column {:?} is written in a way that is not read: {problem}",
-                    column.field.name()
-                ))),
-                Err(other) => Err(damaged(other.to_string())),
-            },
+            Ok(Err(error)) => Err(of_column(name, error, site)),
             Err(panic) => Err(damaged(panic)),
         }
     }

@@ -1,51 +1,47 @@
 //! From the columns of a footer to Arrow's: the types as pyarrow has them, and the form that blocks are decoded in.
 //!
-//! The `ARROW:schema` that writers leave in the footer is honoured where it fits (dictionaries, large types, time
-//! zones, extension types), and left aside where it does not. For decoding, texts lose their annotation: the
+//! What the `ARROW:schema` of the footer adds is [`super::origin`]'s. For decoding, texts lose their annotation: the
 //! parquet crate then hands them out as bytes, unchecked (see [`super::super::storage`]).
 
 use std::sync::Arc;
 
-use arrow_schema::extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_KEY};
-use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
-use parquet::arrow::parquet_to_arrow_schema;
+use arrow_schema::{Schema, SchemaRef};
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::FileMetaData;
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
+use super::origin::{origin_schema, restored};
+use super::problem::sentence;
 use crate::error::Result;
 use crate::panics::guarded;
+use crate::shard::schema::check_depth;
 use crate::shard::site::Site;
 
 /// The schema of a file, as pyarrow's is.
 pub(super) fn arrow_schema(metadata: &FileMetaData, site: &Site<'_>) -> Result<SchemaRef> {
     let refused = |problem: String| site.unsupported(format!("its columns are not read: {problem}"));
     if metadata.schema_descr().num_columns() == 0 {
-        return Err(site.unsupported("it has no columns, so that its rows hold nothing; leave it out"));
+        return Err(
+            site.unsupported("it has no columns, so that its rows hold nothing; write it with one at least")
+        );
     }
     let descriptor =
-        rewritten(metadata.schema_descr(), &as_pyarrow).map_err(|error| refused(error.to_string()))?;
-    let stored = metadata.key_value_metadata();
-    // An Arrow schema that contradicts the columns was written by mistake: the columns count.
-    let with_hint =
-        guarded(|| parquet_to_arrow_schema(&descriptor, stored)).ok().and_then(std::result::Result::ok);
-    let schema = match with_hint {
-        Some(schema) => schema,
-        None => match guarded(|| parquet_to_arrow_schema(&descriptor, None)) {
-            Ok(Ok(schema)) => schema,
-            Ok(Err(error)) => return Err(refused(error.to_string())),
-            Err(panic) => return Err(refused(panic)),
-        },
+        rewritten(metadata.schema_descr(), &as_pyarrow).map_err(|error| refused(sentence(&error)))?;
+    let notes = metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
+    let others = notes.iter().filter(|note| note.key != ARROW_SCHEMA_META_KEY).cloned().collect();
+    let inferred = match guarded(|| parquet_to_arrow_schema(&descriptor, Some(&others))) {
+        Ok(Ok(schema)) => schema,
+        Ok(Err(error)) => return Err(refused(sentence(&error))),
+        Err(panic) => return Err(refused(panic)),
     };
-    let columns = descriptor.root_schema().get_fields();
-    let fields: Fields = schema
-        .fields()
-        .iter()
-        .zip(columns)
-        .map(|(field, column)| as_stored(&readable(field), column))
-        .collect();
-    Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+    let origin = origin_schema(notes, site.path);
+    let fields = restored(inferred.fields(), origin.as_ref().map(Schema::fields), &descriptor);
+    check_depth(&fields, site)?;
+    let mut metadata = origin.map(|origin| origin.metadata).unwrap_or_default();
+    metadata.extend(inferred.metadata);
+    Ok(Arc::new(Schema::new_with_metadata(fields, metadata)))
 }
 
 /// The columns as blocks are decoded from: texts are bytes.
@@ -53,61 +49,6 @@ pub(super) fn storage_schema(
     descriptor: &SchemaDescriptor,
 ) -> std::result::Result<SchemaDescriptor, ParquetError> {
     rewritten(descriptor, &|leaf| as_pyarrow(leaf).or_else(|| as_bytes(leaf)))
-}
-
-/// Dates and old timestamps are what they are stored as, whatever the Arrow schema beside them says; UUIDs are
-/// those without one too.
-fn as_stored(field: &FieldRef, column: &Type) -> FieldRef {
-    if matches!(column.get_basic_info().logical_type_ref(), Some(LogicalType::Uuid))
-        && *field.data_type() == DataType::FixedSizeBinary(16)
-        && field.extension_type_name().is_none()
-    {
-        let mut metadata = field.metadata().clone();
-        metadata.insert(EXTENSION_TYPE_NAME_KEY.to_owned(), "arrow.uuid".to_owned());
-        metadata.insert(EXTENSION_TYPE_METADATA_KEY.to_owned(), String::new());
-        return Arc::new(Field::clone(field).with_metadata(metadata));
-    }
-    let physical = column.is_primitive().then(|| column.get_physical_type());
-    let data_type = match (field.data_type(), physical) {
-        (DataType::Date64, Some(Physical::INT32)) => DataType::Date32,
-        (DataType::Timestamp(..), Some(Physical::INT96)) => DataType::Timestamp(TimeUnit::Nanosecond, None),
-        _ => return Arc::clone(field),
-    };
-    Arc::new(Field::clone(field).with_data_type(data_type))
-}
-
-/// Dictionaries have the keys that pyarrow reads them with, and only texts and bytes have them.
-fn readable(field: &FieldRef) -> FieldRef {
-    let data_type = readable_type(field.data_type());
-    if data_type == *field.data_type() {
-        return Arc::clone(field);
-    }
-    Arc::new(Field::clone(field).with_data_type(data_type))
-}
-
-fn readable_type(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Dictionary(_, values) => match values.as_ref() {
-            DataType::Utf8 | DataType::Binary | DataType::LargeUtf8 | DataType::LargeBinary => {
-                DataType::Dictionary(Box::new(DataType::Int32), values.clone())
-            }
-            other => readable_type(other),
-        },
-        DataType::List(item) => DataType::List(element(item)),
-        DataType::LargeList(item) => DataType::LargeList(element(item)),
-        DataType::ListView(item) => DataType::ListView(element(item)),
-        DataType::LargeListView(item) => DataType::LargeListView(element(item)),
-        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(element(item), *size),
-        DataType::Map(entries, is_sorted) => DataType::Map(readable(entries), *is_sorted),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(readable).collect()),
-        other => other.clone(),
-    }
-}
-
-/// Old writers call what a list holds `item` or `array`: shards that differ in that alone hold the same column.
-fn element(item: &FieldRef) -> FieldRef {
-    let item = readable(item);
-    if item.name() == "element" { item } else { Arc::new(Field::clone(&item).with_name("element")) }
 }
 
 /// What stands in for a leaf, where it is another one.
