@@ -14,7 +14,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # A comment above a block names what goes beyond NumPy and pyarrow in it; `nothing runs it` marks what cannot run here.
 BLOCK = re.compile(r"^(?:<!-- (needs|nothing runs it): ([^>]*) -->\n)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What most of a page's examples need.
-NEEDS = {"README.md": ["torch"], "recipes.md": ["torch", "torchdata"], "formats.md": ["torch"], "pretraining.md": ["torch"]}
+NEEDS = {
+    "README.md": ["torch"],
+    "recipes.md": ["torch", "torchdata"],
+    "formats.md": ["torch"],
+    "pretraining.md": ["torch"],
+}
 MAX_NOT_RUN = 1
 
 

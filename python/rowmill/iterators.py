@@ -10,7 +10,7 @@ import functools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rowmill import _rust
 from rowmill import torch as _torch
@@ -46,7 +46,6 @@ class PositionIterator(_rust.Stream):
 
     def __new__(cls, plan: Plan, progress: Progress, options: ReadOptions, output: str) -> PositionIterator:
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
-        pipeline = plan.pipeline
         self = super().__new__(
             cls,
             table=plan.table(options.io),
@@ -113,10 +112,25 @@ class PositionIterator(_rust.Stream):
         self.counter.on_finish(finish)
 
 
+class HeldStream(Protocol):
+    """A stream of the engine whose items count as returned only when that is said."""
+
+    final_stats: dict[str, Any]
+
+    def __next__(self) -> Any: ...
+    def hold_back(self) -> None: ...
+    def acknowledge(self) -> None: ...
+    def rewind(self) -> None: ...
+    def state_dict(self) -> Cursor: ...
+    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None: ...
+    def stats(self) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+
+
 class StagedIterator(Iterator[Any]):
     """A stream of rows or batches that pass through Python functions in the consuming process."""
 
-    def __init__(self, stream: Any, stages: Callable[[Any], Any]) -> None:
+    def __init__(self, stream: HeldStream, stages: Callable[[Any], Any]) -> None:
         self._stream = stream
         self._stages = stages
         stream.hold_back()

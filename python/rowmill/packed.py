@@ -93,10 +93,10 @@ class PackedIterator(_rust.Packed):
 
     def _begin(self, cursor: Cursor | None, epoch: int) -> None:
         plan, placement = self._plan, self._placement
-        first_epoch, position = (cursor["first_epoch"], cursor["position"]) if cursor else (epoch, 0)
+        first_epoch, position = (cursor["first_epoch"], int(cursor["position"])) if cursor else (epoch, 0)
         stored = cursor.get("lanes") if cursor else None
         # A worker's own state says where all workers began, and how far it is since then.
-        start = stored.get("start", position) if isinstance(stored, dict) else position
+        start: int = stored.get("start", position) if isinstance(stored, dict) else position
         step = placement.num_shards * (plan.batch_size or 1)
         remainder, epochs = plan.remainder_for(placement.num_shards), plan.epochs_per_pass
         is_over = cursor is not None and epochs is not None and cursor["epoch"] >= first_epoch + epochs
@@ -211,7 +211,7 @@ def _dtypes(plan: Plan, *, of_samples: bool = False) -> dict[str, str]:
     asked = dict(plan.full_format.dtypes)
     column = "input_ids" if plan.pipeline.tokenize is not None else pack.column
     stored = dict(plan.table().numeric_dtypes(False)).get(column, "uint32")
-    defaults = {name: "int64" for name in pack.names} | ({"loss_mask": "bool"} if pack.loss_mask else {})
+    defaults = dict.fromkeys(pack.names, "int64") | ({"loss_mask": "bool"} if pack.loss_mask else {})
     if shown != "torch":
         defaults["input_ids"] = stored
     unknown = [name for name in asked if name and name not in defaults]

@@ -63,7 +63,9 @@ class Pipeline:
     @property
     def is_laned(self) -> bool:
         """Whether what is yielded depends on the data, so that each lane keeps its own place."""
-        return self.pack is not None or any(isinstance(stage, Filter) or (isinstance(stage, Map) and stage.batched) for stage in self.row_stages)
+        return self.pack is not None or any(
+            isinstance(stage, Filter) or (isinstance(stage, Map) and stage.batched) for stage in self.row_stages
+        )
 
     @property
     def needs_python_rows(self) -> bool:

@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_told(folder: Path, chain: Any, problem: str) -> No
 
 @pytest.mark.parametrize("arguments", [{"seq_len": 0}, {"seq_len": 8, "mode": "first"}, {"seq_len": 8, "labels": "no"}])
 def test_wrong_arguments_are_told_at_once(folder: Path, arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="seq_len|mode|labels"):
+    with pytest.raises(ValueError, match=r"seq_len|mode|labels"):
         rowmill.open(folder).tokenize("bytes").pack(**arguments)
 
 
