@@ -78,8 +78,8 @@ impl Encoder {
         }
         let num_ids = spec.bos.into_iter().chain(spec.eos).map(|id| id + 1).fold(spec.tokenizer.vocab_size(), u32::max);
         let width = match num_ids {
-            ..=0x100 => Width::U8,
-            ..=0x1_0000 => Width::U16,
+            0..=0x100 => Width::U8,
+            0x101..=0x1_0000 => Width::U16,
             _ => Width::U32,
         };
         let ids = Field::new_list(INPUT_IDS, Field::new_list_field(width.data_type(), false), false);

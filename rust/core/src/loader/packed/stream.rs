@@ -262,7 +262,7 @@ impl PackedStream {
     /// Fills the last step with the first samples of the epoch, of all lanes, as often as it takes.
     fn padded(&self, mut step: PackedStep) -> Result<PackedStep> {
         while step.batch.num_rows < self.spec.batch_size {
-            let mut first = Self::try_start(self.from_the_beginning(self.spec.batch_size - step.batch.num_rows))?;
+            let mut first = Self::try_start(self.beginning(self.spec.batch_size - step.batch.num_rows))?;
             let before = step.batch.num_rows;
             loop {
                 match first.poll(Duration::from_millis(100)) {
@@ -282,7 +282,7 @@ impl PackedStream {
         Ok(step)
     }
 
-    fn from_the_beginning(&self, batch_size: usize) -> PackedSpec {
+    fn beginning(&self, batch_size: usize) -> PackedSpec {
         let spec = &self.spec;
         let epoch = spec.documents.first_epoch;
         let place = |lane| LanePlace { lane: lane as u32, epoch, ..LanePlace::default() };
