@@ -6,6 +6,7 @@ import cold_reads
 import jsonl_conversion
 import memory
 import open_shards
+import packing
 import parquet_rows
 import report
 import resume
@@ -20,6 +21,7 @@ TABLES = {
     "text_rows": text_rows,
     "parquet_rows": parquet_rows,
     "webdataset_samples": webdataset_samples,
+    "packing": packing,
     "open_shards": open_shards,
     "resume": resume,
     "memory": memory,

@@ -1,0 +1,60 @@
+"""Documents to packed samples: rowmill beside `datasets` with `tokenizers` and a packing function, as scripts have it."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from corpus import BATCH_SIZE, SEQ_LEN, Corpus
+from peers import Again
+
+
+def tokenizer_file() -> str:
+    """The tokenizer of both sides: rowmill's own small one, or what ROWMILL_BENCH_TOKENIZER names."""
+    import rowmill
+
+    default = Path(rowmill.__file__).parent / "data" / "tokenizer.json"
+    return os.environ.get("ROWMILL_BENCH_TOKENIZER", str(default))
+
+
+def rowmill_text(corpus: Corpus, num_threads: int = 2, mode: str = "concat") -> Iterable[Any]:
+    """Text, shuffled, tokenized and packed to int64 batches."""
+    import rowmill
+
+    ds = rowmill.open(corpus.text_arrow).shuffle(seed=42).tokenize(tokenizer_file(), eos_token=0)
+    return ds.pack(SEQ_LEN, mode=mode).batch(BATCH_SIZE).loader(num_threads=num_threads)
+
+
+def rowmill_tokens(corpus: Corpus, num_threads: int = 2) -> Iterable[Any]:
+    """Ids on the disk, shuffled and packed to int64 batches of ids and labels."""
+    import rowmill
+
+    ds = rowmill.open(corpus.tokens_arrow).shuffle(seed=42).pack(SEQ_LEN, column="input_ids")
+    return ds.batch(BATCH_SIZE).loader(num_threads=num_threads)
+
+
+def datasets_text(corpus: Corpus) -> Iterable[Any]:
+    """Streaming, shuffled, a batched map that encodes, the ids cut to samples and stacked for torch."""
+    import torch
+    from peers import datasets
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(tokenizer_file())
+    streamed = datasets.streamed(corpus.text_arrow).shuffle(seed=42, buffer_size=1000)
+
+    def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[*one.ids, 0] for one in tokenizer.encode_batch_fast(batch["text"])]}
+
+    encoded = streamed.map(encode, batched=True, batch_size=100, remove_columns=["id", "text", "num_bytes"])
+
+    def packed() -> Iterator[Any]:
+        ids: list[int] = []
+        size = BATCH_SIZE * SEQ_LEN
+        for row in encoded:
+            ids += row["input_ids"]
+            while len(ids) > size:
+                part = torch.tensor(ids[: size + 1])
+                yield {"input_ids": part[:-1].view(BATCH_SIZE, -1), "labels": part[1:].view(BATCH_SIZE, -1)}
+                ids = ids[size:]
+
+    return Again(packed)
