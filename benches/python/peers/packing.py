@@ -1,4 +1,4 @@
-"""Documents to packed samples: rowmill beside `datasets` with `tokenizers` and a packing function, as scripts have it."""
+"""Documents to packed samples: rowmill beside `datasets` with `tokenizers`, as scripts have it."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -36,8 +36,9 @@ def rowmill_tokens(corpus: Corpus, num_threads: int = 2) -> Iterable[Any]:
 def datasets_text(corpus: Corpus) -> Iterable[Any]:
     """Streaming, shuffled, a batched map that encodes, the ids cut to samples and stacked for torch."""
     import torch
-    from peers import datasets
     from tokenizers import Tokenizer
+
+    from peers import datasets
 
     tokenizer = Tokenizer.from_file(tokenizer_file())
     streamed = datasets.streamed(corpus.text_arrow).shuffle(seed=42, buffer_size=1000)
