@@ -17,9 +17,9 @@ pub(super) enum Kind {
 }
 
 /// Notes, marks and sums, by their ends.
-const NOTES: [&str; 26] = [
+const NOTES: [&str; 27] = [
     "lock", "json", "txt", "md", "tmp", "rst", "html", "htm", "pdf", "yaml", "yml", "toml", "cfg", "ini",
-    "log", "py", "ipynb", "sh", "crc", "md5", "sha1", "sha256", "sha512", "cff", "bib", "idx",
+    "log", "py", "ipynb", "sh", "crc", "md5", "sha1", "sha256", "sha512", "cff", "bib", "idx", "index",
 ];
 
 /// The same by their beginnings, for those that have no end.
@@ -101,6 +101,7 @@ mod tests {
             ("a.tar.gz", Kind::WebDataset),
             ("a.csv", Kind::Text),
             ("README", Kind::Aside),
+            ("0f.index", Kind::Aside),
             ("Readme.rst", Kind::Aside),
             ("LICENSE-MIT", Kind::Aside),
             ("sha256sums", Kind::Aside),
