@@ -11,6 +11,9 @@ use super::slim::PADDING;
 /// Characters a page of the table is for: what one value of the last byte of UTF-8 tells apart.
 const PAGE: u32 = 64;
 
+/// Punctuation of Unicode 8 that is none any more.
+const RECLASSIFIED: [char; 2] = ['\u{166D}', '\u{111C9}'];
+
 /// A set of characters.
 pub(super) struct CodePoints {
     /// A bit for each code point.
@@ -48,6 +51,18 @@ impl CodePoints {
             }
             // What a new character is composed of composes to it.
             set.extend(parts.into_iter().filter(|char| !contains(&known, *char)));
+            set
+        });
+        &SET
+    }
+
+    /// The same, and all that came after Unicode 8: of that age is the reference's table of punctuation.
+    pub(super) fn too_new_to_classify() -> &'static Self {
+        static SET: LazyLock<CodePoints> = LazyLock::new(|| {
+            let mut set = CodePoints { pages: CodePoints::too_new_to_normalize().pages.clone() };
+            let known = aged("8.0");
+            set.extend(RECLASSIFIED);
+            set.extend(every_char().filter(|char| !contains(&known, *char)));
             set
         });
         &SET
@@ -145,6 +160,13 @@ mod tests {
             let is_new = !contains(&known, char) || char == PADDING;
             assert_eq!(set.occur_in(char.encode_utf8(&mut [0; 4])), is_new, "{char:?}");
         }
+    }
+
+    #[test]
+    fn punctuation_younger_than_the_reference_s_is_doubtful() {
+        let set = CodePoints::too_new_to_classify();
+        assert!(set.occur_in("\u{2E5D}") && set.occur_in("\u{11944}") && set.occur_in("\u{16EA0}"));
+        assert!(!set.occur_in("a.b!\u{2E40}\u{3001}\u{1F984}"));
     }
 
     #[test]

@@ -11,17 +11,18 @@ use serde_json::Value;
 use super::definition::Definition;
 
 /// Expressions of which the claim above is proved: of GPT-2, of cl100k and Llama 3, of Qwen 2 and 3, of o200k,
-/// of Mistral's Tekken, and the three of DeepSeek V3.
-const PROVED: [&str; 8] = [
+/// of Mistral's Tekken, and the last of DeepSeek V3's.
+const CUTTING: [&str; 6] = [
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-    r"\p{N}{1,3}",
-    r"[一-龥぀-ゟ゠-ヿ]+",
     r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
 ];
+
+/// Expressions that do not cut between a letter and a space, nor look over it: the others of DeepSeek V3's.
+const HARMLESS: [&str; 2] = [r"\p{N}{1,3}", r"[一-龥぀-ゟ゠-ヿ]+"];
 
 /// What may be done to a text before it is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,15 +121,12 @@ fn is_proved_normalizer(normalizer: &Value) -> bool {
     }
 }
 
+/// Whether a part cuts between a letter and a space by itself.
 fn is_proved_pre_tokenizer(part: &Value) -> bool {
     match part["type"].as_str() {
         Some("ByteLevel") => part["add_prefix_space"] == Value::Bool(false) && cuts_words(part),
         Some("Sequence") => is_proved_sequence(&part["pretokenizers"]),
-        Some("Split") => {
-            is_proved_split(part)
-                && part["pattern"]["Regex"] != PROVED[5]
-                && part["pattern"]["Regex"] != PROVED[6]
-        }
+        Some("Split") => split_expression(part).is_some_and(|regex| CUTTING.contains(&&*regex)),
         _ => false,
     }
 }
@@ -136,14 +134,19 @@ fn is_proved_pre_tokenizer(part: &Value) -> bool {
 /// A sequence whose every part is harmless at such a place, and of which one cuts there.
 fn is_proved_sequence(parts: &Value) -> bool {
     let parts = parts.as_array().map_or(&[][..], Vec::as_slice);
-    parts.iter().any(is_proved_pre_tokenizer) && parts.iter().all(is_harmless)
+    let Some((_, others)) = parts.split_last() else { return false };
+    // What comes after it would see letters where the text has spaces.
+    let is_byte_level_last = others.iter().all(|part| part["type"] != "ByteLevel");
+    is_byte_level_last && parts.iter().any(is_proved_pre_tokenizer) && parts.iter().all(is_harmless)
 }
 
 fn is_harmless(part: &Value) -> bool {
     match part["type"].as_str() {
         Some("ByteLevel") => part["add_prefix_space"] == Value::Bool(false),
         Some("Digits") => true,
-        Some("Split") => is_proved_split(part),
+        Some("Split") => {
+            split_expression(part).is_some_and(|regex| [&CUTTING[..], &HARMLESS].concat().contains(&&*regex))
+        }
         _ => false,
     }
 }
@@ -153,8 +156,9 @@ fn cuts_words(byte_level: &Value) -> bool {
     byte_level.get("use_regex").is_none_or(|flag| *flag == Value::Bool(true))
 }
 
-/// Its matches stand alone, whether they are called matches or gaps: all of a text is matched.
-fn is_proved_split(split: &Value) -> bool {
+/// The expression of a part whose matches stand alone. Some files hold a line feed where others have its escape.
+fn split_expression(split: &Value) -> Option<String> {
     let is_isolated = split["behavior"] == "Isolated" && split["invert"] != Value::Bool(true);
-    is_isolated && split["pattern"]["Regex"].as_str().is_some_and(|regex| PROVED.contains(&regex))
+    let regex = split["pattern"]["Regex"].as_str().filter(|_| is_isolated)?;
+    Some(regex.replace('\r', r"\r").replace('\n', r"\n"))
 }

@@ -1,8 +1,10 @@
 //! A `tokenizer.json`, read with suspicion before an engine sees it.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 
@@ -18,6 +20,9 @@ pub(super) struct Definition {
     pub root: Value,
     /// Tokens that are matched in the raw text.
     pub added: Vec<Added>,
+    /// The text of a vocabulary of tokens and scores. Scores tie, and ties are decided by their last bit, which
+    /// does not survive being parsed, written and parsed once more.
+    pub scores: Option<String>,
 }
 
 /// A token added to the vocabulary.
@@ -48,13 +53,20 @@ impl Definition {
         refuse_dropout(model, path)?;
         let added = added_tokens(&root);
         refuse_sparse_ids(&root, model, path)?;
-        Ok(Self { root, added })
+        let scores = if model["vocab"].is_array() { raw_vocabulary(json) } else { None };
+        Ok(Self { root, added, scores })
     }
 
     /// Added tokens that are looked for in texts.
     pub(super) fn active(&self, allow_special: bool) -> impl Iterator<Item = &Added> {
         self.added.iter().filter(move |token| token.is_active(allow_special))
     }
+}
+
+fn raw_vocabulary(json: &[u8]) -> Option<String> {
+    let root: HashMap<String, Box<RawValue>> = serde_json::from_slice(json).ok()?;
+    let model: HashMap<String, Box<RawValue>> = serde_json::from_str(root.get("model")?.get()).ok()?;
+    Some(model.get("vocab")?.get().to_owned())
 }
 
 fn refuse_dropout(model: &Value, path: &Path) -> Result<()> {

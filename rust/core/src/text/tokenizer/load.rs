@@ -21,8 +21,21 @@ use crate::error::{Error, Result};
 /// Stands in every fingerprint; a change here refuses every cursor of a tokenised dataset.
 const DOMAIN: &[u8] = b"rowmill tokenizer 1";
 
-/// Normalisers that need no tables of Unicode, or tables that never changed.
-const PLAIN_NORMALIZERS: [&str; 6] = ["ByteLevel", "Lowercase", "Prepend", "Replace", "Sequence", "Strip"];
+/// Parts that know characters by tables that never changed, or by the expressions of the model's file.
+const PLAIN: [&str; 9] = [
+    "ByteLevel",
+    "Digits",
+    "Lowercase",
+    "Metaspace",
+    "Prepend",
+    "Replace",
+    "Split",
+    "Strip",
+    "WhitespaceSplit",
+];
+
+/// Normalisers whose tables differ in new characters only.
+const NORMAL_FORMS: [&str; 4] = ["NFC", "NFD", "NFKC", "NFKD"];
 
 pub(super) fn bytes() -> Inner {
     let info = EngineInfo::bytes();
@@ -86,16 +99,27 @@ fn choose(
 
 /// The characters on which the engines may differ.
 fn doubtful(definition: &Definition) -> &'static CodePoints {
-    if definition.root.get("normalizer").is_none_or(is_plain) {
+    let mut kinds = Vec::new();
+    for part in ["normalizer", "pre_tokenizer"] {
+        collect_kinds(&definition.root[part], &mut kinds);
+    }
+    if kinds.iter().all(|kind| PLAIN.contains(kind)) {
         CodePoints::too_new()
-    } else {
+    } else if kinds.iter().all(|kind| PLAIN.contains(kind) || NORMAL_FORMS.contains(kind)) {
         CodePoints::too_new_to_normalize()
+    } else {
+        CodePoints::too_new_to_classify()
     }
 }
 
-fn is_plain(normalizer: &Value) -> bool {
-    let is_known = normalizer["type"].as_str().is_none_or(|kind| PLAIN_NORMALIZERS.contains(&kind));
-    is_known && normalizer["normalizers"].as_array().is_none_or(|all| all.iter().all(is_plain))
+/// The kinds of a part, or of the parts of a sequence.
+fn collect_kinds<'a>(part: &'a Value, kinds: &mut Vec<&'a str>) {
+    let members = ["normalizers", "pretokenizers"].iter().find_map(|name| part[*name].as_array());
+    match members {
+        Some(members) => members.iter().for_each(|member| collect_kinds(member, kinds)),
+        None if part.is_null() => {}
+        None => kinds.push(part["type"].as_str().unwrap_or_default()),
+    }
 }
 
 fn fingerprint(canonical: &str, options: &TokenizerOptions, info: &EngineInfo) -> [u8; 16] {

@@ -37,7 +37,14 @@ pub(super) fn slim(definition: Definition, allow_special: bool) -> Result<String
     canonicalize_value(&mut root).map_err(|error| error.to_string())?;
     refuse_small_tables(&root["model"])?;
     pad_added_tokens(&mut root);
-    serde_json::to_string(&root).map_err(|error| error.to_string())
+    let Some(scores) = definition.scores else {
+        return serde_json::to_string(&root).map_err(|error| error.to_string());
+    };
+    let place = Value::String(format!("{PADDING}scores"));
+    let quoted = place.to_string();
+    root["model"]["vocab"] = place;
+    let json = serde_json::to_string(&root).map_err(|error| error.to_string())?;
+    Ok(json.replacen(&quoted, &scores, 1))
 }
 
 fn is_risky(num_keys: usize) -> bool {
