@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::definition::Definition;
 
 /// Expressions of which the claim above is proved: of GPT-2, of cl100k and Llama 3, of Qwen 2 and 3, of o200k,
-/// of Mistral's Tekken, and the last of DeepSeek V3's.
+/// of Mistral's Tekken, and the last of `DeepSeek` V3's.
 const CUTTING: [&str; 6] = [
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -21,7 +21,7 @@ const CUTTING: [&str; 6] = [
     r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
 ];
 
-/// Expressions that do not cut between a letter and a space, nor look over it: the others of DeepSeek V3's.
+/// Expressions that do not cut between a letter and a space, nor look over it: the others of `DeepSeek` V3's.
 const HARMLESS: [&str; 2] = [r"\p{N}{1,3}", r"[一-龥぀-ゟ゠-ヿ]+"];
 
 /// What may be done to a text before it is encoded.

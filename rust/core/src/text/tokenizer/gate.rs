@@ -50,5 +50,6 @@ fn agree(fast: &Fast, reference: &Reference, text: &str, scratch: &mut Scratch) 
 }
 
 fn start_of(text: &str) -> &str {
-    &text[..text.floor_char_boundary(PROBE_BYTES)]
+    let end = (0..=PROBE_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }

@@ -1,6 +1,6 @@
 //! The part of a `tokenizer.json` that the fast engine gets: only what decides the ids of a text.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 use tokenizers_fast::canonicalize_value;
@@ -77,12 +77,12 @@ fn num_merges_outside_the_grid(model: &Value) -> Option<usize> {
     let ids: HashMap<&str, u64> =
         vocabulary.iter().filter_map(|(token, id)| Some((token.as_str(), id.as_u64()?))).collect();
     let mut ranks = HashMap::new();
-    let mut pairs = HashMap::new();
+    let mut pairs = HashSet::new();
     for (rank, merge) in merges.iter().enumerate() {
         let (left, right) = (merge[0].as_str()?, merge[1].as_str()?);
         let product = ids.get(format!("{left}{}", right.get(prefix..)?).as_str())?;
         ranks.entry(*product).or_insert(rank);
-        pairs.insert((ids.get(left)?, ids.get(right)?), ());
+        pairs.insert((ids.get(left)?, ids.get(right)?));
     }
     let mut places: BTreeMap<(bool, u64), u64> = BTreeMap::new();
     for id in ids.values() {
@@ -91,8 +91,8 @@ fn num_merges_outside_the_grid(model: &Value) -> Option<usize> {
             None => places.insert((false, *id), *id),
         };
     }
-    let first: std::collections::HashSet<u64> = places.into_values().take(GRID).collect();
-    Some(pairs.keys().filter(|(left, right)| !first.contains(left) || !first.contains(right)).count())
+    let first: HashSet<u64> = places.into_values().take(GRID).collect();
+    Some(pairs.iter().filter(|(left, right)| !first.contains(left) || !first.contains(right)).count())
 }
 
 /// Adds tokens that no text contains, so that no table of added tokens has a risky size.
