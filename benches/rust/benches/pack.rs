@@ -48,6 +48,9 @@ fn packing(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Writes two columns of a sample.
+type WriteTwo = fn(&Sample, &mut [i64], &mut [i64]);
+
 /// Batches of eight, each written over the one before, as a pool's buffers are.
 fn columns(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("columns");
@@ -56,7 +59,7 @@ fn columns(criterion: &mut Criterion) {
     samples.truncate(samples.len() / BATCH_SIZE * BATCH_SIZE);
     group.throughput(Throughput::Elements((samples.len() * SEQ_LEN) as u64));
     let (mut first, mut second) = (vec![0_i64; BATCH_SIZE * SEQ_LEN], vec![0_i64; BATCH_SIZE * SEQ_LEN]);
-    let mut bench = |name: &str, write: &dyn Fn(&Sample, &mut [i64], &mut [i64])| {
+    let mut bench = |name: &str, write: WriteTwo| {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 for batch in samples.chunks(BATCH_SIZE) {
@@ -70,11 +73,11 @@ fn columns(criterion: &mut Criterion) {
             });
         });
     };
-    bench("input_ids_and_labels", &|sample, ids, labels| {
+    bench("input_ids_and_labels", |sample, ids, labels| {
         sample.write_input_ids(0, ids).expect("int64 holds every token");
         sample.write_labels(Labels::Shifted, labels).expect("int64 holds every token");
     });
-    bench("position_ids_and_document_ids", &|sample, positions, documents| {
+    bench("position_ids_and_document_ids", |sample, positions, documents| {
         sample.write_position_ids(positions).expect("int64 holds every position");
         sample.write_document_ids(documents).expect("int64 holds every row id");
     });
