@@ -136,8 +136,7 @@ impl Maker {
 
     /// These rows of these columns as an Arrow record batch.
     pub fn arrow(&self, py: Python<'_>, rows: &RowSet, columns: &[usize]) -> PyResult<PyRecordBatch> {
-        crate::interpreter::detached(py, || record_batch(rows, &self.schema, columns))
-            .map(PyRecordBatch::new)
+        crate::interpreter::detached(py, || record_batch(rows, &self.schema, columns)).map(PyRecordBatch::new)
     }
 
     /// Indices of the columns with these names.

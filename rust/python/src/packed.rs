@@ -131,8 +131,10 @@ impl PyPacked {
     #[new]
     #[pyo3(signature = (*, table, order, token_column, eos, mode, seq_len, labels, pad_id, columns, cu_seqlens, flatten,
                         batch_size, output, num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
-    #[expect(clippy::too_many_arguments, reason = "the keywords of Dataset.pack, loader and with_format, one each")]
-    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the keywords of Dataset.pack, loader and with_format, one each"
+    )]
     fn new(
         py: Python<'_>,
         table: &PyTable,
@@ -208,7 +210,8 @@ impl PyPacked {
         remainder: &str,
         skipped: u64,
     ) -> PyResult<()> {
-        let lane = |(lane, epoch, row, emitted, num_samples)| LanePlace { lane, epoch, row, emitted, num_samples };
+        let lane =
+            |(lane, epoch, row, emitted, num_samples)| LanePlace { lane, epoch, row, emitted, num_samples };
         let lanes = lanes.into_iter().map(lane).collect();
         let places = Places { lanes, num_skipped: skipped, ..Places::default() };
         let pass = Pass {
@@ -404,7 +407,13 @@ impl PyPacked {
         Ok((dict.into_any().unbind(), Moved { places, skipped, stats }))
     }
 
-    fn add_cuts(&self, py: Python<'_>, dict: &Bound<'_, PyDict>, cuts: &[CuSeqlens], len: usize) -> PyResult<()> {
+    fn add_cuts(
+        &self,
+        py: Python<'_>,
+        dict: &Bound<'_, PyDict>,
+        cuts: &[CuSeqlens],
+        len: usize,
+    ) -> PyResult<()> {
         if self.is_flat {
             let joined = flatten(cuts, len).map_err(|error| raise(py, error))?;
             dict.set_item("cu_seqlens", self.int32(py, &joined.cuts)?)?;
@@ -444,12 +453,18 @@ fn stored_tokens(table: &Table, name: &str, eos: Option<u32>) -> rowmill_core::R
         (column, _) => {
             let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let problem = match column {
-                Ok(column) => format!("column {name:?} is {}, not token ids", schema.field(column).data_type()),
-                Err(_) => format!("there is no column {name:?} of token ids; the columns are {}", names.join(", ")),
+                Ok(column) => {
+                    format!("column {name:?} is {}, not token ids", schema.field(column).data_type())
+                }
+                Err(_) => {
+                    format!("there is no column {name:?} of token ids; the columns are {}", names.join(", "))
+                }
             };
             Err(rowmill_core::Error::SchemaMismatch {
                 path: None,
-                message: format!("{problem}; .tokenize(...) makes them of text, .pack(..., column=NAME) names them"),
+                message: format!(
+                    "{problem}; .tokenize(...) makes them of text, .pack(..., column=NAME) names them"
+                ),
             })
         }
     }
@@ -463,7 +478,9 @@ fn kind_of(name: &str) -> rowmill_core::Result<ColumnKind> {
         "document_ids" => ColumnKind::DocumentIds,
         "loss_mask" => ColumnKind::LossMask,
         other => {
-            return Err(rowmill_core::Error::InvalidArgument(format!("packed samples have no column {other:?}")));
+            return Err(rowmill_core::Error::InvalidArgument(format!(
+                "packed samples have no column {other:?}"
+            )));
         }
     })
 }

@@ -90,7 +90,8 @@ impl PyTable {
         kept: Vec<String>,
     ) -> PyResult<Self> {
         let schema = self.table.schema();
-        let index = |name: &String| schema.index_of(name).map_err(|error| PyValueError::new_err(error.to_string()));
+        let index =
+            |name: &String| schema.index_of(name).map_err(|error| PyValueError::new_err(error.to_string()));
         let mut made = Vec::new();
         for (literal, column) in parts {
             made.extend((!literal.is_empty()).then_some(Part::Literal(literal)));

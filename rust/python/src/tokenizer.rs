@@ -20,6 +20,7 @@ impl PyTokenizer {
     /// A tokenizer from the content of a `tokenizer.json`; the engines are compared on `probes`, too.
     #[staticmethod]
     #[pyo3(signature = (json, *, origin, allow_special, engine, probes))]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn from_json(
         py: Python<'_>,
         json: &[u8],
@@ -51,6 +52,7 @@ impl PyTokenizer {
     }
 
     /// The ids of many texts as little-endian 32-bit numbers, one text after the other, and how many each has.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn encode_many<'py>(
         &self,
         py: Python<'py>,
@@ -99,7 +101,7 @@ impl PyTokenizer {
     /// 128 bits in hex: file, options, engine and versions.
     #[getter]
     fn fingerprint(&self) -> String {
-        self.tokenizer.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:032x}", u128::from_be_bytes(self.tokenizer.fingerprint()))
     }
 
     /// Where it comes from.

@@ -74,7 +74,8 @@ impl Lanes {
             let (windows, pruned, encoder) = (Arc::clone(&windows), Arc::clone(&pruned), encoder.clone());
             let (readers, recent) = (EpochReaders::default(), RecentBlocks::default());
             let scratch = Scratch::default();
-            let mut worker = Worker { table, epochs, ahead, windows, pruned, encoder, scratch, readers, recent };
+            let mut worker =
+                Worker { table, epochs, ahead, windows, pruned, encoder, scratch, readers, recent };
             Box::new(move |chunk: Chunk| worker.read(chunk)) as Job<Chunk, ChunkRows>
         };
         let requests = Requests::start(limits, Arc::new(make_job));

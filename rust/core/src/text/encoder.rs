@@ -76,7 +76,8 @@ impl Encoder {
                 });
             }
         }
-        let num_ids = spec.bos.into_iter().chain(spec.eos).map(|id| id + 1).fold(spec.tokenizer.vocab_size(), u32::max);
+        let num_ids =
+            spec.bos.into_iter().chain(spec.eos).map(|id| id + 1).fold(spec.tokenizer.vocab_size(), u32::max);
         let width = match num_ids {
             0..=0x100 => Width::U8,
             0x101..=0x1_0000 => Width::U16,
@@ -238,5 +239,7 @@ fn gathered(rows: &RowSet, column: usize) -> Result<ArrayRef> {
 }
 
 fn too_many() -> Error {
-    Error::InvalidArgument("the documents of one batch have more than 2^31 tokens; take smaller batches".to_owned())
+    Error::InvalidArgument(
+        "the documents of one batch have more than 2^31 tokens; take smaller batches".to_owned(),
+    )
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::assemble::RowSet;
 use crate::assemble::leaf::descend;
 use crate::assemble::plan::NumericPlan;
-use crate::assemble::RowSet;
 use crate::error::Result;
 use crate::loader::ahead::ReadAhead;
 use crate::loader::epochs::{EpochReaders, Epochs};
@@ -152,8 +152,13 @@ impl DocumentReader {
                     None => encoder.text(&document.rows, 0, &mut none)?,
                 };
                 self.ids.clear();
-                document.done =
-                    encoder.encode_from(text, document.done, PIECE_BYTES, &mut self.scratch, &mut self.ids)?;
+                document.done = encoder.encode_from(
+                    text,
+                    document.done,
+                    PIECE_BYTES,
+                    &mut self.scratch,
+                    &mut self.ids,
+                )?;
                 document.is_done = document.done == text.len();
                 packer.tokens(&self.ids);
                 self.ids.len()

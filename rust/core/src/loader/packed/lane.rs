@@ -64,7 +64,14 @@ impl Lane {
         reader: &mut DocumentReader,
         batch: &mut PackedBatch,
     ) -> Result<Turn> {
-        let mut turn = Turn { at, place: self.place, is_sample: false, is_over: false, stats: PackStats::default(), skipped: 0 };
+        let mut turn = Turn {
+            at,
+            place: self.place,
+            is_sample: false,
+            is_over: false,
+            stats: PackStats::default(),
+            skipped: 0,
+        };
         let number = self.place.num_samples * spec.num_lanes + u64::from(self.place.lane);
         if spec.samples.1.is_some_and(|stop| number >= stop) {
             turn.is_over = true;
@@ -118,7 +125,12 @@ impl Lane {
     }
 
     /// Begins the next document; `false` where there is none, or it is left out.
-    fn open_next(&mut self, spec: &PackedSpec, reader: &mut DocumentReader, skipped: &mut u64) -> Result<bool> {
+    fn open_next(
+        &mut self,
+        spec: &PackedSpec,
+        reader: &mut DocumentReader,
+        skipped: &mut u64,
+    ) -> Result<bool> {
         let (first, len) = self.rows;
         let documents = &spec.documents;
         if documents.num_epochs.is_some_and(|epochs| self.next >= epochs * len) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{PackedBatch, PackedColumn};
-use super::group::{LanePlace, Round, Rounds, Turn};
 use super::documents::Documents;
+use super::group::{LanePlace, Round, Rounds, Turn};
 use super::lane::PackSpec;
 use super::work::{Shared, Worker};
 use crate::assemble::Pool;

@@ -22,8 +22,11 @@ impl Turns {
     pub fn new(num_lanes: u64, lanes: &[(u32, u64)]) -> Self {
         let turn = |at: usize, samples: u64| samples * num_lanes + u64::from(lanes[at].0);
         let most = lanes.iter().map(|(_, samples)| *samples).max().unwrap_or(0);
-        let mut heap: BinaryHeap<_> =
-            lanes.iter().enumerate().map(|(at, (_, samples))| Reverse((turn(at, *samples), at, *samples))).collect();
+        let mut heap: BinaryHeap<_> = lanes
+            .iter()
+            .enumerate()
+            .map(|(at, (_, samples))| Reverse((turn(at, *samples), at, *samples)))
+            .collect();
         let (mut head, mut in_head) = (Vec::new(), vec![0; lanes.len()]);
         // Until the slowest lane has caught up the round is not regular.
         while let Some(Reverse((_, at, samples))) = heap.peek().copied()

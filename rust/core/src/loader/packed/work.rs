@@ -46,9 +46,8 @@ impl Shared {
     pub fn try_new(spec: Arc<PackedSpec>) -> Result<Self> {
         let counts: Vec<_> = spec.places.iter().map(|place| (place.lane, place.num_samples)).collect();
         let documents = &spec.documents;
-        let slot = |place| {
-            Ok(Slot { state: Mutex::new((Lane::try_new(place, &spec)?, 0)), turned: Condvar::new() })
-        };
+        let slot =
+            |place| Ok(Slot { state: Mutex::new((Lane::try_new(place, &spec)?, 0)), turned: Condvar::new() });
         let windows = OpenWindows::new(
             Arc::clone(&documents.table),
             Arc::clone(&documents.epochs),
@@ -65,7 +64,12 @@ impl Shared {
     }
 
     /// Runs `work` on the lane of a ticket of a job, once its earlier turns are over.
-    fn on_turn<T>(&self, job: u64, ticket: u64, work: impl FnOnce(usize, &mut Lane) -> Result<T>) -> Result<T> {
+    fn on_turn<T>(
+        &self,
+        job: u64,
+        ticket: u64,
+        work: impl FnOnce(usize, &mut Lane) -> Result<T>,
+    ) -> Result<T> {
         let (at, before) = self.turns.at(ticket);
         let slot = &self.slots[at];
         let mut state = slot.state.lock();
@@ -91,7 +95,8 @@ pub(super) struct Worker {
 
 impl Worker {
     pub fn new(shared: Arc<Shared>) -> Self {
-        let reader = DocumentReader::new(&shared.spec.documents, shared.ahead.clone(), Arc::clone(&shared.windows));
+        let reader =
+            DocumentReader::new(&shared.spec.documents, shared.ahead.clone(), Arc::clone(&shared.windows));
         Self { shared, reader }
     }
 
@@ -120,7 +125,8 @@ impl Worker {
         let mut batch = PackedBatch::try_new(&spec.columns, spec.pack.seq_len, size, &spec.pool)?;
         let turns = (0..size as u64)
             .map(|at| {
-                shared.on_turn(job, step * size as u64 + at, |at, lane| lane.turn(at, spec, reader, &mut batch))
+                shared
+                    .on_turn(job, step * size as u64 + at, |at, lane| lane.turn(at, spec, reader, &mut batch))
             })
             .collect::<Result<std::collections::VecDeque<Turn>>>()?;
         Ok(Round { batch, turns, taken: 0 })
