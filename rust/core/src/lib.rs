@@ -5,6 +5,7 @@
 //! ```text
 //! loader -> assemble -> manifest -> shard -> source -> error
 //!    |-> order    -> error     (arithmetic only, no I/O)
+//!    |-> mix      -> order     (arithmetic only: which source comes when)
 //!    `-> prefetch -> error     (threads and slots, no Arrow)
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -15,6 +16,7 @@ pub mod buffers;
 pub mod error;
 pub mod loader;
 pub mod manifest;
+pub mod mix;
 pub mod order;
 mod panics;
 pub mod prefetch;

@@ -1,6 +1,7 @@
 //! `rowmill._rust`: the binding of rowmill-core to Python, one file a word.
 //!
 //! - [`source`]: an opened dataset; [`table`]: some of its columns; [`order`]: which rows come when
+//! - [`mix`]: which source of a mix gives which sample
 //! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
@@ -15,6 +16,7 @@ pub mod error;
 pub mod interpreter;
 pub mod lanes;
 pub mod make;
+pub mod mix;
 pub mod order;
 pub mod pinning;
 pub mod source;
@@ -37,6 +39,8 @@ mod _rust {
     use crate::dlpack::Buffer;
     #[pymodule_export]
     use crate::lanes::{PyLanes, PyRows};
+    #[pymodule_export]
+    use crate::mix::PySchedule;
     #[pymodule_export]
     use crate::order::PyOrder;
     #[pymodule_export]
