@@ -21,7 +21,7 @@ fn num_lanes() -> impl Strategy<Value = u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_source_is_ever_off_its_due_by_one(weights in weights(), num_lanes in num_lanes(), seed: u64) {

@@ -124,7 +124,7 @@ pub(super) fn close(woven: &mut Woven, num_classes: usize, shares: &[u64], key: 
 
 /// The classes of places, and the walk by which what one has too much of comes to one that lacks it.
 struct Classes {
-    num_classes: usize,
+    count: usize,
     leads: LaneLeads,
     stream: Stream,
 }
@@ -137,7 +137,7 @@ impl Classes {
         for (place, &source) in woven.sources.iter().enumerate() {
             leads.take((place % num_classes) as u64, usize::from(source));
         }
-        Self { num_classes, leads, stream: key.stream() }
+        Self { count: num_classes, leads, stream: key.stream() }
     }
 
     fn are_even(&self) -> bool {
@@ -147,13 +147,13 @@ impl Classes {
     /// Moves a sample that its class has too much of to a class where that makes nothing worse: without the
     /// steps that make nothing better either, lanes far apart would never meet.
     fn relieve(&mut self, woven: &mut Woven, place: usize, rarity: usize) {
-        let class = place % self.num_classes;
+        let class = place % self.count;
         if self.leads.of(class as u64)[usize::from(woven.sources[place])] >= 0 {
             return;
         }
         let ahead = place + 1..woven.sources.len().min(place + FAR_REACH);
         let back = place.saturating_sub(FAR_REACH)..place;
-        let classes = |other: usize| [place, other].map(|place| place % self.num_classes);
+        let classes = |other: usize| [place, other].map(|place| place % self.count);
         let gain = |other: usize| self.leads.gain(woven, [place, other], classes(other));
         let salt = self.stream.draw();
         // Which of several equally good ones is chance, so that a walk does not go to and fro.

@@ -127,7 +127,9 @@ impl<'a> Loom<'a> {
         if start < deadline {
             let early = &mut self.slack[start as usize..deadline as usize];
             // Nothing here is 0: the sample was due before the first time without slack.
-            early.iter_mut().for_each(|slack| *slack = slack.wrapping_sub(1));
+            for slack in early.iter_mut() {
+                *slack = slack.wrapping_sub(1);
+            }
             let tight = (start..).zip(early).filter(|(_, slack)| **slack == 0);
             self.tight.extend(tight.map(|(time, _)| Reverse(time)));
         }

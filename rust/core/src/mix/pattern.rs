@@ -144,12 +144,13 @@ fn below(values: &[u32], bound: u64) -> u64 {
 
 /// The inverse of `value` modulo `modulus`, to which it is prime; 0 for the modulus 1.
 fn inverse(value: u64, modulus: u64) -> u64 {
-    let (mut old, mut new) = ((modulus as i128, 0_i128), (value as i128, 1_i128));
+    let modulus = i128::from(modulus);
+    let (mut old, mut new) = ((modulus, 0_i128), (i128::from(value), 1_i128));
     while new.0 != 0 {
         let quotient = old.0 / new.0;
         (old, new) = (new, (old.0 - quotient * new.0, old.1 - quotient * new.1));
     }
-    old.1.rem_euclid(modulus as i128) as u64
+    old.1.rem_euclid(modulus) as u64
 }
 
 #[cfg(test)]

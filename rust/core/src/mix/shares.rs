@@ -154,7 +154,11 @@ fn normalised(weights: &[f64]) -> Vec<f64> {
     let largest = weights.iter().copied().fold(0.0, f64::max);
     let scaled: Vec<f64> = weights.iter().map(|weight| weight / largest).collect();
     let sum: f64 = scaled.iter().sum();
-    scaled.into_iter().map(|weight| weight / sum).collect()
+    // What is positive stays so, even where it is too little beside the largest for a double.
+    let share = |(scaled, &weight): (f64, &f64)| {
+        if weight > 0.0 { (scaled / sum).max(f64::MIN_POSITIVE) } else { 0.0 }
+    };
+    scaled.into_iter().zip(weights).map(share).collect()
 }
 
 fn gcd_u128(mut a: u128, mut b: u128) -> u128 {

@@ -72,7 +72,7 @@ impl Schedule {
 
     fn lanes_of(&self, sources: &[Lanes]) -> impl Iterator<Item = (usize, u32, u64)> {
         let lanes = move |lens: Lanes| (0..self.num_lanes()).map(move |lane| (lane, lens.len(lane)));
-        let sources = sources.to_vec().into_iter().enumerate();
+        let sources = sources.iter().copied().enumerate();
         sources.flat_map(move |(source, lens)| lanes(lens).map(move |(lane, len)| (source, lane, len)))
     }
 

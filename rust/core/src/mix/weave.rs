@@ -76,19 +76,19 @@ fn weave_period(shares: &Shares, num_lanes: u64, seed: u64, era: u64) -> Result<
         let mut lanes = LaneLeads::new(num_lanes, rates.len(), whole, key);
         let mut woven =
             Loom::try_new(&timeline, vec![0; rates.len()], len, None)?.weave(len, 0, &mut lanes)?;
-        let is_closed = close_lanes(&mut woven, num_lanes, &counts, key);
-        let may_close = counts.iter().all(|count| count % gcd(len, num_lanes) == 0);
         attempt += 1;
         let may_try = attempt < MAX_ATTEMPTS || (attempt == MAX_ATTEMPTS && gcd(whole, num_lanes) == 1);
-        if is_closed || !may_close || !may_try {
+        if close_lanes(&mut woven, num_lanes, &counts, key) || !may_try {
             return Ok(Pattern::new(woven.sources, rates.len(), num_lanes));
         }
     }
 }
 
+/// Gives each lane its exact share of the period, where it can have one; whether there is nothing left to try.
 fn close_lanes(woven: &mut Woven, num_lanes: u64, counts: &[u64], key: Key) -> bool {
     let num_classes = gcd(woven.sources.len() as u64, num_lanes);
-    num_classes == 1 || close(woven, num_classes as usize, counts, key)
+    let may_close = counts.iter().all(|count| count % num_classes == 0);
+    num_classes == 1 || !may_close || close(woven, num_classes as usize, counts, key)
 }
 
 /// How many samples are tabulated: a multiple of the whole of which each lane can have its exact share, if that
