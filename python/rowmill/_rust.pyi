@@ -108,9 +108,7 @@ _Step = tuple[int, Sequence[float], bool]
 
 @final
 class Schedule:
-    def __new__(
-        cls, history: Sequence[tuple[int, Sequence[_Step]]], *, num_lanes: int, seed: int
-    ) -> Schedule: ...
+    def __new__(cls, history: Sequence[tuple[int, Sequence[_Step]]], *, num_lanes: int, seed: int) -> Schedule: ...
     @property
     def history(self) -> list[tuple[int, list[tuple[int, list[float], bool]]]]: ...
     @property
