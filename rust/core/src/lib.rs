@@ -6,6 +6,7 @@
 //! loader -> assemble -> manifest -> shard -> source -> error
 //!    |-> text     -> error     (text to tokens to sequences, no I/O)
 //!    |-> order    -> error     (arithmetic only, no I/O)
+//!    |-> mix      -> order     (arithmetic only: which source comes when)
 //!    `-> prefetch -> error     (threads and slots, no Arrow)
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -16,6 +17,7 @@ pub mod buffers;
 pub mod error;
 pub mod loader;
 pub mod manifest;
+pub mod mix;
 pub mod order;
 mod panics;
 pub mod prefetch;

@@ -1,6 +1,7 @@
 //! `rowmill._rust`: the binding of rowmill-core to Python, one file a word.
 //!
 //! - [`source`]: an opened dataset; [`table`]: some of its columns; [`order`]: which rows come when
+//! - [`mix`]: which source of a mix gives which sample
 //! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
 //! - [`tokenizer`]: text to ids
 //! - [`mod@verify`]: everything read once and checked
@@ -17,6 +18,7 @@ pub mod error;
 pub mod interpreter;
 pub mod lanes;
 pub mod make;
+pub mod mix;
 pub mod order;
 pub mod packed;
 pub mod pinning;
@@ -42,6 +44,8 @@ mod _rust {
     use crate::dlpack::Buffer;
     #[pymodule_export]
     use crate::lanes::{PyLanes, PyRows};
+    #[pymodule_export]
+    use crate::mix::PySchedule;
     #[pymodule_export]
     use crate::order::PyOrder;
     #[pymodule_export]

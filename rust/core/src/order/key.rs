@@ -16,6 +16,8 @@ pub enum Level {
     Window = 3,
     /// All rows at once.
     Rows = 4,
+    /// The schedule of a mix's sources.
+    Mix = 5,
 }
 
 /// The key of one permutation.

@@ -33,6 +33,7 @@ mod settings;
 pub use chosen::Chosen;
 pub use epoch::EpochOrder;
 pub use holes::Holes;
+pub(crate) use key::Stream;
 pub use key::{Key, Level};
 pub use lanes::Lanes;
 pub use layout::{Layout, Place};
