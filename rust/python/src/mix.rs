@@ -105,6 +105,7 @@ impl PySchedule {
     }
 
     /// After how many samples the mix of sources with so many rows ends; `None` where it never does.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn end(&self, py: Python<'_>, num_rows: Vec<u64>, stopping: &str) -> PyResult<Option<u64>> {
         let lanes: Vec<Lanes> = num_rows.iter().map(|&rows| Lanes::new(rows, self.0.num_lanes())).collect();
         detached(py, || self.0.end(&lanes, stopping.parse()?))
