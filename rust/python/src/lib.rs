@@ -23,11 +23,6 @@ pub mod table;
 pub mod values;
 pub mod verify;
 
-/// Decoded blocks come and go as maps of their own.
-#[cfg(target_os = "linux")]
-#[global_allocator]
-static MEMORY: rowmill_core::buffers::LargeBuffers = rowmill_core::buffers::LargeBuffers::new();
-
 /// The module itself.
 #[pyo3::pymodule]
 mod _rust {
