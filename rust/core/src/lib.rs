@@ -12,8 +12,6 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod assemble;
-#[cfg(target_os = "linux")]
-pub mod buffers;
 pub mod error;
 pub mod loader;
 pub mod manifest;

@@ -30,11 +30,6 @@ pub mod tokenizer;
 pub mod values;
 pub mod verify;
 
-/// Decoded blocks come and go as maps of their own.
-#[cfg(target_os = "linux")]
-#[global_allocator]
-static MEMORY: rowmill_core::buffers::LargeBuffers = rowmill_core::buffers::LargeBuffers::new();
-
 /// The module itself.
 #[pyo3::pymodule]
 mod _rust {
