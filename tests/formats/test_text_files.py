@@ -265,7 +265,7 @@ def test_shards_beside_text_are_for_the_engine_to_judge(tmp_path: Path) -> None:
     put(tmp_path / "data" / "b.arrow", b"")
     with pytest.raises(rowmill.SchemaMismatchError, match="mixed formats"):
         rowmill.open(tmp_path / "data")
-    with pytest.raises(ValueError, match="no paths"):
+    with pytest.raises(rowmill.MissingShardError, match="no paths"):
         rowmill.open([])
 
 

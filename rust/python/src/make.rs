@@ -104,6 +104,11 @@ impl Maker {
         matches!(self.kind, Kind::Rows | Kind::RowLists | Kind::Lists)
     }
 
+    /// Whether what is read must be decoded first.
+    pub fn is_decoded(&self) -> bool {
+        self.table.owns_memory()
+    }
+
     /// The pool that batches are assembled in.
     pub fn pool(&self) -> &Pool {
         &self.pool

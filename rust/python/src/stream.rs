@@ -25,10 +25,11 @@ const PREFETCH_BYTES: usize = 64 << 20;
 /// Threads without other wishes: a loader must leave the training loop its cores, but one thread and
 /// a hand-over are no faster than none.
 ///
-/// Where the consumer makes Python objects of what they read, it is the slowest and needs a core of its own.
+/// Where the consumer makes Python objects of what they read, it is the slowest and needs a core of its own; unless
+/// what they read must be decoded first, which takes longer still.
 pub fn default_threads(maker: &Maker) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let least = if maker.makes_objects() { cores.saturating_sub(1) } else { 2 };
+    let least = if maker.makes_objects() && !maker.is_decoded() { cores.saturating_sub(1) } else { 2 };
     (cores / 2).clamp(least.clamp(1, 2), 8)
 }
 
