@@ -45,6 +45,7 @@ def describe(plan: Plan, num_rows: int, columns: Mapping[str, str], *, ranks: in
         "unread_files": [str(path) for path in source.strangers],
         "order": plan.order.as_dict(),
         "pipeline": list(plan.pipeline.description),
+        "tokenizer": None if plan.pipeline.tokenize is None else plan.pipeline.tokenize.tokenizer.describe(),
         "batch_size": plan.batch_size,
         "warnings": warnings_of(source, shards, ranks),
     }

@@ -134,6 +134,13 @@ def test_tokenize_alone_keeps_rows_and_columns(folder: Path) -> None:
     assert list(copy) == list(ds)
 
 
+def test_describe_names_the_tokenizer_and_its_engine(folder: Path) -> None:
+    ds = rowmill.open(folder)
+    assert ds.describe()["tokenizer"] is None
+    told = ds.tokenize("bytes").describe()["tokenizer"]
+    assert (told["tokenizer"], told["eos"], told["reason"]) == ("bytes", EOS, None)
+
+
 def test_a_function_before_tokenize_is_tokenized_in_python(folder: Path) -> None:
     ds = rowmill.open(folder).map(lambda row: {"text": (row["text"] or "").upper()}).tokenize("bytes")
     assert [list(row["input_ids"]) for row in ds] == [ids_of((text or "").upper()) for text in TEXTS]
