@@ -9,8 +9,9 @@ use std::collections::BinaryHeap;
 /// samples in the same order as if it had left the round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turns {
-    /// Turns before every lane has one turn a round: after a merge some lanes may be ahead.
-    head: Vec<u32>,
+    /// Turns before every lane has one turn a round, each with how many its lane had before: after a merge some
+    /// lanes may be ahead, and one that has ended is behind by all that the others gave since.
+    head: Vec<(u32, u64)>,
     /// The round.
     cycle: Vec<u32>,
     /// Turns that each lane has in the head.
@@ -34,7 +35,7 @@ impl Turns {
         {
             heap.pop();
             heap.push(Reverse((turn(at, samples + 1), at, samples + 1)));
-            head.push(at as u32);
+            head.push((at as u32, in_head[at]));
             in_head[at] += 1;
         }
         let mut cycle = Vec::with_capacity(lanes.len());
@@ -47,9 +48,8 @@ impl Turns {
     /// The lane (by its place among the consumer's) whose turn number `ticket` is, and how many turns it had before.
     pub fn at(&self, ticket: u64) -> (usize, u64) {
         let Some(after) = ticket.checked_sub(self.head.len() as u64) else {
-            let head = &self.head[..ticket as usize];
-            let lane = self.head[ticket as usize];
-            return (lane as usize, head.iter().filter(|other| **other == lane).count() as u64);
+            let (lane, before) = self.head[ticket as usize];
+            return (lane as usize, before);
         };
         let round = self.cycle.len() as u64;
         let lane = self.cycle[(after % round) as usize] as usize;
