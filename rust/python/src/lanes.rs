@@ -16,10 +16,8 @@ use crate::error::{log_skipped, raise};
 use crate::interpreter::{detached, wait};
 use crate::make::{Maker, stats};
 use crate::order::PyOrder;
-use crate::stream::default_threads;
+use crate::stream::{PREFETCH_BYTES, default_threads};
 use crate::table::{PyTable, dict};
-
-const PREFETCH_BYTES: usize = 64 << 20;
 
 /// Reads chunks of lanes, ahead of need where they are submitted.
 #[pyclass(frozen, module = "rowmill._rust", name = "Lanes")]

@@ -18,7 +18,7 @@ use crate::tensors::Tensors;
 use crate::values::RowConverter;
 
 /// Idle batch buffers kept for reuse.
-const POOL_BYTES: usize = 64 << 20;
+pub const POOL_BYTES: usize = 64 << 20;
 
 /// The type of what is handed out.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rowmill_core::assemble::{BatchRequest, ColumnPlan, Dtype, Pool, plan_columns};
+use rowmill_core::assemble::{Dtype, Pool};
 use rowmill_core::loader::packed::{
-    ColumnKind, Content, Documents, LanePlace, PackSpec, PackedColumn, PackedSpec, PackedStep, PackedStream,
+    Content, Documents, LanePlace, PackSpec, PackedColumn, PackedSpec, PackedStep, PackedStream,
 };
 use rowmill_core::loader::{Epochs, Table};
 use rowmill_core::prefetch::ProducerStats;
@@ -17,17 +17,14 @@ use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten};
 
 use crate::error::{log_skipped, raise};
 use crate::interpreter::wait;
-use crate::make::engine_stats;
+use crate::make::{POOL_BYTES, engine_stats};
 use crate::order::PyOrder;
+use crate::stream::{PREFETCH_BYTES, usual_threads};
 use crate::table::PyTable;
 use crate::tensors::Tensors;
 
-/// Steps made ahead, and their bytes, without other wishes.
+/// Steps made ahead without other wishes.
 const PREFETCH_STEPS: u64 = 16;
-const PREFETCH_BYTES: usize = 64 << 20;
-
-/// Idle batch buffers kept for reuse.
-const POOL_BYTES: usize = 64 << 20;
 
 /// Where the lanes of a pass stand; outlives the stream that moves them.
 #[pyclass(frozen, module = "rowmill._rust", name = "LanePlaces")]
@@ -159,7 +156,7 @@ impl PyPacked {
         let made = || {
             let content = match &table.encoder {
                 Some(encoder) => Content::Text(Arc::clone(encoder)),
-                None => stored_tokens(&table.table, token_column, eos)?,
+                None => Content::stored(table.table.schema(), token_column, eos)?,
             };
             let pack = PackSpec {
                 mode: mode.parse()?,
@@ -169,7 +166,7 @@ impl PyPacked {
                 cu_seqlens,
             };
             let packed = columns.iter().map(|(name, dtype)| {
-                Ok(PackedColumn { kind: kind_of(name)?, dtype: dtype.parse::<Dtype>()? })
+                Ok(PackedColumn { kind: name.parse()?, dtype: dtype.parse::<Dtype>()? })
             });
             Ok((content, pack, packed.collect::<rowmill_core::Result<Arc<[_]>>>()?))
         };
@@ -185,7 +182,7 @@ impl PyPacked {
             keys: columns.into_iter().map(|(name, _)| name).collect(),
             pool: Pool::new(POOL_BYTES),
             tensors: Tensors::try_new(py, output == "torch", wrap, pin)?,
-            num_threads: num_threads.unwrap_or_else(default_threads),
+            num_threads: num_threads.unwrap_or_else(|| usual_threads(2)),
             prefetch_items: prefetch_batches.unwrap_or(PREFETCH_STEPS),
             prefetch_bytes: prefetch_bytes.unwrap_or(PREFETCH_BYTES),
             holds_back: AtomicBool::new(false),
@@ -430,57 +427,4 @@ impl PyPacked {
         buffer.as_mut_of::<i32>().copy_from_slice(values);
         self.tensors.make(py, buffer, Dtype::Int32, &[values.len()])
     }
-}
-
-/// Packing is work of the engine's threads: two share it even where there are only two cores.
-fn default_threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (cores / 2).clamp(2, 8)
-}
-
-fn stored_tokens(table: &Table, name: &str, eos: Option<u32>) -> rowmill_core::Result<Content> {
-    let schema = table.schema();
-    let column = schema.index_of(name);
-    let plan = column.as_ref().ok().and_then(|column| {
-        let plans = plan_columns(schema, &BatchRequest::default()).ok()?;
-        match plans.into_iter().nth(*column)? {
-            ColumnPlan::Numeric(plan) if !plan.stored.is_float() && plan.stored != Dtype::Bool => Some(plan),
-            _ => None,
-        }
-    });
-    match (column, plan) {
-        (Ok(column), Some(plan)) => Ok(Content::Tokens { column, plan, eos }),
-        (column, _) => {
-            let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            let problem = match column {
-                Ok(column) => {
-                    format!("column {name:?} is {}, not token ids", schema.field(column).data_type())
-                }
-                Err(_) => {
-                    format!("there is no column {name:?} of token ids; the columns are {}", names.join(", "))
-                }
-            };
-            Err(rowmill_core::Error::SchemaMismatch {
-                path: None,
-                message: format!(
-                    "{problem}; .tokenize(...) makes them of text, .pack(..., column=NAME) names them"
-                ),
-            })
-        }
-    }
-}
-
-fn kind_of(name: &str) -> rowmill_core::Result<ColumnKind> {
-    Ok(match name {
-        "input_ids" => ColumnKind::InputIds,
-        "labels" => ColumnKind::Labels,
-        "position_ids" => ColumnKind::PositionIds,
-        "document_ids" => ColumnKind::DocumentIds,
-        "loss_mask" => ColumnKind::LossMask,
-        other => {
-            return Err(rowmill_core::Error::InvalidArgument(format!(
-                "packed samples have no column {other:?}"
-            )));
-        }
-    })
 }

@@ -20,7 +20,8 @@ use crate::table::PyTable;
 
 /// What is made ahead without other wishes: enough to ride out a hiccup, little enough to stay in a core's cache.
 const PREFETCH_ITEMS: u64 = 32;
-const PREFETCH_BYTES: usize = 64 << 20;
+/// The same in bytes.
+pub const PREFETCH_BYTES: usize = 64 << 20;
 
 /// Threads without other wishes: a loader must leave the training loop its cores, but one thread and
 /// a hand-over are no faster than none.
@@ -28,9 +29,17 @@ const PREFETCH_BYTES: usize = 64 << 20;
 /// Where the consumer makes Python objects of what they read, it is the slowest and needs a core of its own; unless
 /// what they read must be decoded first, which takes longer still.
 pub fn default_threads(maker: &Maker) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let least = if maker.makes_objects() && !maker.is_decoded() { cores.saturating_sub(1) } else { 2 };
-    (cores / 2).clamp(least.clamp(1, 2), 8)
+    let is_consumer_slowest = maker.makes_objects() && !maker.is_decoded();
+    usual_threads(if is_consumer_slowest { num_cores().saturating_sub(1).clamp(1, 2) } else { 2 })
+}
+
+/// Half of the cores, but at least so many threads and at most eight.
+pub fn usual_threads(least: usize) -> usize {
+    (num_cores() / 2).clamp(least, 8)
+}
+
+fn num_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// How far a pass has come; outlives the stream that counts in it.

@@ -15,10 +15,7 @@ pub fn record_batch(rows: &RowSet, schema: &SchemaRef, columns: &[usize]) -> Res
     let fields: Vec<_> = columns.iter().map(|column| Arc::clone(&schema.fields()[*column])).collect();
     let mut arrays = Vec::with_capacity(columns.len());
     for (column, field) in columns.iter().zip(&fields) {
-        let gathered = gather(rows, *column, field.data_type()).map_err(|error| match error {
-            ArrowError::DictionaryKeyOverflowError => too_varied(rows, field),
-            error => unsound(rows, field.name(), &error),
-        })?;
+        let gathered = stored_column(rows, *column, field)?;
         arrays.push(
             logical_array(&gathered, field.data_type())
                 .map_err(|error| unsound(rows, field.name(), &error))?,
@@ -28,6 +25,14 @@ pub fn record_batch(rows: &RowSet, schema: &SchemaRef, columns: &[usize]) -> Res
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     RecordBatch::try_new_with_options(schema, arrays, &options)
         .map_err(|error| unsound(rows, "batch", &error))
+}
+
+/// One column of the rows as one array, in storage form.
+pub fn stored_column(rows: &RowSet, column: usize, field: &Field) -> Result<ArrayRef> {
+    gather(rows, column, field.data_type()).map_err(|error| match error {
+        ArrowError::DictionaryKeyOverflowError => too_varied(rows, field),
+        error => unsound(rows, field.name(), &error),
+    })
 }
 
 fn gather(

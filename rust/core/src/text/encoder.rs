@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, ListArray, PrimitiveArray, types};
+use arrow_array::{ArrayRef, ArrowPrimitiveType, ListArray, PrimitiveArray, types};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
-use arrow_select::interleave::interleave;
 
 use super::tokenizer::{Scratch, Tokenizer};
 use super::values::{bytes_at, is_text};
 use crate::assemble::RowSet;
+use crate::assemble::arrow::stored_column;
 use crate::error::{Error, Result};
 use crate::shard::Block;
 
@@ -188,7 +188,8 @@ impl Encoder {
         }
         let mut columns = vec![self.list(&ids, offsets)?];
         for column in &self.spec.kept {
-            columns.push(gathered(rows, *column)?);
+            rows.ensure_column(*column)?;
+            columns.push(stored_column(rows, *column, self.read.field(*column))?);
         }
         rows.check_damage()?;
         let block = Arc::new(Block::of_columns(columns, rows.len(), Arc::clone(first.source())));
@@ -228,14 +229,6 @@ where
 {
     let values = ids.iter().map(|id| T::Native::try_from(*id).unwrap_or_default());
     Arc::new(PrimitiveArray::<T>::from_iter_values(values))
-}
-
-fn gathered(rows: &RowSet, column: usize) -> Result<ArrayRef> {
-    rows.ensure_column(column)?;
-    let arrays: Vec<&dyn Array> = rows.blocks.iter().map(|block| block.columns[column].as_ref()).collect();
-    let places: Vec<_> = rows.rows.iter().map(|place| (place.slot as usize, place.row as usize)).collect();
-    let path = rows.blocks[0].source().path();
-    interleave(&arrays, &places).map_err(|error| Error::corrupt(path, error.to_string()))
 }
 
 fn too_many() -> Error {

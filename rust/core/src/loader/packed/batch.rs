@@ -1,7 +1,9 @@
 //! Packed samples side by side: one row-major buffer a column.
 
+use std::str::FromStr;
+
 use crate::assemble::{Dtype, Pool, PoolBuffer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::text::pack::CuSeqlens;
 
 /// What a column of packed samples holds.
@@ -17,6 +19,23 @@ pub enum ColumnKind {
     DocumentIds,
     /// 1 where the label counts.
     LossMask,
+}
+
+impl FromStr for ColumnKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "input_ids" => Self::InputIds,
+            "labels" => Self::Labels,
+            "position_ids" => Self::PositionIds,
+            "document_ids" => Self::DocumentIds,
+            "loss_mask" => Self::LossMask,
+            other => {
+                return Err(Error::InvalidArgument(format!("packed samples have no column {other:?}")));
+            }
+        })
+    }
 }
 
 /// A column that is asked for.

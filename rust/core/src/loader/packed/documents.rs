@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use arrow_schema::Schema;
+
 use crate::assemble::RowSet;
 use crate::assemble::leaf::descend;
 use crate::assemble::plan::NumericPlan;
-use crate::error::Result;
+use crate::assemble::{BatchRequest, ColumnPlan, Dtype, plan_columns};
+use crate::error::{Error, Result};
 use crate::loader::ahead::ReadAhead;
 use crate::loader::epochs::{EpochReaders, Epochs};
 use crate::loader::table::{RecentBlocks, Table};
@@ -34,6 +37,48 @@ pub enum Content {
         /// Id that ends every document, where the column does not hold it.
         eos: Option<u32>,
     },
+}
+
+impl Content {
+    /// The ids in a column, each document of which `eos` ends where the column does not hold it.
+    ///
+    /// # Errors
+    /// `SchemaMismatch` where there is no such column, or it holds no integers.
+    pub fn stored(schema: &Schema, name: &str, eos: Option<u32>) -> Result<Self> {
+        let column = schema.index_of(name);
+        let plan = column.as_ref().ok().and_then(|column| {
+            let plans = plan_columns(schema, &BatchRequest::default()).ok()?;
+            match plans.into_iter().nth(*column)? {
+                ColumnPlan::Numeric(plan) if !plan.stored.is_float() && plan.stored != Dtype::Bool => {
+                    Some(plan)
+                }
+                _ => None,
+            }
+        });
+        match (column, plan) {
+            (Ok(column), Some(plan)) => Ok(Self::Tokens { column, plan, eos }),
+            (column, _) => {
+                let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                let problem = match column {
+                    Ok(column) => {
+                        format!("column {name:?} is {}, not token ids", schema.field(column).data_type())
+                    }
+                    Err(_) => {
+                        format!(
+                            "there is no column {name:?} of token ids; the columns are {}",
+                            names.join(", ")
+                        )
+                    }
+                };
+                Err(Error::SchemaMismatch {
+                    path: None,
+                    message: format!(
+                        "{problem}; .tokenize(...) makes them of text, .pack(..., column=NAME) names them"
+                    ),
+                })
+            }
+        }
+    }
 }
 
 /// Where documents come from.
