@@ -21,7 +21,7 @@ from rowmill.progress import Progress
 from rowmill.runs import current_placement, make_run, partition_of
 from rowmill.values import collate
 
-__all__ = ["PositionIterator", "ReadOptions", "StagedIterator"]
+__all__ = ["PositionIterator", "ReadOptions", "Resumable", "StagedIterator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,46 @@ class ReadOptions:
     io: str = "auto"
 
 
-class PositionIterator(_rust.Stream):
-    """Rust's stream of rows or batches, with a state; ``next`` runs no line of Python."""
+class Resumable:
+    """What all iterators that keep a cursor share: ``_begin`` places them, ``_current`` says where they are."""
 
     _plan: Plan
     _progress: Progress
     _worker: tuple[int, int] | None
     _current: Callable[[], Cursor]
     final_stats: dict[str, Any]
+
+    def state_dict(self) -> Cursor:
+        """The cursor after what has been returned so far; see docs/cursor."""
+        return self._current()
+
+    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+        """Moves this iterator to ``state``, whatever it has returned so far."""
+        cursor = check_cursor(state, self._plan.identity, strict=strict)
+        self._progress.board.begin(self._worker, cursor["epoch"])
+        self._begin(cursor, cursor["epoch"])
+
+    def rewind(self) -> None:
+        """Goes back to after what has been returned, where more was handed out."""
+        cursor = self.state_dict()
+        self._begin(cursor, cursor["epoch"])
+
+    def stats(self) -> dict[str, Any]:
+        """What the engine did so far."""
+        raise NotImplementedError
+
+    def _begin(self, cursor: Cursor | None, epoch: int) -> None:
+        """Begins a pass at ``cursor``, or at the beginning of ``epoch``."""
+        raise NotImplementedError
+
+    def __del__(self, _suppress: Any = contextlib.suppress) -> None:
+        # A default, because at the interpreter's exit even modules may be gone.
+        with _suppress(Exception):
+            self.final_stats.update(self.stats())
+
+
+class PositionIterator(_rust.Stream, Resumable):
+    """Rust's stream of rows or batches, with a state; ``next`` runs no line of Python."""
 
     def __new__(cls, plan: Plan, progress: Progress, options: ReadOptions, output: str) -> PositionIterator:
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
@@ -64,26 +96,6 @@ class PositionIterator(_rust.Stream):
         cursor, epoch = progress.begin(self._worker)
         self._begin(cursor, epoch)
         return self
-
-    def state_dict(self) -> Cursor:
-        """The cursor after what has been returned so far; see docs/cursor."""
-        return self._current()
-
-    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
-        """Moves this iterator to ``state``, whatever it has returned so far."""
-        cursor = check_cursor(state, self._plan.identity, strict=strict)
-        self._progress.board.begin(self._worker, cursor["epoch"])
-        self._begin(cursor, cursor["epoch"])
-
-    def rewind(self) -> None:
-        """Goes back to after what has been returned, where more was handed out."""
-        cursor = self.state_dict()
-        self._begin(cursor, cursor["epoch"])
-
-    def __del__(self, _suppress: Any = contextlib.suppress) -> None:
-        # A default, because at the interpreter's exit even modules may be gone.
-        with _suppress(Exception):
-            self.final_stats.update(self.stats())
 
     def _begin(self, cursor: Cursor | None, epoch: int) -> None:
         plan = self._plan

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rowmill.cursor import Cursor, Identity
+from rowmill.cursor import Cursor, Identity, check_step
 from rowmill.exceptions import StateMismatchError
 from rowmill.lanes import Lane
 from rowmill.placement import Placement
 from rowmill.plan import Plan
 
-__all__ = ["Deal", "LanePlaces", "place_lanes"]
+__all__ = ["Beginning", "Deal", "LanePlaces"]
 
 
 @dataclass
@@ -109,7 +109,55 @@ class Deal:
         return max(-(-(steps - self.turn) // self.num_workers), 0)
 
 
-def place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
+@dataclass(frozen=True)
+class Beginning:
+    """Where a pass of one consumer's lanes begins.
+
+    Attributes:
+        start: Positions that the whole job had delivered when its workers began.
+        done: Steps of this consumer since then.
+        is_over: Whether the lanes were read to their end: the last step may have been a short one.
+    """
+
+    first_epoch: int
+    deal: Deal
+    lanes: list[Lane]
+    start: int
+    done: int
+    is_over: bool
+
+    @classmethod
+    def of(cls, plan: Plan, placement: Placement, cursor: Cursor | None, epoch: int) -> Beginning:
+        """The beginning at ``cursor``, or at that of ``epoch``.
+
+        Raises:
+            StateMismatchError: The cursor says nothing of one of the lanes.
+            TopologyError: No step of this topology starts at the cursor's position.
+        """
+        first_epoch, position = (cursor["first_epoch"], int(cursor["position"])) if cursor else (epoch, 0)
+        stored = cursor.get("lanes") if cursor else None
+        # A worker's own state says where all workers began, and how far it is since then.
+        start: int = stored.get("start", position) if isinstance(stored, dict) else position
+        step = placement.num_shards * (plan.batch_size or 1)
+        epochs = plan.epochs_per_pass
+        is_over = cursor is not None and epochs is not None and cursor["epoch"] >= first_epoch + epochs
+        deal = Deal.of(plan, placement, start // step)
+        lanes = [Lane(index, epoch) for index in range(deal.consumer, plan.order.num_lanes, deal.num_consumers)]
+        if cursor is not None:
+            _place_lanes(lanes, cursor)
+            # With "keep" no rank counts on the others' number of steps, so that any place is a beginning.
+            if plan.remainder_for(placement.num_shards) != "keep" and not is_over:
+                check_step(start, step, None)
+        return cls(first_epoch, deal, lanes, start, (position - start) // step, is_over)
+
+    def places(self, plan: Plan, placement: Placement) -> LanePlaces:
+        """The places of the lanes here, to be moved on."""
+        return LanePlaces(
+            plan.identity, placement, plan.batch_size, self.first_epoch, self.lanes, self.start, self.done
+        )
+
+
+def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
     """Puts ``lanes`` where ``cursor`` says."""
     stored = cursor.get("lanes")
     if not isinstance(stored, dict):

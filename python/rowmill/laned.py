@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import heapq
 from collections.abc import Iterator
@@ -11,9 +10,9 @@ from typing import Any
 
 from rowmill import _rust
 from rowmill import torch as _torch
-from rowmill.cursor import Cursor, check_cursor, check_step
-from rowmill.iterators import ReadOptions, consumer_type
-from rowmill.lane_places import Deal, LanePlaces, place_lanes
+from rowmill.cursor import Cursor
+from rowmill.iterators import ReadOptions, Resumable, consumer_type
+from rowmill.lane_places import Beginning, LanePlaces
 from rowmill.lanes import Lane, LaneReader, check_lanes, lane_rows
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
@@ -64,7 +63,7 @@ class _Turns:
         return lane.num_samples * self.num_lanes + lane.index
 
 
-class LanedIterator(Iterator[Any]):
+class LanedIterator(Resumable, Iterator[Any]):
     """Samples, or batches of them, of the lanes that this consumer owns."""
 
     def __init__(self, plan: Plan, progress: Progress, options: ReadOptions) -> None:
@@ -88,11 +87,6 @@ class LanedIterator(Iterator[Any]):
         cursor, epoch = progress.begin(self._worker)
         self._begin(cursor, epoch)
 
-    def __del__(self, _suppress: Any = contextlib.suppress) -> None:
-        # A default, because at the interpreter's exit even modules may be gone.
-        with _suppress(Exception):
-            self.final_stats.update(self.stats())
-
     def __next__(self) -> Any:
         if self._num_steps is not None and self._places.num_steps >= self._num_steps:
             self._finish()
@@ -110,16 +104,6 @@ class LanedIterator(Iterator[Any]):
         self._places.num_skipped = self._first_skipped + self._rust.num_skipped - self._skipped_before
         return made
 
-    def state_dict(self) -> Cursor:
-        """The cursor after what has been returned so far."""
-        return self._places.cursor()
-
-    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
-        """Moves this iterator to ``state``."""
-        cursor = check_cursor(state, self._plan.identity, strict=strict)
-        self._progress.board.begin(self._worker, cursor["epoch"])
-        self._begin(cursor, cursor["epoch"])
-
     def stats(self) -> dict[str, Any]:
         """What the engine did so far."""
         places = self._places
@@ -131,19 +115,9 @@ class LanedIterator(Iterator[Any]):
 
     def _begin(self, cursor: Cursor | None, epoch: int) -> None:
         plan, placement = self._plan, self._placement
-        first_epoch, position = (cursor["first_epoch"], cursor["position"]) if cursor else (epoch, 0)
-        # A worker's own state says where all workers began, and how far it is since then.
-        start = cursor["lanes"].get("start", position) if cursor and isinstance(cursor.get("lanes"), dict) else position
-        step = placement.num_shards * (plan.batch_size or 1)
-        self._deal = deal = Deal.of(plan, placement, start // step)
-        lanes = [Lane(index, epoch) for index in range(deal.consumer, plan.order.num_lanes, deal.num_consumers)]
-        if cursor is not None:
-            place_lanes(lanes, cursor)
-            # With "keep" no rank counts on the others' number of steps, so that any place is a beginning.
-            if plan.remainder_for(placement.num_shards) != "keep" and not self._is_over(cursor):
-                check_step(start, step, None)
-        done = (position - start) // step
-        self._places = LanePlaces(plan.identity, placement, plan.batch_size, first_epoch, lanes, start, done)
+        begun = Beginning.of(plan, placement, cursor, epoch)
+        self._deal, lanes, first_epoch, done = begun.deal, begun.lanes, begun.first_epoch, begun.done
+        self._places = begun.places(plan, placement)
         self._num_rows = 0
         self._first_skipped = (cursor or {}).get("skipped_rows", 0)
         self._places.num_skipped = self._first_skipped
@@ -155,7 +129,7 @@ class LanedIterator(Iterator[Any]):
         self._num_steps = None if left is None else done + left
         if self._num_steps is not None and self._is_padded:
             self._places.padded_to = (self._num_steps, first_epoch + (plan.epochs_per_pass or 1) - 1)
-        if left == 0 or (cursor is not None and self._is_over(cursor)):
+        if left == 0 or begun.is_over:
             # As in PositionIterator: after a pass that begins at its end comes the next epoch.
             self._progress.board.finish(self._worker, first_epoch + (plan.epochs_per_pass or 1))
         self._current = functools.partial(LanePlaces.cursor, self._places)
@@ -167,11 +141,6 @@ class LanedIterator(Iterator[Any]):
     def _is_padded(self) -> bool:
         """Whether this rank's last steps may hold nothing but the epoch's first samples once more."""
         return self._placement.num_shards > 1 and self._plan.remainder_for(self._placement.num_shards) == "pad"
-
-    def _is_over(self, cursor: Cursor) -> bool:
-        """Whether the lanes were read to their end: the last step may have been a short one."""
-        epochs = self._plan.epochs_per_pass
-        return epochs is not None and cursor["epoch"] >= cursor["first_epoch"] + epochs
 
     def _new_turns(self, lanes: list[Lane]) -> _Turns:
         plan = self._plan

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rowmill import _rust
 from rowmill import torch as _torch
-from rowmill.cursor import Cursor, check_cursor, check_step
+from rowmill.cursor import Cursor
 from rowmill.exceptions import SchemaMismatchError, TopologyError
-from rowmill.iterators import ReadOptions, StagedIterator, consumer_type
-from rowmill.lane_places import Deal, LanePlaces, place_lanes
+from rowmill.iterators import ReadOptions, Resumable, StagedIterator, consumer_type
+from rowmill.lane_places import Beginning, LanePlaces
 from rowmill.lanes import Lane, check_lanes
 from rowmill.placement import Placement, find_worker
 from rowmill.plan import Plan
@@ -29,24 +28,19 @@ if TYPE_CHECKING:
 __all__ = ["PackedIterator", "packed_iterator", "packed_schema"]
 
 
-class PackedIterator(_rust.Packed):
+class PackedIterator(_rust.Packed, Resumable):
     """Rust's stream of packed samples of this consumer's lanes; ``next`` runs no line of Python."""
 
-    _plan: Plan
-    _progress: Progress
-    _worker: tuple[int, int] | None
     _placement: Placement
-    _current: Callable[[], Cursor]
-    final_stats: dict[str, Any]
 
     def __new__(cls, plan: Plan, progress: Progress, options: ReadOptions) -> PackedIterator:
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
         pack, placement = _pack_of(plan), current_placement(plan)
         check_lanes(plan.order.num_lanes, placement)
-        output = "torch" if _shown_as(plan) == "torch" else "numpy"
+        output, table = "torch" if _shown_as(plan) == "torch" else "numpy", plan.table(options.io)
         self = super().__new__(
             cls,
-            table=plan.table(options.io),
+            table=table,
             order=plan.rust_order,
             token_column=pack.column,
             eos=pack.eos,
@@ -54,7 +48,7 @@ class PackedIterator(_rust.Packed):
             seq_len=pack.seq_len,
             labels=pack.labels,
             pad_id=_pad_id(plan),
-            columns=list(_dtypes(plan).items()),
+            columns=list(_dtypes(plan, table).items()),
             cu_seqlens=pack.cu_seqlens,
             flatten=pack.flatten,
             batch_size=plan.batch_size or 1,
@@ -71,49 +65,18 @@ class PackedIterator(_rust.Packed):
         self._begin(cursor, epoch)
         return self
 
-    def state_dict(self) -> Cursor:
-        """The cursor after what has been returned so far; see docs/cursor."""
-        return self._current()
-
-    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
-        """Moves this iterator to ``state``, whatever it has returned so far."""
-        cursor = check_cursor(state, self._plan.identity, strict=strict)
-        self._progress.board.begin(self._worker, cursor["epoch"])
-        self._begin(cursor, cursor["epoch"])
-
-    def rewind(self) -> None:
-        """Goes back to after what has been returned, where more was handed out."""
-        cursor = self.state_dict()
-        self._begin(cursor, cursor["epoch"])
-
-    def __del__(self, _suppress: Any = contextlib.suppress) -> None:
-        # A default, because at the interpreter's exit even modules may be gone.
-        with _suppress(Exception):
-            self.final_stats.update(self.stats())
-
     def _begin(self, cursor: Cursor | None, epoch: int) -> None:
         plan, placement = self._plan, self._placement
-        first_epoch, position = (cursor["first_epoch"], int(cursor["position"])) if cursor else (epoch, 0)
-        stored = cursor.get("lanes") if cursor else None
-        # A worker's own state says where all workers began, and how far it is since then.
-        start: int = stored.get("start", position) if isinstance(stored, dict) else position
-        step = placement.num_shards * (plan.batch_size or 1)
         remainder, epochs = plan.remainder_for(placement.num_shards), plan.epochs_per_pass
-        is_over = cursor is not None and epochs is not None and cursor["epoch"] >= first_epoch + epochs
-        if cursor is not None and remainder != "keep" and not is_over:
-            check_step(start, step, None)
+        begun = Beginning.of(plan, placement, cursor, epoch)
         _check_equal_steps(plan, placement, remainder)
-        deal = Deal.of(plan, placement, start // step)
-        lanes = [Lane(index, epoch) for index in range(deal.consumer, plan.order.num_lanes, deal.num_consumers)]
-        if cursor is not None:
-            place_lanes(lanes, cursor)
-        done = (position - start) // step
+        deal, lanes, done = begun.deal, begun.lanes, begun.done
         skipped = (cursor or {}).get("skipped_rows", 0)
         first, last = plan.pipeline.batches
         steps_before = deal.share(deal.steps_before) + done
         num_skipped = max(deal.share(first) - steps_before, 0)
         self.begin(
-            first_epoch=first_epoch,
+            first_epoch=begun.first_epoch,
             num_epochs=epochs,
             positions=plan.position_range,
             lanes=[(lane.index, lane.epoch, lane.row, lane.emitted, lane.num_samples) for lane in lanes],
@@ -123,11 +86,11 @@ class PackedIterator(_rust.Packed):
             remainder=remainder,
             skipped=skipped,
         )
-        next_epoch = first_epoch + (epochs or 1)
-        if is_over:
+        next_epoch = begun.first_epoch + (epochs or 1)
+        if begun.is_over:
             # As in PositionIterator: after a pass that begins at its end comes the next epoch.
             self._progress.board.finish(self._worker, next_epoch)
-        known = LanePlaces(plan.identity, placement, plan.batch_size, first_epoch, lanes, start, done)
+        known = begun.places(plan, placement)
         # The progress keeps the places, not this iterator: when a loop is left, its threads end with it.
         self._current = current = functools.partial(_cursor_of, known, done, num_skipped, self.places)
         self._progress.follow(current)
@@ -151,7 +114,7 @@ def packed_schema(plan: Plan) -> pa.Schema:
     pack = _pack_of(plan)
     fields = [
         pyarrow.field(name, pyarrow.list_(_arrow_type(dtype), pack.seq_len))
-        for name, dtype in _dtypes(plan, of_samples=True).items()
+        for name, dtype in _dtypes(plan, plan.table(), of_samples=True).items()
     ]
     if pack.cu_seqlens:
         fields.append(pyarrow.field("cu_seqlens", pyarrow.list_(pyarrow.int32())))
@@ -205,12 +168,12 @@ def _pad_id(plan: Plan) -> int:
     return tokenize.eos if tokenize is not None and tokenize.eos is not None else 0
 
 
-def _dtypes(plan: Plan, *, of_samples: bool = False) -> dict[str, str]:
+def _dtypes(plan: Plan, table: _rust.Table, *, of_samples: bool = False) -> dict[str, str]:
     """Element type of each column: int64 for torch, ids as they are stored for others, unless asked otherwise."""
     pack, shown = _pack_of(plan), "arrow" if of_samples else _shown_as(plan)
     asked = dict(plan.full_format.dtypes)
     column = "input_ids" if plan.pipeline.tokenize is not None else pack.column
-    stored = dict(plan.table().numeric_dtypes(False)).get(column, "uint32")
+    stored = dict(table.numeric_dtypes(False)).get(column, "uint32")
     defaults = dict.fromkeys(pack.names, "int64") | ({"loss_mask": "bool"} if pack.loss_mask else {})
     if shown != "torch":
         defaults["input_ids"] = stored
