@@ -11,6 +11,7 @@ import parquet_rows
 import report
 import resume
 import text_rows
+import tokenizing
 import tokens
 import webdataset_samples
 from options import parser
@@ -22,6 +23,7 @@ TABLES = {
     "parquet_rows": parquet_rows,
     "webdataset_samples": webdataset_samples,
     "packing": packing,
+    "tokenizing": tokenizing,
     "open_shards": open_shards,
     "resume": resume,
     "memory": memory,

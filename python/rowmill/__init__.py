@@ -30,6 +30,7 @@ from rowmill.exceptions import (
 if TYPE_CHECKING:
     from rowmill import demo as demo
     from rowmill.conversion.shards import convert as convert
+    from rowmill.conversion.tokens import tokenize as tokenize
     from rowmill.dataloader import DataLoader as DataLoader
     from rowmill.dataset import Dataset as Dataset
     from rowmill.interop.from_dataset import from_dataset as from_dataset
@@ -57,6 +58,7 @@ __all__ = [
     "from_dataset",
     "merge_states",
     "open",
+    "tokenize",
 ]
 
 _LAZY = {
@@ -67,6 +69,7 @@ _LAZY = {
     "from_dataset": "rowmill.interop.from_dataset",
     "merge_states": "rowmill.merge",
     "open": "rowmill.opening",
+    "tokenize": "rowmill.conversion.tokens",
 }
 
 

@@ -19,6 +19,9 @@ class Format(StrEnum):
     arrow = "arrow"
     parquet = "parquet"
     webdataset = "webdataset"
+    megatron = "megatron"
+    nanogpt = "nanogpt"
+    llmc = "llmc"
 
 
 def convert(
@@ -26,7 +29,10 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The folder to write: new, empty, or unfinished.", show_default=False)],
     to: Annotated[Format, typer.Option("--to", help="Format of the shards.", show_default=False)],
     num_shards: Annotated[
-        int | None, typer.Option(min=1, help="Shards to write.", show_default="100, or one a row where there are fewer")
+        int | None,
+        typer.Option(
+            min=1, help="Shards to write.", show_default="100, or one a row where there are fewer; few of token files"
+        ),
     ] = None,
     shard_bytes: Annotated[
         int | None, typer.Option(min=1, help="Bytes of the source in each shard, instead.", show_default=False)
@@ -35,6 +41,7 @@ def convert(
         int | None, typer.Option(metavar="SEED", help="Shuffle the rows by this seed.", show_default=False)
     ] = None,
     columns: Columns = None,
+    ids_column: Annotated[str, typer.Option(help="Column of token ids, for megatron, nanogpt and llmc.")] = "input_ids",
     split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
@@ -55,6 +62,7 @@ def convert(
         shuffle=shuffle,
         num_shards=num_shards,
         shard_bytes=shard_bytes,
+        column=ids_column,
     )
     if as_json:
         print_json(made)

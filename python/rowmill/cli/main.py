@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from rowmill.cli import bench, cache, convert, demo, head, index, inspect, rows, state, verify
+from rowmill.cli import bench, cache, convert, demo, head, index, inspect, rows, state, tokenize, verify
 from rowmill.cli.output import complain
 from rowmill.exceptions import RowmillError
 
@@ -69,6 +69,9 @@ app.command("bench", epilog="Example: rowmill bench data --compare datasets --pl
 app.add_typer(cache.app, name="cache")
 app.command("convert", epilog="Example: rowmill convert data/*.jsonl.gz shards --to webdataset --shuffle 42")(
     convert.convert
+)
+app.command("tokenize", epilog="Example: rowmill tokenize data/*.parquet ids -t tokenizer.json --seq-len 2048")(
+    tokenize.tokenize
 )
 
 

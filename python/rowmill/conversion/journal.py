@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ _JOURNAL = ".rowmill-convert.jsonl"
 _LOCK = ".rowmill-convert.lock"
 _PART = ".part"
 _VERSION = 1
+# What is said of a shard for the one behind it only.
+_PASSING = ("carried",)
+# What the shards' own numbers come to, where they have them.
+_SUMS = ("num_tokens", "num_padding")
 
 
 class Journal:
@@ -35,6 +40,8 @@ class Journal:
         self._facts: dict[str, Any] = {}
         self._lock: Any = None
         self._is_finished = False
+        self._committing = ThreadPoolExecutor(1, thread_name_prefix="rowmill-commit")
+        self._committed: Future[None] | None = None
 
     def __enter__(self) -> Journal:
         from filelock import FileLock, Timeout
@@ -58,6 +65,8 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A shard on its way to the disk arrives; what it says matters to `finish` alone.
+        self._committing.shutdown()
         if self._lock is not None:
             if not self._is_finished:
                 # A full disk has use for the room; the error on its way is what counts.
@@ -75,31 +84,61 @@ class Journal:
             self._append({name: self._facts[name]})
         return int(self._facts[name])
 
-    def write_shard(self, name: str, num_rows: int, write: Callable[[Path], None]) -> None:
-        """Lets ``write`` make a file, and takes it as the shard ``name`` once it is on disk."""
-        part = self.folder / f".{name}{_PART}"
-        write(part)
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = part.stat().st_size
-        part.replace(self.folder / name)
+    def write_shard(
+        self, name: str, num_rows: int, write: Callable[..., dict[str, Any] | None], beside: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Lets ``write`` make a file, and takes it as the shard ``name`` once it is on disk.
+
+        Bringing it there goes on beside the writing of the next one: a kill costs what is written and, at most, one
+        shard that is on its way.
+
+        Args:
+            name: Of the file.
+            num_rows: What it holds, unless what ``write`` returns says otherwise.
+            write: Takes the path to write, and one for each of ``beside``; returns what is to be said of the shard.
+            beside: Files that belong to it.
+
+        Returns:
+            What ``write`` said of the shard.
+        """
+        names = [name, *beside]
+        facts = write(*(self._part(each) for each in names)) or {}
+        self._wait()
+        self._committed = self._committing.submit(self._commit, names, {"num_rows": num_rows, **facts})
+        return facts
+
+    def _part(self, name: str) -> Path:
+        return self.folder / f".{name}{_PART}"
+
+    def _wait(self) -> None:
+        if self._committed is not None:
+            committed, self._committed = self._committed, None
+            committed.result()
+
+    def _commit(self, names: list[str], facts: dict[str, Any]) -> None:
+        first, *beside = [{"name": name, **_on_disk(self._part(name))} for name in names]
+        # The first last: where it stands, all of the shard does.
+        for name in reversed(names):
+            self._part(name).replace(self.folder / name)
         sync_folder(self.folder)
-        shard = {"name": name, "num_rows": num_rows, "num_bytes": size, "sha256": digest}
+        shard = {**first, **facts, **({"beside": beside} if beside else {})}
         self._append({"shard": shard})
         self.shards.append(shard)
 
     def finish(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Writes ``dataset.json``; from here on the folder is a finished data set."""
-        num_rows = sum(shard["num_rows"] for shard in self.shards)
+        self._wait()
+        shards = [{name: fact for name, fact in shard.items() if name not in _PASSING} for shard in self.shards]
+        num_rows = sum(shard["num_rows"] for shard in shards)
         note = {
             "version": _VERSION,
             **facts,
             "num_rows": num_rows,
             "estimated_size": num_rows,
-            "num_bytes": sum(shard["num_bytes"] for shard in self.shards),
-            "num_shards": len(self.shards),
-            "shards": self.shards,
+            **{name: sum(shard[name] for shard in shards) for name in _SUMS if all(name in one for one in shards)},
+            "num_bytes": sum(shard["num_bytes"] for shard in shards),
+            "num_shards": len(shards),
+            "shards": shards,
         }
         part = self.folder / f".{_NOTE}{_PART}"
         with open(part, "w", encoding="utf-8") as file:
@@ -166,8 +205,8 @@ class Journal:
     def _whole(self, shards: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The shards up to the first whose file is not what was recorded."""
         for index, shard in enumerate(shards):
-            path = self.folder / shard["name"]
-            if not path.is_file() or path.stat().st_size != shard["num_bytes"]:
+            paths = [(self.folder / file["name"], file["num_bytes"]) for file in (shard, *shard.get("beside", ()))]
+            if not all(path.is_file() and path.stat().st_size == size for path, size in paths):
                 self._rewrite(shards[:index])
                 return shards[:index]
         return shards
@@ -190,6 +229,14 @@ class Journal:
         for path in self.folder.iterdir():
             if path.name in names or (path.name.startswith(".") and path.name.endswith(_PART)):
                 path.unlink(missing_ok=True)
+
+
+def _on_disk(part: Path) -> dict[str, Any]:
+    """Brings a file to the disk; what is on it."""
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"num_bytes": part.stat().st_size, "sha256": digest}
 
 
 def _is_own(name: str) -> bool:

@@ -17,6 +17,8 @@ __all__ = ["RowBlocks", "schema_of"]
 # What a block is in memory, about: a Parquet row group, or the rows that are held between reading and writing.
 _BLOCK_BYTES = 16 << 20
 _BLOCK_ROWS = 1000
+# Rows that are tokenized are many times their tokens' work: threads share them in smaller parts.
+_TOKENIZED_BYTES = 512 << 10
 # pyarrow's own limit of a row group.
 _GROUP_ROWS = 1 << 20
 
@@ -24,9 +26,9 @@ _GROUP_ROWS = 1 << 20
 class RowBlocks:
     """One pass over ``dataset``, whose rows have ``schema``, beginning at row ``first_row`` of its order."""
 
-    def __init__(self, dataset: Dataset, schema: pa.Schema, first_row: int) -> None:
+    def __init__(self, dataset: Dataset, schema: pa.Schema, first_row: int, *, num_threads: int | None = None) -> None:
         self.schema = schema
-        self._loader = _batches(dataset.skip(first_row)).loader()
+        self._loader = _batches(dataset.skip(first_row)).loader(num_threads=num_threads)
         self._batches: Iterator[Any] = iter(self._loader)
         self._held: list[pa.Table] = []
 
@@ -44,12 +46,12 @@ class RowBlocks:
         fitting = _BLOCK_BYTES * first.num_rows // max(first.nbytes, 1)
         return int(min(max(fitting, 1), _GROUP_ROWS if is_parquet else _BLOCK_ROWS))
 
-    def blocks(self, num_rows: int, block_rows: int, tell: Callable[[int], None]) -> Iterator[pa.Table]:
+    def blocks(self, num_rows: int, block_rows: int, tell: Callable[[pa.Table], None]) -> Iterator[pa.Table]:
         """The next ``num_rows`` rows in blocks of ``block_rows``, cut alike wherever the pass began."""
         while num_rows:
             block = self._take(min(num_rows, block_rows))
             num_rows -= block.num_rows
-            tell(block.num_rows)
+            tell(block)
             yield block
 
     def _take(self, num_rows: int) -> pa.Table:
@@ -95,7 +97,8 @@ def _batches(dataset: Dataset) -> Dataset:
     """The rows as Arrow batches of about a block, or of fewer rows."""
     source = dataset._plan.source.rust
     row_bytes = source.num_bytes // max(source.num_rows, 1)
-    batch_rows = min(max(_BLOCK_BYTES // max(row_bytes, 1), 1), _BLOCK_ROWS)
+    num_bytes = _BLOCK_BYTES if dataset._plan.pipeline.tokenize is None else _TOKENIZED_BYTES
+    batch_rows = min(max(num_bytes // max(row_bytes, 1), 1), _BLOCK_ROWS)
     return dataset.with_format("arrow").batch(batch_rows, remainder="keep")
 
 

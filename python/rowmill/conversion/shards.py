@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rowmill.conversion.disk_errors import explained
-from rowmill.conversion.journal import Journal
 from rowmill.conversion.layout import Layout
-from rowmill.conversion.progress import Bar
-from rowmill.conversion.row_blocks import RowBlocks, schema_of
+from rowmill.conversion.row_blocks import schema_of
 from rowmill.conversion.sinks import SUFFIXES, Sink
+from rowmill.conversion.writing import row_sizes, write_shards
 from rowmill.exceptions import SchemaMismatchError
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["convert"]
 
-Format = Literal["arrow", "parquet", "webdataset"]
+Format = Literal["arrow", "parquet", "webdataset", "megatron", "nanogpt", "llmc"]
 _NUM_SHARDS = 100
 # Workers of other loaders share shards evenly where their number divides that of the shards.
 _MOST_WORKERS = 8
@@ -38,6 +36,7 @@ def convert(
     shuffle: int | None = None,
     num_shards: int | None = None,
     shard_bytes: int | None = None,
+    column: str = "input_ids",
 ) -> dict[str, Any]:
     """Writes a data set's rows, in order, as shards of a format, with a ``dataset.json`` of exact counts.
 
@@ -47,11 +46,14 @@ def convert(
     Args:
         source: An opened dataset (without ``.batch``, ``.filter``, or a batched ``.map``), or paths to open.
         out: The folder to write; new, empty, or holding this very conversion, unfinished.
-        to: "arrow" (IPC streams, as `datasets` writes them), "parquet", or "webdataset" (tar files).
+        to: "arrow" (IPC streams, as `datasets` writes them), "parquet", "webdataset" (tar files); or, of a column of
+            token ids alone, "megatron", "nanogpt" or "llmc" as in ``tokenize``.
         columns: Only these columns.
         shuffle: Seed of a window shuffle; storage order when None.
-        num_shards: Shards; 100, or as many as there are rows, when None. Their rows differ by one at most.
+        num_shards: Shards; 100, or as many as there are rows, when None. Their rows differ by one at most. Of token
+            files as many as in ``tokenize``.
         shard_bytes: About so many bytes of the source in each shard, instead of ``num_shards``.
+        column: Where the ids of token files are.
 
     Returns:
         What stands in ``dataset.json``: format, ``num_rows`` (``estimated_size`` for other tools), ``shards`` with
@@ -73,11 +75,16 @@ def convert(
         >>> made["num_shards"], made["num_rows"] == sum(shard["num_rows"] for shard in made["shards"])
         (4, True)
     """
+    formats = get_args(Format)
+    if to not in formats:
+        raise ValueError(f"to must be one of {', '.join(formats)}, not {to!r}")
     if to not in SUFFIXES:
-        raise ValueError(f"to must be one of {', '.join(SUFFIXES)}, not {to!r}")
-    dataset = _dataset(source, columns, shuffle)
+        from rowmill.conversion.tokens import write_stored
+
+        return write_stored(rows_of(source, columns, shuffle), Path(out), to, column, num_shards, shard_bytes)
+    dataset = rows_of(source, columns, shuffle)
     schema = schema_of(dataset)
-    sizes = _sizes(dataset, num_shards, shard_bytes)
+    sizes = sizes_of(dataset, num_shards, shard_bytes)
     folder = Path(out)
     with explained(
         folder,
@@ -89,21 +96,13 @@ def convert(
 
 def _write(dataset: Dataset, folder: Path, to: Format, schema: pa.Schema, sizes: list[int]) -> dict[str, Any]:
     layout = Layout.of(schema) if to == "webdataset" else None
-    with Journal(folder, _settings(dataset, to, len(sizes))) as journal, Bar(f"writing {to}", sum(sizes)) as bar:
-        first_row = sum(sizes[: len(journal.shards)])
-        bar.add(first_row)
-        with RowBlocks(dataset, schema, first_row) as rows:
-            block_rows = journal.remember("block_rows", lambda: rows.fitting_block(is_parquet=to == "parquet"))
-            for index in range(len(journal.shards), len(sizes)):
-                blocks = rows.blocks(sizes[index], block_rows, bar.add)
-                write = partial(Sink(to, schema, layout, first_row).write, blocks=blocks)
-                journal.write_shard(f"shard-{index:06d}{SUFFIXES[to]}", sizes[index], write)
-                first_row += sizes[index]
-        workers = suggested_workers(len(sizes))
-        return journal.finish({**_facts(dataset, to, schema, layout), "num_workers": workers})
+    facts = {**_facts(dataset, to, schema, layout), "num_workers": suggested_workers(len(sizes))}
+    return write_shards(
+        dataset, folder, schema, sizes, settings_of(dataset, to, len(sizes)), Sink(to, schema, layout), facts
+    )
 
 
-def _dataset(source: Any, columns: Sequence[str] | None, shuffle: int | None) -> Dataset:
+def rows_of(source: Any, columns: Sequence[str] | None, shuffle: int | None) -> Dataset:
     """The rows to write, as one rank reads them, whatever job this process is part of."""
     from rowmill.dataset import Dataset
     from rowmill.opening import open
@@ -120,24 +119,17 @@ def _dataset(source: Any, columns: Sequence[str] | None, shuffle: int | None) ->
     return dataset if columns is None else dataset.select_columns(list(columns))
 
 
-def _sizes(dataset: Dataset, num_shards: int | None, shard_bytes: int | None) -> list[int]:
-    """Rows of each shard: as even as they can be, the first ones having one more."""
-    num_rows = len(dataset)
+def sizes_of(dataset: Dataset, num_shards: int | None, shard_bytes: int | None) -> list[int]:
+    """Rows of each shard, as the arguments of ``convert`` say."""
     for name, value in (("num_shards", num_shards), ("shard_bytes", shard_bytes)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} must be a positive integer, not {value!r}")
     if num_shards is not None and shard_bytes is not None:
         raise ValueError("num_shards and shard_bytes both say how large shards are; give one")
-    if shard_bytes is not None:
-        source = dataset._plan.source.rust
-        num_bytes = source.num_bytes * num_rows // max(source.num_rows, 1)
-        num_shards = -(-num_bytes // shard_bytes)
-    # A shard without rows is of no use to anybody; one shard there is always, for the schema.
-    number = max(min(num_shards or _NUM_SHARDS, num_rows), 1)
-    return [num_rows // number + (index < num_rows % number) for index in range(number)]
+    return row_sizes(dataset, num_shards, shard_bytes, usual_shards=_NUM_SHARDS)
 
 
-def _settings(dataset: Dataset, to: str, num_shards: int) -> dict[str, Any]:
+def settings_of(dataset: Dataset, to: str, num_shards: int) -> dict[str, Any]:
     """What two calls must have in common for one to go on where the other stopped."""
     plan = dataset._plan
     return {

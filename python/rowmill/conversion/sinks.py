@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rowmill.conversion.layout import Layout
+from rowmill.conversion.progress import Bar
 from rowmill.conversion.webdataset import write_tar
 from rowmill.exceptions import SchemaMismatchError
 
@@ -19,18 +20,29 @@ SUFFIXES = {"arrow": ".arrow", "parquet": ".parquet", "webdataset": ".tar"}
 
 
 class Sink:
-    """Writes shards of one format; ``first_row`` is the number of a shard's first row, where keys come of it."""
+    """Writes shards of one format; each block is a block of its own."""
 
-    def __init__(self, to: str, schema: pa.Schema, layout: Layout | None, first_row: int) -> None:
-        self.to, self.schema, self.layout, self.first_row = to, schema, layout, first_row
+    def __init__(self, to: str, schema: pa.Schema, layout: Layout | None = None) -> None:
+        self.to, self.schema, self.layout = to, schema, layout
+        self.title, self.is_parquet = f"writing {to}", to == "parquet"
+        self.suffixes: tuple[str, ...] = (SUFFIXES[to],)
 
-    def write(self, path: Path, blocks: Iterable[pa.Table]) -> None:
-        """Writes ``blocks`` as one file, each as a block of its own."""
+    def go_on(self, shards: list[dict[str, Any]]) -> None:
+        """Each shard stands for itself."""
+
+    def tell(self, bar: Bar, block: pa.Table) -> None:
+        """Counts a block's rows."""
+        bar.add(block.num_rows, rows=block.num_rows)
+
+    def write(self, first_row: int, is_last: bool, blocks: Iterable[pa.Table], *paths: Path) -> dict[str, Any] | None:
+        """Writes ``blocks`` as one file; ``first_row`` is the number of its first row, where keys come of it."""
+        del is_last
+        (path,) = paths
         import pyarrow as pa
 
         try:
             if self.layout is not None:
-                write_tar(path, blocks, self.layout, self.first_row)
+                write_tar(path, blocks, self.layout, first_row)
             elif self.to == "arrow":
                 self._write_arrow(path, blocks)
             else:
@@ -39,6 +51,7 @@ class Sink:
             raise SchemaMismatchError(
                 f"{self.to} has no place for a column: {problem}; leave it out by columns, or choose another format"
             ) from problem
+        return None
 
     def _write_arrow(self, path: Path, blocks: Iterable[pa.Table]) -> None:
         import pyarrow as pa
