@@ -2,10 +2,13 @@
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_client import hub_environment
+from hub_server import HubServer
 
 import rowmill
 
@@ -19,6 +22,7 @@ NEEDS = {
     "recipes.md": ["torch", "torchdata"],
     "formats.md": ["torch"],
     "pretraining.md": ["torch"],
+    "hub.md": ["huggingface_hub"],
 }
 MAX_NOT_RUN = 1
 
@@ -32,13 +36,32 @@ def blocks(page: Path) -> list[tuple[int, str, str]]:
     return [(line, source, needs) for line, source, kind, needs in found if kind != "nothing runs it"]
 
 
+@pytest.fixture
+def docs_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Hub with the repository of the docs."""
+    yaml = "---\nconfigs:\n- {config_name: en, data_files: [%s]}\n- {config_name: fr, data_files: fr/*}\n---\n"
+    splits = "{split: train, path: en/train-*}, {split: test, path: en/test-*}"
+    shards = rowmill.convert(rowmill.open("data"), "as-parquet", to="parquet", num_shards=3)["shards"]
+    files = {f"en/train-{index}.parquet": Path("as-parquet", shard["name"]) for index, shard in enumerate(shards)}
+    files |= {"en/test-0.parquet": files["en/train-0.parquet"], "fr/x.parquet": files["en/train-0.parquet"]}
+    with HubServer() as hub:
+        hub.create_repo("alice/stories", {**files, "README.md": yaml % splits})
+        for name, value in hub_environment(hub, tmp_path / "home").items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
-def test_examples_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run_in_order(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     for name in NEEDS.get(page.name, []):
         pytest.importorskip(name)
     rowmill.demo.write_shards(tmp_path / "data", num_shards=3)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}
+    if page.name == "hub.md":
+        request.getfixturevalue("docs_hub")
     for line, source, needs in blocks(page):
         if not all(importlib.util.find_spec(name.strip()) for name in needs.split(",") if name.strip()):
             continue

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from rowmill.conversion.tokens import tokenize as tokenize
     from rowmill.dataloader import DataLoader as DataLoader
     from rowmill.dataset import Dataset as Dataset
+    from rowmill.dataset import Dataset as SimpleArrowIterableDataset
+    from rowmill.hub.load import fast_load_iterable_dataset as fast_load_iterable_dataset
+    from rowmill.hub.load import load_dataset as load_dataset
     from rowmill.interop.from_dataset import from_dataset as from_dataset
     from rowmill.loader import Loader as Loader
     from rowmill.merge import merge_states as merge_states
@@ -51,11 +54,14 @@ __all__ = [
     "RevisionNotFoundError",
     "RowmillError",
     "SchemaMismatchError",
+    "SimpleArrowIterableDataset",
     "StateMismatchError",
     "TopologyError",
     "convert",
     "demo",
+    "fast_load_iterable_dataset",
     "from_dataset",
+    "load_dataset",
     "merge_states",
     "open",
     "tokenize",
@@ -66,7 +72,9 @@ _LAZY = {
     "Dataset": "rowmill.dataset",
     "Loader": "rowmill.loader",
     "convert": "rowmill.conversion.shards",
+    "fast_load_iterable_dataset": "rowmill.hub.load",
     "from_dataset": "rowmill.interop.from_dataset",
+    "load_dataset": "rowmill.hub.load",
     "merge_states": "rowmill.merge",
     "open": "rowmill.opening",
     "tokenize": "rowmill.conversion.tokens",
@@ -74,8 +82,11 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "demo":
-        return importlib.import_module("rowmill.demo")
+    if name in ("demo", "hub"):
+        return importlib.import_module(f"rowmill.{name}")
+    if name == "SimpleArrowIterableDataset":
+        # What scripts written for another loader call it.
+        return __getattr__("Dataset")
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("rowmill")
     if name not in _LAZY:

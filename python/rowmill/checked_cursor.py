@@ -21,6 +21,8 @@ def check_whole(cursor: Mapping[str, Any]) -> None:
             raise StateMismatchError(f"the cursor has no {name}; it is damaged")
         if not is_right(cursor[name]):
             raise StateMismatchError(f"the cursor's {name} is {cursor[name]!r:.200}; it is damaged")
+    if "revision" in cursor and not _is_revision(cursor["revision"]):
+        raise StateMismatchError(f"the cursor's revision is {cursor['revision']!r:.200}; it is damaged")
     _check_worker(cursor)
     _check_lanes(cursor)
 
@@ -61,6 +63,8 @@ _PARTS: dict[str, Callable[[Any], bool]] = {
     "num_shards": _is_positive,
     "batch_size": lambda value: value is None or _is_positive(value),
 }
+# Only of data of the Hub.
+_is_revision = _matches("[^@]+@[0-9a-f]{40}")
 
 
 def _check_worker(cursor: Mapping[str, Any]) -> None:

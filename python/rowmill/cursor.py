@@ -43,15 +43,18 @@ class Identity:
         num_rows: Rows of the whole dataset.
         order: Settings of the order, by name.
         pipeline: One text a stage that changes what is yielded.
+        revision: The repository and commit of the Hub; None for other data.
     """
 
     fingerprint: str
     num_rows: int
     order: dict[str, Any]
     pipeline: tuple[str, ...]
+    revision: str | None = None
 
     def as_cursor(self) -> Cursor:
         """The part of a cursor that does not move."""
+        of_hub = {} if self.revision is None else {"revision": self.revision}
         return {
             "schema_version": SCHEMA_VERSION,
             "order_version": ORDER_VERSION,
@@ -60,12 +63,15 @@ class Identity:
             "order": dict(self.order),
             "pipeline": list(self.pipeline),
             "python": _PYTHON,
+            **of_hub,
         }
 
     def difference(self, cursor: Mapping[str, Any]) -> str | None:
         """Names the first thing in which ``cursor`` belongs to something else; None where it fits."""
         if cursor.get("order_version") != ORDER_VERSION:
             return f"the order's algorithm has version {ORDER_VERSION}, the cursor's {cursor.get('order_version')!r}"
+        if cursor.get("revision") != self.revision:
+            return f"the data is {_of(self.revision)}, the cursor's {_of(cursor.get('revision'))}"
         if cursor.get("num_rows") != self.num_rows:
             return f"the dataset has {self.num_rows} rows, the cursor's {cursor.get('num_rows')!r}"
         if cursor.get("fingerprint") != self.fingerprint:
@@ -270,6 +276,10 @@ def _comparable(text: str, same_python: bool) -> str:
     if same_python:
         return text
     return "".join(part if index == 0 else part[8:] for index, part in enumerate(text.split("#")))
+
+
+def _of(revision: Any) -> str:
+    return f"{revision} of the Hub" if revision else "of no revision of the Hub"
 
 
 def _chain(texts: list[str]) -> str:

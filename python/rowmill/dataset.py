@@ -247,8 +247,11 @@ class Dataset(Texts, Exports, IterableDatasetBase):
 
     @property
     def fingerprint(self) -> str:
-        """128 bits, in hex, of the shards' sizes, row counts and headers; the same for a copy elsewhere."""
-        return self._plan.source.rust.fingerprint
+        """128 bits, in hex, of the shards' sizes, row counts and headers, and of the Hub's commit where one was loaded.
+
+        Without a commit it is the same for a copy elsewhere.
+        """
+        return self._plan.source.fingerprint
 
     def row_ids(self, start: int, stop: int) -> list[int]:
         """Row ids at these positions of the current epoch; reads no row."""

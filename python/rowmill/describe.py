@@ -32,7 +32,7 @@ def describe(plan: Plan, num_rows: int, columns: Mapping[str, str], *, ranks: in
         "num_shards": source.num_shards,
         "num_blocks": source.num_blocks,
         "num_bytes": source.num_bytes,
-        "fingerprint": source.fingerprint,
+        "fingerprint": plan.source.fingerprint,
         "sources": _sources(plan),
         "formats": _counts(shard["format"] for shard in shards),
         "codecs": _counts(codec for shard in shards for codec in shard.get("codecs", ())),

@@ -8,6 +8,7 @@ from typing import Literal
 
 from rowmill.arguments import positive
 from rowmill.dataset import Dataset
+from rowmill.hub.urls import of_hub
 from rowmill.plan import Plan
 from rowmill.source import OpenedSource, OpenOptions, as_paths
 
@@ -32,7 +33,8 @@ def open(
     later opens map it and walk only shards that changed.
 
     Args:
-        paths: A file, a folder, a glob, or a list of these. Files come in natural order of their paths unless a
+        paths: A file, a folder, a glob, or a list of these; ``hf://datasets/OWNER/NAME[@REVISION]/PATH`` is files of
+            the Hub, fetched where they are missing. Files come in natural order of their paths unless a
             list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files; the indices
             of one that was saved with some are honoured, its format is left to ``columns`` and ``with_format``.
         columns: Columns to read, in this order; all when None.
@@ -65,8 +67,10 @@ def open(
         raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
     if num_threads is not None:
         positive("num_threads", num_threads, 1)
+    named, origin = of_hub(paths, cache_dir)
     options = OpenOptions(
-        paths=as_paths(paths),
+        paths=as_paths(named),
+        origin=origin,
         format=format,
         split=split,
         index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),

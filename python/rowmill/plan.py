@@ -107,8 +107,10 @@ class Plan:
     @cached_property
     def identity(self) -> Identity:
         """What cursors of this plan belong to."""
-        source = self.source.rust
-        return Identity(source.fingerprint, source.num_rows, self.order.as_dict(), self.pipeline.description)
+        source, origin = self.source, self.source.options.origin
+        return Identity(
+            source.fingerprint, source.rust.num_rows, self.order.as_dict(), self.pipeline.description, origin
+        )
 
     @property
     def position_range(self) -> tuple[int, int]:

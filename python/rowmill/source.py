@@ -6,6 +6,7 @@ milliseconds, and refuses data that is not the same any more.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
@@ -32,6 +33,7 @@ class OpenOptions:
         ranges: The rows that are read, as ranges over the files' rows; all when empty.
         indices: Files that say which of these rows are read, in which order; none for all of them.
         features: HF's features by stored column, as JSON, where they are others than the files tell of.
+        origin: The repository and commit of the Hub that the files are of; None for other files.
     """
 
     paths: tuple[str, ...]
@@ -44,6 +46,7 @@ class OpenOptions:
     num_threads: int | None = None
     on_error: str = "raise"
     cache_dir: str | None = None
+    origin: str | None = None
 
 
 def as_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -67,6 +70,14 @@ class OpenedSource:
     def rust(self) -> _rust.Source:
         """The opened source; in a copy it opens here, on first use."""
         return self._open(False) if self._rust is None else self._rust
+
+    @property
+    def fingerprint(self) -> str:
+        """128 bits, in hex, of the files and of the commit that they are of."""
+        of_files, origin = self.rust.fingerprint, self.options.origin
+        if origin is None:
+            return of_files
+        return hashlib.blake2b(f"{of_files} {origin}".encode(), digest_size=16).hexdigest()
 
     def _open(self, force_reindex: bool) -> _rust.Source:
         options = self.options

@@ -1,0 +1,181 @@
+"""``rowmill.load_dataset``: from a name to a dataset, of files here, of the clients' caches, or of the Hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from rowmill.arguments import positive
+from rowmill.dataset import Dataset
+from rowmill.hub.local import find_local
+from rowmill.hub.places import Place, Question
+from rowmill.hub.settings import find_settings
+from rowmill.hub.slices import Part
+from rowmill.hub.stored import find_stored
+from rowmill.plan import Plan
+from rowmill.source import OpenedSource, OpenOptions
+
+if TYPE_CHECKING:
+    DataFiles = str | Sequence[str] | Mapping[str, str | Sequence[str]]
+
+__all__ = ["fast_load_iterable_dataset", "load_dataset"]
+
+# Arguments of `datasets.load_dataset` that change nothing here.
+_WITHOUT_EFFECT = ("keep_in_memory", "save_infos", "trust_remote_code", "verification_mode")
+
+
+def load_dataset(
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    *,
+    split: str = "train",
+    data_files: DataFiles | None = None,
+    data_dir: str | None = None,
+    revision: str | None = None,
+    columns: Sequence[str] | None = None,
+    streaming: bool | Literal["auto"] = "auto",
+    offline: bool | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    index_dir: str | os.PathLike[str] | None = None,
+    force_reindex: bool = False,
+    num_proc: int | None = None,
+) -> Dataset:
+    """A dataset by name, with the configurations, splits and files that ``datasets`` would find.
+
+    It is looked for, in this order, among files, folders and globs here; folders of ``save_to_disk``; the cache of
+    ``datasets`` (Arrow); the Hub's cache (Parquet, read as it is); and the Hub, from where it is downloaded. A revision
+    is resolved once to a commit, which stands in the fingerprint and in every cursor; no other one is ever read.
+
+    Args:
+        path: A repository of the Hub, a file, folder or glob, or a format's name with ``data_files``.
+        name: The configuration; the default one when None.
+        split: One split, parts of it, or several: "train", "train[:10%]", "train+test[100:]".
+        data_files: Which files are read instead of those that the repository tells of: a path or glob, a list of them,
+            or a dict of them by split. ``hf://`` paths are files of the Hub.
+        data_dir: A folder of the repository to look in.
+        revision: A branch, tag, ref (``refs/pr/1``), commit or the beginning of one; "main" when None.
+        columns: Columns to read; all when None.
+        streaming: Whether to read over the network without keeping files. True is not possible yet and an error
+            wherever something would have to be fetched; "auto" and False download.
+        offline: True asks nothing of the network; HF_HUB_OFFLINE or HF_DATASETS_OFFLINE when None.
+        token: For private and gated repositories: a token, False for none; HF_TOKEN or that of `hf auth login` if None.
+        cache_dir: In place of HF_HUB_CACHE and HF_DATASETS_CACHE.
+        index_dir: Folder of the index, as for :func:`rowmill.open`.
+        force_reindex: Read the headers of all files again.
+        num_proc: Processes of ``datasets``, where a format needs it, and threads that read headers.
+
+    Returns:
+        A dataset whose rows are dicts, in the order of ``datasets``.
+
+    Raises:
+        DatasetNotFoundError: There is none of that name, or no such configuration; the message says what there is.
+        RevisionNotFoundError: The revision cannot be had.
+        OfflineError: Files are missing and the network is off, or the Hub cannot be reached; the files are listed.
+        AccessDeniedError: The repository is gated, or the token is refused; the message says how to get access.
+        ValueError: There is no such split, or a configuration must be chosen.
+
+    Example:
+        >>> import rowmill, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = rowmill.demo.write_shards(folder, num_shards=4)
+        ...     ds = rowmill.load_dataset(folder, split="train[:50%]", index_dir=folder)
+        ...     ds.num_rows, rowmill.load_dataset(folder, index_dir=folder).num_rows
+        (50, 100)
+    """
+    if streaming not in (True, False, "auto"):
+        raise ValueError(f'streaming must be True, False or "auto", not {streaming!r}')
+    settings = find_settings(token=token, offline=offline, cache_dir=cache_dir)
+    workers = None if num_proc is None else positive("num_proc", num_proc, 1)
+    question = Question(os.fspath(path), name, str(split), data_files, data_dir, revision, streaming is True, workers)
+    place = find_local(question, settings) or find_stored(question, settings)
+    options = OpenOptions(
+        paths=(),
+        index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
+        num_threads=workers,
+        cache_dir=None if cache_dir is None else str(settings.datasets_cache),
+    )
+    dataset = _open(place, options, force_reindex=force_reindex)
+    return dataset if columns is None else dataset.select_columns(columns)
+
+
+def _open(place: Place, options: OpenOptions, *, force_reindex: bool) -> Dataset:
+    options = replace(options, format=place.format, origin=place.origin)
+    if place.folder is not None:
+        # A folder of `save_to_disk` may choose rows itself: parts are cut from what it yields.
+        options = replace(options, paths=(place.folder,), split=place.folder_split)
+        dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
+        start, stop = place.parts[0].rows(dataset.num_rows)
+        return dataset if place.parts[0].is_whole else dataset.skip(start).take(stop - start)
+    wanted = list(dict.fromkeys(part.split for part in place.parts))
+    paths = tuple(path for split in wanted for path in place.files[split])
+    ranges = () if _is_everything(place.parts) else _ranges(place, wanted, options)
+    return Dataset(Plan(OpenedSource(replace(options, paths=paths, ranges=ranges), force_reindex=force_reindex)))
+
+
+def _is_everything(parts: Sequence[Part]) -> bool:
+    return all(part.is_whole for part in parts) and len({part.split for part in parts}) == len(parts)
+
+
+def _ranges(place: Place, wanted: Sequence[str], options: OpenOptions) -> tuple[tuple[int, int], ...]:
+    """Rows of all files together that the parts are; each split is opened once to count its rows."""
+    first, bounds = 0, {}
+    for split in wanted:
+        number = OpenedSource(replace(options, paths=tuple(place.files[split]))).rust.num_rows
+        bounds[split] = first, number
+        first += number
+    ranges = []
+    for part in place.parts:
+        begin, number = bounds[part.split]
+        start, stop = part.rows(number)
+        ranges.append((begin + start, begin + stop))
+    return tuple(ranges)
+
+
+def fast_load_iterable_dataset(
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    split: str = "train",
+    data_files: DataFiles | None = None,
+    revision: str | None = None,
+    force_reindex: bool = False,
+    num_proc: int | None = None,
+    index_dir: str | os.PathLike[str] | None = None,
+    **load_dataset_kwargs: Any,
+) -> Dataset:
+    """:func:`load_dataset` under the name and with the order of arguments that some scripts have.
+
+    Args:
+        path: As for :func:`load_dataset`, and so the others.
+        name: The configuration.
+        split: The split.
+        data_files: The files.
+        revision: The revision.
+        force_reindex: Read the headers again.
+        num_proc: Processes.
+        index_dir: Folder of the index.
+        load_dataset_kwargs: Further arguments of :func:`load_dataset`; those of ``datasets.load_dataset`` that change
+            nothing here are left out.
+
+    Example:
+        >>> import rowmill, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = rowmill.demo.write_shards(folder, num_shards=2)
+        ...     ds = rowmill.fast_load_iterable_dataset(folder, index_dir=folder).shuffle(seed=1)
+        ...     len(ds), isinstance(ds, rowmill.SimpleArrowIterableDataset)
+        (50, True)
+    """
+    kept = {key: value for key, value in load_dataset_kwargs.items() if key not in _WITHOUT_EFFECT}
+    return load_dataset(
+        path,
+        name,
+        split=split,
+        data_files=data_files,
+        revision=revision,
+        force_reindex=force_reindex,
+        num_proc=num_proc,
+        index_dir=index_dir,
+        **kept,
+    )
