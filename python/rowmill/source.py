@@ -116,12 +116,13 @@ class OpenedSource:
 
 def _refuse_saved_without_rows(paths: tuple[str, ...], split: str | None) -> None:
     """Raises MissingShardError for a folder that ``save_to_disk`` was given a dataset without rows for."""
-    for path in paths:
-        folder = Path(path)
-        if split is not None and not (folder / _STATE).is_file():
-            folder = folder / split
+    # Plain texts of paths: there may be ten thousand, nearly all of them files.
+    for folder in paths:
+        if split is not None and not os.path.isfile(os.path.join(folder, _STATE)):
+            folder = os.path.join(folder, split)
         try:
-            state = json.loads((folder / _STATE).read_bytes())
+            with open(os.path.join(folder, _STATE), "rb") as note:
+                state = json.load(note)
         except (OSError, ValueError, RecursionError):
             # None is there, or one that Rust has a word for.
             continue
@@ -129,7 +130,7 @@ def _refuse_saved_without_rows(paths: tuple[str, ...], split: str | None) -> Non
             raise MissingShardError(
                 f"{folder} has no data files: its {_STATE} tells of a dataset without rows, of which save_to_disk "
                 "writes none; save one that has rows, or leave the folder out",
-                str(folder),
+                folder,
             )
 
 

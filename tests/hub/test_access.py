@@ -83,6 +83,14 @@ def test_what_passes_is_waited_for_and_the_bytes_are_exact(hub: HubServer, name:
     assert fault.struck == fault.times
 
 
+def test_an_address_that_expired_is_asked_for_again(hub: HubServer):
+    hub.create_repo("alice/demo", FILES)
+    hub.redirects = True
+    fault = hub.fault(status=403, host="cdn", times=4)
+    assert ids(rowmill.load_dataset("alice/demo")) == list(range(1500))
+    assert fault.struck == 4
+
+
 def test_what_stays_wrong_is_a_typed_error_and_leaves_nothing_wrong_behind(hub: HubServer, home: Path):
     hub.create_repo("alice/demo", FILES)
     fault = hub.fault(flip=(100,), method="GET", path="resolve.*train-1")

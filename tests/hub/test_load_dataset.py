@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +140,15 @@ def test_text_formats_are_read_and_others_go_through_datasets_once(hub: HubServe
     readme = "---\nconfigs:\n- {config_name: default, data_files: a.csv, sep: ;}\n---\n"
     table = "id;b\n" + "".join(f"{row};x\n" for row in range(5))
     hub.create_repo("alice/table", {"a.csv": table, "README.md": readme})
-    for name in ("lines", "list", "table"):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("inner/part.jsonl", lines)
+    hub.create_repo("alice/zipped", {"train.zip": packed.getvalue()})
+    names = ("lines", "list", "table", "zipped")
+    for name in names:
         assert ids(rowmill.load_dataset(f"alice/{name}")) == list(range(5)), name
     hub.forget()
-    for name in ("lines", "list", "table"):
+    for name in names:
         again = rowmill.load_dataset(f"alice/{name}", offline=True)
         assert (ids(again), again.state_dict()["revision"].split("@")[0]) == (list(range(5)), f"alice/{name}")
     assert hub.count() == 0
@@ -172,6 +178,17 @@ def test_folders_files_and_saved_datasets_come_before_the_hub(
     assert hub.count() == 0
     with pytest.raises(rowmill.DatasetNotFoundError, match="no such file"):
         rowmill.load_dataset("./nowhere")
+
+
+@pytest.mark.usefixtures("home")
+def test_what_a_readme_says_of_parquet_does_not_make_it_converted(hub: HubServer):
+    readme = "---\nconfigs:\n- config_name: default\n  data_files: data/train*\n  columns: [id]\n  batch_size: 7\n---\n"
+    hub.create_repo("alice/demo", {**FILES, "README.md": readme})
+    for _ in range(2):
+        ds = rowmill.load_dataset("alice/demo")
+        assert (ds.column_names, ids(ds)) == (["id"], list(range(30)))
+        assert all(path.endswith(".parquet") for path in ds._plan.source.options.paths)
+    assert rowmill.load_dataset("alice/demo", columns=["text"]).column_names == ["text"]
 
 
 @pytest.mark.usefixtures("home")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from hub_client import clean_environment, hub_environment, run_client
 from hub_server import HubServer
 
 import rowmill
+from rowmill.hub.repository import open_repository
+from rowmill.hub.settings import find_settings
 
 pytest.importorskip("huggingface_hub")
 
@@ -161,3 +164,33 @@ def test_a_warm_load_offline_needs_no_client_at_all(hub: HubServer, home: Path):
     done = subprocess.run([sys.executable, "-c", WARM], env=environment, capture_output=True, text=True, check=True)
     _, has_hub, has_yaml = json.loads(done.stdout.splitlines()[-1])
     assert (has_hub, has_yaml) == (False, False)
+
+
+FETCH = """
+import sys
+sys.modules["torch"] = None
+from rowmill.hub.repository import open_repository
+from rowmill.hub.settings import find_settings
+open_repository("alice/large", None, find_settings()).fetch(sys.argv[1:])
+"""
+
+
+@pytest.mark.processes
+def test_a_kill_in_the_middle_of_a_download_loses_nothing_and_leaves_no_lock(hub: HubServer, home: Path):
+    large = os.urandom(3 << 20)
+    files = {f"train-{shard}.bin": large[shard:] for shard in range(3)}
+    hub.create_repo("alice/large", files)
+    hub.bytes_per_second = 1 << 20
+    environment = clean_environment({**hub_environment(hub, home), "ROWMILL_CACHE": os.environ["ROWMILL_CACHE"]})
+    child = subprocess.Popen([sys.executable, "-c", FETCH, *files], env=environment, stderr=subprocess.DEVNULL)
+    sleep = threading.Event().wait
+    while not hub.count("GET", "resolve.*bin") and child.poll() is None:
+        sleep(0.02)
+    sleep(0.5)
+    assert child.poll() is None
+    child.kill()
+    child.wait()
+    hub.bytes_per_second = 0
+    repository = open_repository("alice/large", None, find_settings())
+    for path, local in zip(files, repository.fetch(list(files)), strict=True):
+        assert Path(local).read_bytes() == files[path]

@@ -97,19 +97,29 @@ class Client:
     def _download(self, path: str, sha: str, is_again: bool, progress: Callable[[int], None] | None) -> str:
         from huggingface_hub import hf_hub_download
 
-        local = hf_hub_download(
-            self.repo,
-            path,
-            repo_type=self.kind,
-            revision=sha,
-            cache_dir=self.settings.hub_cache,
-            endpoint=self.settings.endpoint,
-            token=self.settings.token,
-            library_name="rowmill",
-            force_download=is_again,
-            tqdm_class=_silent(progress),
-        )
+        try:
+            local = hf_hub_download(
+                self.repo,
+                path,
+                repo_type=self.kind,
+                revision=sha,
+                cache_dir=self.settings.hub_cache,
+                endpoint=self.settings.endpoint,
+                token=self.settings.token,
+                library_name="rowmill",
+                force_download=is_again,
+                tqdm_class=_silent(progress),
+            )
+        except Exception as error:
+            if status_of(error) not in (400, 401, 403) or self._is_of_hub(error):
+                raise
+            # A signed address that does not hold any more; asking the Hub again gives another.
+            raise ConnectionError(f"the place of {path} refuses, which an expired address is a reason for") from None
         return str(local)
+
+    def _is_of_hub(self, error: BaseException) -> bool:
+        url = str(getattr(getattr(error, "response", None), "url", ""))
+        return not url or url.startswith(f"{self.settings.endpoint}/")
 
     def _ask(self, ask: Callable[[], T], revision: str) -> T:
         try:

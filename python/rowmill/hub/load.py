@@ -98,7 +98,8 @@ def load_dataset(
         cache_dir=None if cache_dir is None else str(settings.datasets_cache),
     )
     dataset = _open(place, options, force_reindex=force_reindex)
-    return dataset if columns is None else dataset.select_columns(columns)
+    wanted = place.columns if columns is None else columns
+    return dataset if wanted is None else dataset.select_columns(wanted)
 
 
 def _open(place: Place, options: OpenOptions, *, force_reindex: bool) -> Dataset:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rowmill.exceptions import DatasetNotFoundError, MissingShardError
 from rowmill.hub.card import as_patterns
-from rowmill.hub.converted import convert_files, own_format
+from rowmill.hub.converted import chosen_columns, convert_files, own_format
 from rowmill.hub.formats import FORMATS
 from rowmill.hub.layout import Layout, Tree, find_layout
 from rowmill.hub.patterns import has_magic
@@ -129,4 +129,4 @@ def _opened(question: Question, layout: Layout, root: str, settings: Settings) -
             for split, paths in files.items()
         }
         return Place(parts, made, "arrow")
-    return Place(parts, files, format_)
+    return Place(parts, files, format_, chosen_columns(layout.parameters))

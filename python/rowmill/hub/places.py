@@ -34,12 +34,14 @@ class Place:
 
     Attributes:
         format: As ``rowmill.open`` calls it; None where it finds that out.
+        columns: Those that the README chooses; all when None.
         origin: The repository and commit, as cursors name them; None for files here.
     """
 
     parts: Sequence[Part]
     files: Mapping[str, Sequence[str]] = field(default_factory=dict)
     format: str | None = None
+    columns: Sequence[str] | None = None
     origin: str | None = None
     folder: str | None = None
     folder_split: str | None = None

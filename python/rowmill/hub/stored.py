@@ -12,7 +12,7 @@ from typing import Any
 from rowmill.exceptions import MissingShardError
 from rowmill.hub.cached import arrow_files
 from rowmill.hub.card import default_config, read_configs, read_metadata
-from rowmill.hub.converted import convert_files, own_format
+from rowmill.hub.converted import chosen_columns, convert_files, own_format
 from rowmill.hub.formats import is_data_file
 from rowmill.hub.layout import Layout, Tree, find_layout
 from rowmill.hub.listing import write_whole
@@ -50,10 +50,13 @@ def find_stored(question: Question, settings: Settings) -> Place:
     parts = parse_split(question.split, layout.splits)
     wanted = list(dict.fromkeys(part.split for part in parts))
     made = _made(layout, wanted, question, repository)
-    place = Place(parts, made, "arrow", repository.place) if made else _fetched(layout, parts, question, repository)
+    if made:
+        place = Place(parts, made, "arrow", origin=repository.place)
+    else:
+        place = _fetched(layout, parts, question, repository)
     _log.info("%s: split %s is %d files", repository.place, question.split, sum(map(len, place.files.values())))
-    kept = {"version": _VERSION, "format": place.format, "files": place.files, "sizes": _sizes(place.files)}
-    write_whole(record, kept)
+    facts = {"version": _VERSION, "format": place.format, "columns": place.columns}
+    write_whole(record, {**facts, "files": place.files, "sizes": _sizes(place.files)})
     return place
 
 
@@ -81,7 +84,7 @@ def _remembered(record: Path, question: Question, repository: Repository) -> Pla
         is_whole = False
     if not is_whole:
         return None
-    return Place(parse_split(question.split), files, kept["format"], repository.place)
+    return Place(parse_split(question.split), files, kept["format"], kept["columns"], repository.place)
 
 
 def _data_files(question: Question, repository: Repository) -> Any:
@@ -177,9 +180,9 @@ def _fetched(layout: Layout, parts: Sequence[Part], question: Question, reposito
     format_ = own_format(layout.format, here, layout.parameters)
     local = {split: [str(repository.local(path)) for path in paths] for split, paths in files.items()}
     if format_ is not None:
-        return Place(parts, local, format_, repository.place)
+        return Place(parts, local, format_, chosen_columns(layout.parameters), repository.place)
     made = {
         split: convert_files(layout.format, paths, layout.parameters, repository.settings, question.num_proc)
         for split, paths in local.items()
     }
-    return Place(parts, made, "arrow", repository.place)
+    return Place(parts, made, "arrow", origin=repository.place)
