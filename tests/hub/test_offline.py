@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,10 +72,8 @@ def test_what_is_missing_is_listed_file_by_file_with_the_command(hub: HubServer,
     command = text.rpartition("fetches them: ")[2]
     assert command.startswith(f"hf download alice/demo --repo-type dataset --revision {repo.sha} --include ")
     # What the message says works.
-    subprocess.run(
-        command.replace("hf ", f"{sys.executable} -m huggingface_hub.cli.hf ", 1),
-        shell=True, check=True, capture_output=True, env=clean_environment(hub_environment(hub, home)),
-    )  # fmt: skip
+    arguments = [sys.executable, "-m", "huggingface_hub.cli.hf", *shlex.split(command)[1:]]
+    subprocess.run(arguments, check=True, capture_output=True, env=clean_environment(hub_environment(hub, home)))
     assert rowmill.load_dataset("alice/demo", offline=True).num_rows == 200
 
 

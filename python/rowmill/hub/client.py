@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import threading
@@ -66,11 +67,7 @@ class Client:
         def ask() -> list[Any]:
             return list(self._api.list_repo_tree(self.repo, repo_type=self.kind, revision=sha, recursive=True))
 
-        return {
-            item.path: HubFile(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None, item.xet_hash)
-            for item in self._ask(ask, sha)
-            if hasattr(item, "blob_id")
-        }
+        return {item.path: _file(item) for item in self._ask(ask, sha) if hasattr(item, "blob_id")}
 
     def fetch(self, path: str, like: HubFile, sha: str, progress: Callable[[int], None] | None = None) -> str:
         """Downloads a file of a commit into the Hub's cache; returns where it is.
@@ -97,6 +94,8 @@ class Client:
     def _download(self, path: str, sha: str, is_again: bool, progress: Callable[[int], None] | None) -> str:
         from huggingface_hub import hf_hub_download
 
+        # Older clients show a bar of their own.
+        takes_bar = "tqdm_class" in inspect.signature(hf_hub_download).parameters
         try:
             local = hf_hub_download(
                 self.repo,
@@ -108,7 +107,7 @@ class Client:
                 token=self.settings.token,
                 library_name="rowmill",
                 force_download=is_again,
-                tqdm_class=_silent(progress),
+                **({"tqdm_class": _silent(progress)} if takes_bar else {}),
             )
         except Exception as error:
             if status_of(error) not in (400, 401, 403) or self._is_of_hub(error):
@@ -130,6 +129,12 @@ class Client:
             # What it says may hold a signed URL: only what as_typed takes of it is told.
             typed = as_typed(root_of(error), self.repo, self.settings, revision)
         raise typed
+
+
+def _file(item: Any) -> HubFile:
+    # The oldest clients know nothing of Xet.
+    sha256 = item.lfs.sha256 if item.lfs else None
+    return HubFile(item.size, item.blob_id, sha256, getattr(item, "xet_hash", None))
 
 
 def patiently(ask: Callable[[], T]) -> T:
