@@ -22,6 +22,7 @@ __all__ = [
     "Source",
     "Stream",
     "Table",
+    "TokenCounts",
     "Tokenizer",
     "count_items",
     "export_zeros",
@@ -149,6 +150,49 @@ class Table:
         eos: int | None,
         kept: Sequence[str],
     ) -> Table: ...
+    def count_tokens(
+        self,
+        *,
+        token_column: str,
+        eos: int | None,
+        path: Path,
+        key: str,
+        num_threads: int | None,
+        force: bool,
+        progress: Callable[[int, int], object] | None,
+    ) -> TokenCounts: ...
+
+@final
+class TokenCounts:
+    @staticmethod
+    def open(path: Path, key: str, num_rows: int) -> TokenCounts | None: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_tokens(self) -> int: ...
+    @property
+    def num_left_out(self) -> int: ...
+    @property
+    def num_counted(self) -> int: ...
+    @property
+    def num_bytes(self) -> int: ...
+    @property
+    def path(self) -> Path: ...
+    def row(self, row_id: int) -> int | None: ...
+    def sum(self, start: int, stop: int) -> int: ...
+    def lane_samples(
+        self,
+        order: Order,
+        *,
+        mode: str,
+        seq_len: int,
+        first_epoch: int,
+        num_epochs: int,
+        positions: tuple[int, int],
+    ) -> list[int]: ...
+    def lane_tokens(
+        self, order: Order, *, first_epoch: int, num_epochs: int, positions: tuple[int, int]
+    ) -> list[int]: ...
 
 @final
 class LanePlaces:
@@ -194,6 +238,7 @@ class Packed:
         samples: tuple[int, int | None],
         skip_steps: int,
         max_steps: int | None,
+        is_agreed: bool,
         remainder: str,
         skipped: int,
     ) -> None: ...

@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowmill.arguments import as_seed, check_callable, check_remainder, check_row_ids, count, positive
+from rowmill.counted import Counted
 from rowmill.cursor import Cursor, check_cursor
 from rowmill.decoders import Decoders, make_decode
 from rowmill.describe import describe
+from rowmill.equal_steps import packed_total
 from rowmill.exceptions import OutOfRangeError, SchemaMismatchError, TopologyError
 from rowmill.features import features_of, with_features
 from rowmill.interop.exports import Exports
@@ -35,7 +37,7 @@ __all__ = ["Dataset"]
 _FORMATS = ("python", "numpy", "torch", "arrow")
 
 
-class Dataset(Texts, Exports, IterableDatasetBase):
+class Dataset(Texts, Counted, Exports, IterableDatasetBase):
     """Rows of opened shards and what is to be done with them; every method returns a new dataset.
 
     Made by ``rowmill.open``. ``iter(ds)`` is ``iter(ds.loader())``.
@@ -205,8 +207,11 @@ class Dataset(Texts, Exports, IterableDatasetBase):
         """What this rank yields in an epoch: rows, or batches after ``.batch``; all its workers together.
 
         Raises:
-            TypeError: A filter or batched map decides it, or the stream is endless.
+            TypeError: A filter or batched map decides it, or tokens that were not counted (see ``count_tokens``), or
+                the stream is endless.
         """
+        if self._plan.pipeline.pack is not None:
+            return packed_total(self._plan, Placement(*find_rank(self._plan.rank)), self.epoch)
         if self._plan.pipeline.is_laned:
             raise TypeError(
                 "the dataset's length depends on the data (.filter or a batched .map); only reading it tells"

@@ -11,9 +11,10 @@ from typing import Any
 from rowmill import _rust
 from rowmill import torch as _torch
 from rowmill.cursor import Cursor
+from rowmill.equal_steps import clipped, samples_left, steps_of
 from rowmill.iterators import ReadOptions, Resumable, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
-from rowmill.lanes import Lane, LaneReader, check_lanes, lane_rows
+from rowmill.lanes import Lane, LaneReader, check_lanes
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
@@ -231,35 +232,19 @@ class LanedIterator(Resumable, Iterator[Any]):
         remainder = plan.remainder_for(self._placement.num_shards)
         if self._placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
             return limit
-        left = self._samples_left(cursor)
-        size = plan.batch_size or 1
-        agreed = min(left) // size if remainder == "drop" else -(-max(left) // size)
+        ranges = [clipped(plan, lane, self._count_lane(lane)) for lane in range(plan.order.num_lanes)]
+        left = samples_left(plan, deal, cursor, ranges, self._steps_done())
+        agreed = steps_of(left, plan.batch_size or 1, remainder)
         return agreed if limit is None else min(agreed, limit)
 
     def _steps_done(self) -> int:
         """Steps of this pass that this consumer has taken, those before a resume included."""
         return self._deal.share(self._deal.steps_before) + self._places.num_steps
 
-    def _samples_left(self, cursor: Cursor | None) -> list[int]:
-        """Samples left for this worker's like on each rank."""
-        plan, deal, num_lanes = self._plan, self._deal, self._plan.order.num_lanes
-        counts = [self._count_lane(lane) for lane in range(num_lanes)]
-        groups = [range(one, num_lanes, deal.num_consumers) for one in deal.on_each_rank()]
-        stored = (cursor or {}).get("lanes", {"of": 1, "samples": [0] * num_lanes})
-        if stored["of"] == 1:
-            samples = stored["samples"]
-            return [sum(max(counts[at][1] - max(counts[at][0], samples[at]), 0) for at in group) for group in groups]
-        # A rank's own state says nothing of the others' lanes, but they have taken as many steps.
-        done = self._steps_done() * (plan.batch_size or 1)
-        return [max(sum(max(counts[at][1] - counts[at][0], 0) for at in group) - done, 0) for group in groups]
-
-    def _count_lane(self, index: int) -> tuple[int, int]:
-        """The range of a lane's samples in this pass that are not clipped."""
+    def _count_lane(self, index: int) -> int:
+        """The samples of a lane in this pass."""
         lane = Lane(index, self._places.first_epoch)
-        total = sum(1 for _ in self._reader.samples(lane, self._places.first_epoch))
-        start, stop = self._plan.pipeline.samples
-        first, last = lane_rows(index, self._plan.order.num_lanes, (start, start if stop is None else stop))
-        return first, total if stop is None else min(last, total)
+        return sum(1 for _ in self._reader.samples(lane, self._places.first_epoch))
 
 
 _END = object()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from rowmill import _rust
 from rowmill import torch as _torch
 from rowmill.cursor import Cursor
-from rowmill.exceptions import SchemaMismatchError, TopologyError
+from rowmill.equal_steps import packed_steps
+from rowmill.exceptions import SchemaMismatchError
 from rowmill.iterators import ReadOptions, Resumable, StagedIterator, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
 from rowmill.lanes import Lane, check_lanes
@@ -69,12 +71,14 @@ class PackedIterator(_rust.Packed, Resumable):
         plan, placement = self._plan, self._placement
         remainder, epochs = plan.remainder_for(placement.num_shards), plan.epochs_per_pass
         begun = Beginning.of(plan, placement, cursor, epoch)
-        _check_equal_steps(plan, placement, remainder)
+        agreed = packed_steps(plan, placement, begun, cursor)
         deal, lanes, done = begun.deal, begun.lanes, begun.done
         skipped = (cursor or {}).get("skipped_rows", 0)
         first, last = plan.pipeline.batches
         steps_before = deal.share(deal.steps_before) + done
         num_skipped = max(deal.share(first) - steps_before, 0)
+        ends = [end for end in (agreed, None if last is None else deal.share(last)) if end is not None]
+        left = max(min(ends) - steps_before - num_skipped, 0) if ends else None
         self.begin(
             first_epoch=begun.first_epoch,
             num_epochs=epochs,
@@ -82,15 +86,20 @@ class PackedIterator(_rust.Packed, Resumable):
             lanes=[(lane.index, lane.epoch, lane.row, lane.emitted, lane.num_samples) for lane in lanes],
             samples=plan.pipeline.samples,
             skip_steps=num_skipped,
-            max_steps=None if last is None else max(deal.share(last) - steps_before - num_skipped, 0),
+            max_steps=left,
+            is_agreed=agreed is not None,
             remainder=remainder,
             skipped=skipped,
         )
         next_epoch = begun.first_epoch + (epochs or 1)
-        if begun.is_over:
+        if begun.is_over or (agreed is not None and left == 0):
             # As in PositionIterator: after a pass that begins at its end comes the next epoch.
             self._progress.board.finish(self._worker, next_epoch)
+        if agreed == 0 and cursor is None and begun.lanes:
+            _warn_of_nothing(placement, remainder)
         known = begun.places(plan, placement)
+        if agreed is not None and left is not None and remainder == "pad":
+            known.padded_to = (done + num_skipped + left, next_epoch - 1)
         # The progress keeps the places, not this iterator: when a loop is left, its threads end with it.
         self._current = current = functools.partial(_cursor_of, known, done, num_skipped, self.places)
         self._progress.follow(current)
@@ -134,17 +143,11 @@ def _cursor_of(known: LanePlaces, done: int, num_skipped: int, places: _rust.Lan
     return known.cursor()
 
 
-def _check_equal_steps(plan: Plan, placement: Placement, remainder: str) -> None:
-    """Ranks whose lanes hold more would wait for the others in a collective for ever."""
-    if placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
-        return
-    last = plan.pipeline.batches[1]
-    raise TopologyError(
-        f"a finite epoch of packed samples does not end after the same number of steps on all "
-        f"{placement.num_shards} ranks, since only reading tells how many tokens each has"
-        f"{'' if last is None else '; .take(' + str(last) + ') alone does not change that'}. Let the lanes run on into "
-        'the next epoch with .repeat() (and .batch(...).take(steps) for an end), or ask for remainder="keep" where the '
-        "loop can do with ranks that end at different steps"
+def _warn_of_nothing(placement: Placement, remainder: str) -> None:
+    warnings.warn(
+        f"no rank yields anything: one of the {placement.num_shards} has less than one step of samples, and "
+        f'remainder={remainder!r} leaves them out; "keep" or "pad" hand them out',
+        stacklevel=2,
     )
 
 

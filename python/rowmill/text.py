@@ -73,7 +73,8 @@ class Texts:
     ) -> Dataset:
         """Packs documents of token ids into samples of ``seq_len`` tokens, in Rust threads; see docs/pretraining.
 
-        Each lane packs its own documents, so ranks x workers must divide ``num_lanes``, and ``len`` is unknown.
+        Each lane packs its own documents, so ranks x workers must divide ``num_lanes``; ``len`` is known once their
+        tokens have been counted (``count_tokens``).
 
         Args:
             seq_len: Tokens of a sample.

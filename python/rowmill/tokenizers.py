@@ -63,6 +63,11 @@ class ResolvedTokenizer:
         return "function" if self.function is not None else self.rust.fingerprint
 
     @property
+    def allows_special(self) -> bool:
+        """Whether the spelling of a special token in a text is that token."""
+        return self._allow_special
+
+    @property
     def adds_eos(self) -> bool:
         """Whether the file's own post-processor already ends every text with ``eos_id``."""
         return self.eos_id is not None and self.function is None and self.rust.suffix[-1:] == [self.eos_id]

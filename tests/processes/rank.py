@@ -13,12 +13,14 @@ import torch.distributed as dist
 import rowmill
 
 
-def main(data: str, folder: Path, batch: int, steps: int, state: str, is_packed: bool) -> None:
+def main(data: str, folder: Path, batch: int, steps: int, state: str, packed: str) -> None:
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
-    if is_packed:
-        packed = rowmill.open(data).shuffle(seed=7, num_lanes=66).tokenize("bytes").pack(24, document_ids=True)
-        ds, column = packed.repeat().batch(batch), "document_ids"
+    if packed != "no":
+        samples = rowmill.open(data).shuffle(seed=7, num_lanes=66).tokenize("bytes").pack(24, document_ids=True)
+        is_endless = packed == "endless"
+        ds = samples.repeat().batch(batch) if is_endless else samples.batch(batch, remainder=packed)
+        column = "document_ids"
     else:
         ds, column = rowmill.open(data).select_columns(["id", "tokens"]).shuffle(seed=7).batch(batch), "id"
     if state != "none":
@@ -31,11 +33,11 @@ def main(data: str, folder: Path, batch: int, steps: int, state: str, is_packed:
         dist.all_reduce(torch.ones(1))
         if len(read) == steps:
             break
-    length = None if is_packed else len(ds)
+    length = None if packed == "endless" else len(ds)
     result = {"rank": rank, "world": world, "len": length, "read": read, "state": loader.state_dict()}
     (folder / f"rank-{rank}.json").write_text(json.dumps(result))
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6] == "True")
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6])

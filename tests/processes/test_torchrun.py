@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def torchrun(
-    ranks: int, data: Path, folder: Path, batch: int, steps: int, state: Path | str = "none", *, packed: bool = False
+    ranks: int, data: Path, folder: Path, batch: int, steps: int, state: Path | str = "none", *, packed: str = "no"
 ) -> list[dict[str, Any]]:
     folder.mkdir()
     finish(
@@ -61,12 +61,31 @@ def test_packed_samples_move_between_numbers_of_ranks_by_a_merged_cursor(tmp_pat
     ds = rowmill.open(data).shuffle(seed=7, num_lanes=66).tokenize("bytes").pack(24, document_ids=True).repeat()
     whole = [row for batch in itertools.islice(iter(ds.batch(6)), 20) for row in batch["document_ids"].tolist()]
 
-    begun = torchrun(2, data, tmp_path / "begun", 3, 10, packed=True)
+    begun = torchrun(2, data, tmp_path / "begun", 3, 10, packed="endless")
     assert packed_steps(begun) == [sorted(whole[at : at + 6]) for at in range(0, 60, 6)]
     state = tmp_path / "state.json"
     state.write_text(json.dumps(rowmill.merge_states([result["state"] for result in begun])))
-    resumed = torchrun(3, data, tmp_path / "resumed", 2, 10, state, packed=True)
+    resumed = torchrun(3, data, tmp_path / "resumed", 2, 10, state, packed="endless")
     assert packed_steps(resumed) == [sorted(whole[at : at + 6]) for at in range(60, 120, 6)]
+
+
+def test_finite_packed_epochs_end_at_the_same_step_on_two_and_three_ranks(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_shards(data, [100, 0, 61, 45], columns=["id", "text"])
+    # What a rank looks for is where every process of the job looks.
+    rowmill.open(data).tokenize("bytes").count_tokens()
+    whole = rowmill.open(data).shuffle(seed=7, num_lanes=66).tokenize("bytes").pack(24, document_ids=True)
+    samples = sorted(row["document_ids"] for row in whole)
+    for ranks, batch, remainder in ((2, 3, "drop"), (3, 2, "pad")):
+        results = torchrun(ranks, data, tmp_path / f"{ranks}", batch, -1, packed=remainder)
+        steps = {result["len"] for result in results} | {len(result["read"]) for result in results}
+        assert len(steps) == 1
+        found = sorted(itertools.chain.from_iterable(packed_steps(results)))
+        assert steps.pop() * ranks * batch == len(found)
+        lost = [one for one in samples if one not in found]
+        assert all(one in samples for one in found)
+        assert remainder == "drop" or not lost
+        assert len(lost) < len(samples) // 4
 
 
 def packed_steps(results: list[dict[str, Any]]) -> list[list[list[int]]]:

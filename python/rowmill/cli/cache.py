@@ -32,7 +32,7 @@ class Kind(Enum):
 
 
 # What rowmill itself names so; whatever else lies there is somebody else's. Locks have no bytes, and may be held.
-_INDEX = re.compile(r"[0-9a-f]{32}\.index")
+_INDEX = re.compile(r"[0-9a-f]{32}\.(index|tokens|tokens\.part)")
 _KEY = re.compile(r"[0-9a-f]{32}")
 # What such a folder holds when it is whole; without it a folder is being made, or is none of ours.
 _HOLDS = {

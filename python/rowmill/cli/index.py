@@ -1,4 +1,4 @@
-"""``rowmill index``: walk the shards once, so that every later open is instant."""
+"""``rowmill index``: walk the shards once, so that every later open is instant; count their tokens once."""
 
 from __future__ import annotations
 
@@ -7,24 +7,41 @@ from typing import Annotated, Any
 
 import typer
 
-from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
+from rowmill.cli import token_counts as counts
+from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset, with_warnings
 from rowmill.cli.output import AsJson, print_json, size
 from rowmill.folders import index_folder
 
 
 def index(
     paths: Paths,
-    force: Annotated[bool, typer.Option("--force", help="Read all headers again.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Read all headers, or count all tokens, again.")] = False,
+    tokens: counts.Tokens = None,
+    column: counts.TextColumn = None,
+    token_column: counts.TokenColumn = None,
+    append_eos: counts.AppendEos = True,
+    prepend_bos: counts.PrependBos = False,
+    eos_token: counts.EosToken = None,
+    bos_token: counts.BosToken = None,
+    allow_special: counts.AllowSpecial = False,
     split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Index shards where `rowmill.open` looks; only changed ones are read."""
+    """Index shards where `rowmill.open` looks; only changed ones are read.
+
+    With --tokens (or --token-column) also count the tokens of each document, which gives packed datasets a length and
+    finite epochs on several ranks. A count that was interrupted goes on where it was.
+    """
     import rowmill.dataset  # noqa: F401  (torch's import is not the open's)
 
+    counting = counts.Counting(
+        tokens, column, token_column, append_eos, prepend_bos, eos_token, bos_token, allow_special
+    )
     begun = time.perf_counter()
     ds = open_dataset(paths, index_dir, split=split, force=force)
     seconds = time.perf_counter() - begun
+    documents = with_warnings(lambda: counting.dataset(ds))
     source = ds._plan.source.rust
     facts: dict[str, Any] = {
         "index": str(index_folder(index_dir)),
@@ -36,6 +53,8 @@ def index(
         "fingerprint": source.fingerprint,
         "seconds": round(seconds, 6),
     }
+    if documents is not None:
+        facts["tokens"] = counts.count(documents, force=force)
     if as_json:
         print_json(facts)
         return
@@ -43,3 +62,5 @@ def index(
         f"{facts['num_shards']:,} shards, {facts['num_rows']:,} rows, {size(facts['num_bytes'])}: "
         f"{facts['num_walked']:,} walked, {facts['num_reused']:,} known from the index, in {seconds:.3f} s"
     )
+    if documents is not None:
+        print(counts.tell(facts["tokens"]))

@@ -59,7 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", epilog="Example: rowmill demo --ranks 4")(demo.demo)
-app.command("index", epilog="Example: rowmill index data")(index.index)
+app.command("index", epilog="Example: rowmill index data --tokens tokenizer.json")(index.index)
 app.command("inspect", epilog="Example: rowmill inspect data --shards --ranks 64")(inspect.inspect)
 app.command("head", epilog="Example: rowmill head data -n 3 -c text --shuffle 42")(head.head)
 app.command("verify", epilog="Example: rowmill verify data --checksums data/checksums.json")(verify.verify)

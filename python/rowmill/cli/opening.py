@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -16,7 +17,9 @@ from rowmill.cli.output import complain
 if TYPE_CHECKING:
     from rowmill import Dataset
 
-__all__ = ["IndexDir", "Paths", "Split", "open_dataset"]
+__all__ = ["IndexDir", "Paths", "Split", "open_dataset", "with_warnings"]
+
+T = TypeVar("T")
 
 Paths = Annotated[list[str], typer.Argument(help="Files, folders or globs.", show_default=False)]
 IndexDir = Annotated[
@@ -42,10 +45,9 @@ def open_dataset(
     """Opens ``paths`` as one rank, whatever job this shell is part of; warnings go to stderr as plain lines."""
     import rowmill
 
-    with warnings.catch_warnings(record=True) as caught, _status():
-        warnings.simplefilter("always")
+    def opened() -> Dataset:
         try:
-            opened = rowmill.open(
+            return rowmill.open(
                 paths[0] if len(paths) == 1 else paths,
                 split=split,
                 index_dir=index_dir,
@@ -56,9 +58,19 @@ def open_dataset(
             if type(error) is not ValueError:
                 raise
             raise ValueError(_IN_PYTHON.sub(r"as in --split \1", str(error)).replace("split=", "--split ")) from None
+
+    with _status():
+        return with_warnings(opened, is_quiet=is_quiet)
+
+
+def with_warnings(make: Callable[[], T], *, is_quiet: bool = False) -> T:
+    """What ``make`` makes; what it warns of goes to stderr as plain lines."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = make()
     for warning in caught if not is_quiet else ():
         complain(str(warning.message), kind="warning")
-    return opened
+    return made
 
 
 def _status() -> Any:

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use pack_cases::{Documents, lane, modes, row_id_of, run, straight};
 use proptest::prelude::*;
-use rowmill_core::text::pack::{Labels, PackMode, PackStats, Place, Sample, Unpacker, flatten};
+use rowmill_core::text::pack::{
+    Labels, PackMode, PackStats, Place, Sample, SampleCounter, Unpacker, flatten,
+};
 
 /// What every column must hold, worked out token by token from the documents alone.
 struct Expected {
@@ -185,5 +187,14 @@ proptest! {
             prop_assert!(start < end && ids[start..end].iter().all(|id| *id == ids[start]));
             prop_assert!(end == ids.len() || end % seq_len == 0 || ids[end] != ids[end - 1]);
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn lengths_alone_tell_how_many_samples_there_are(mode in modes(), (seq_len, documents) in lane()) {
+        let mut counter = SampleCounter::try_new(mode, seq_len).unwrap();
+        documents.iter().for_each(|document| counter.document(document.len() as u64));
+        prop_assert_eq!(counter.finish(), straight(mode, seq_len, &documents).len() as u64);
     }
 }

@@ -3,7 +3,7 @@
 //! - [`source`]: an opened dataset; [`table`]: some of its columns; [`order`]: which rows come when
 //! - [`mix`]: which source of a mix gives which sample
 //! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
-//! - [`tokenizer`]: text to ids
+//! - [`tokenizer`]: text to ids; [`counts`]: how many of them each row has
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod arrow_export;
+pub mod counts;
 pub mod dlpack;
 pub mod error;
 pub mod interpreter;
@@ -35,6 +36,8 @@ pub mod verify;
 mod _rust {
     #[pymodule_export]
     use crate::arrow_export::{PyRecordBatch, PySchema};
+    #[pymodule_export]
+    use crate::counts::PyTokenCounts;
     #[pymodule_export]
     use crate::dlpack::Buffer;
     #[pymodule_export]

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rowmill_core::Error;
 use rowmill_core::assemble::{Dtype, Pool};
 use rowmill_core::loader::packed::{
     Content, Documents, LanePlace, PackSpec, PackedColumn, PackedSpec, PackedStep, PackedStream,
@@ -79,6 +80,8 @@ struct Pass {
     samples: (u64, Option<u64>),
     skip_steps: u64,
     max_steps: Option<u64>,
+    /// All ranks have agreed on `max_steps`.
+    is_agreed: bool,
     remainder: rowmill_core::order::Remainder,
     places: Py<PyLanePlaces>,
 }
@@ -191,8 +194,10 @@ impl PyPacked {
         })
     }
 
-    /// Places the stream: `lanes` are (lane, epoch, row, emitted, samples) of this consumer's.
-    #[pyo3(signature = (*, first_epoch, num_epochs, positions, lanes, samples, skip_steps, max_steps, remainder, skipped))]
+    /// Places the stream: `lanes` are (lane, epoch, row, emitted, samples) of this consumer's. Where
+    /// ranks have agreed on `max_steps`, it gives all of them: after the end of its lanes padded ones, or an error.
+    #[pyo3(signature = (*, first_epoch, num_epochs, positions, lanes, samples, skip_steps, max_steps, is_agreed,
+                        remainder, skipped))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
     fn begin(
         &self,
@@ -204,6 +209,7 @@ impl PyPacked {
         samples: (u64, Option<u64>),
         skip_steps: u64,
         max_steps: Option<u64>,
+        is_agreed: bool,
         remainder: &str,
         skipped: u64,
     ) -> PyResult<()> {
@@ -218,6 +224,7 @@ impl PyPacked {
             samples,
             skip_steps,
             max_steps,
+            is_agreed,
             remainder: remainder.parse().map_err(|error| raise(py, error))?,
             places: Py::new(py, PyLanePlaces(Mutex::new(places)))?,
         };
@@ -277,6 +284,9 @@ impl PyPacked {
             Ok(Some(step)) => step,
             Ok(None) => {
                 state.last_stats = state.stream.take().map(|stream| stream.stats());
+                if pass.is_agreed && pass.max_steps.is_some_and(|most| places.num_steps() < most) {
+                    return Err(raise(py, too_few_steps()));
+                }
                 return places.finish(py).map(|()| None);
             }
             Err(error) => {
@@ -364,6 +374,9 @@ impl PyPacked {
 
     fn spec(&self, pass: &Pass) -> PackedSpec {
         let places = pass.places.get().0.lock();
+        // After an error the stream starts again from the last step that was returned.
+        let skip_steps = if places.num_steps == 0 { pass.skip_steps } else { 0 };
+        let left = pass.max_steps.unwrap_or(0).saturating_sub(places.num_steps);
         PackedSpec {
             documents: Documents {
                 table: Arc::clone(&self.table),
@@ -378,8 +391,8 @@ impl PyPacked {
             places: places.lanes.clone(),
             samples: pass.samples,
             batch_size: self.batch_size,
-            // After an error the stream starts again from the last step that was returned.
-            skip_steps: if places.num_steps == 0 { pass.skip_steps } else { 0 },
+            skip_steps,
+            owed_steps: if pass.is_agreed { left + skip_steps } else { 0 },
             remainder: pass.remainder,
             columns: Arc::clone(&self.columns),
             pool: self.pool.clone(),
@@ -427,4 +440,14 @@ impl PyPacked {
         buffer.as_mut_of::<i32>().copy_from_slice(values);
         self.tensors.make(py, buffer, Dtype::Int32, &[values.len()])
     }
+}
+
+/// Ranks took other steps than they had agreed on: a silent end would leave the others waiting.
+#[cold]
+fn too_few_steps() -> Error {
+    Error::StateMismatch(
+        "the documents gave fewer samples than their token counts say: the data have changed since they were counted, \
+         without a change of size; count again, with `rowmill index ... --force` or ds.count_tokens(force=True)"
+            .to_owned(),
+    )
 }

@@ -1,5 +1,6 @@
 //! A dataset opened for reading some of its columns.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -12,6 +13,7 @@ use rowmill_core::text::encoder::{Encoder, EncoderSpec, Part};
 use rowmill_core::text::tokenizer::Scratch;
 
 use crate::arrow_export::PySchema;
+use crate::counts::PyTokenCounts;
 use crate::error::{raise, raise_conversion};
 use crate::interpreter::detached;
 use crate::tokenizer::PyTokenizer;
@@ -103,6 +105,27 @@ impl PyTable {
         let spec = EncoderSpec { tokenizer: tokenizer.tokenizer.clone(), parts: made, bos, eos, kept };
         let encoder = Encoder::try_new(spec, schema).map_err(|error| raise(py, error))?;
         Self::try_new(py, Arc::clone(&self.table), Some(Arc::new(encoder)))
+    }
+
+    /// Counts the tokens of each row as a document, and keeps the counts in `path`; what is kept there under the
+    /// same key is not counted again. Rows that are not tokenized hold ids in `token_column`, ended by `eos`.
+    ///
+    /// `progress` is called with the rows done and all rows, some ten times a second.
+    #[pyo3(signature = (*, token_column, eos, path, key, num_threads, force, progress))]
+    #[expect(clippy::too_many_arguments, reason = "what is counted, and where it is kept, one each")]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn count_tokens(
+        &self,
+        py: Python<'_>,
+        token_column: &str,
+        eos: Option<u32>,
+        path: PathBuf,
+        key: &str,
+        num_threads: Option<usize>,
+        force: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<PyTokenCounts> {
+        self.counted(py, token_column, eos, path, key, num_threads, force, progress.as_ref())
     }
 
     fn __repr__(&self) -> String {

@@ -3,6 +3,7 @@
 //! - [`table`]: an opened dataset.
 //! - [`cache`]: its decoded blocks.
 //! - [`choice`]: chosen rows of it, from ranges and indices files.
+//! - [`counts`]: how many tokens each document has.
 //! - [`epochs`]: the orders of the epochs that are being read.
 //! - [`stream`]: one consumer's items, made ahead.
 //! - [`group`]: what is handed over at a time.
@@ -18,6 +19,7 @@ pub mod ahead;
 pub mod cache;
 pub mod choice;
 mod content;
+pub mod counts;
 pub mod epochs;
 pub mod group;
 pub mod lanes;

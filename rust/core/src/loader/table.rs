@@ -1,5 +1,6 @@
 //! An opened dataset: its manifest, its shards opened on first use, its decoded blocks.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -270,6 +271,15 @@ impl Table {
     /// What each block takes beside its data.
     pub fn block_overhead(&self) -> u64 {
         cache::overhead(self.projection.indices.len())
+    }
+
+    /// Lets go of the decoded blocks that these rows lie in, where each row lies in a block of its own run.
+    pub fn forget(&self, rows: Range<u64>) {
+        if rows.is_empty() || self.selection.is_some() {
+            return;
+        }
+        let (first, last) = (self.layout.locate(rows.start).block, self.layout.locate(rows.end - 1).block);
+        (first..=last).for_each(|block| self.cache.remove(u64::from(block)));
     }
 
     /// Notes that a lane has come to a block: with memory of its own, it stays until the lane has gone past it.

@@ -101,11 +101,15 @@ pub struct Documents {
 impl Documents {
     /// Elements of a lane in each epoch that are read: the first, and their number.
     pub fn lane_rows(&self, lane: u32) -> (u64, u64) {
-        let (lane, num_lanes) = (u64::from(lane), u64::from(self.epochs.settings().num_lanes));
-        let index = |position: u64| position.saturating_sub(lane).div_ceil(num_lanes);
-        let (first, last) = (index(self.positions.0), index(self.positions.1));
-        (first, last.saturating_sub(first))
+        lane_rows(self.positions, self.epochs.settings().num_lanes, lane)
     }
+}
+
+/// Elements of a lane at these positions of an epoch: the first, and their number.
+pub fn lane_rows(positions: (u64, u64), num_lanes: u32, lane: u32) -> (u64, u64) {
+    let index = |position: u64| position.saturating_sub(u64::from(lane)).div_ceil(u64::from(num_lanes));
+    let (first, last) = (index(positions.0), index(positions.1));
+    (first, last.saturating_sub(first))
 }
 
 /// A document that is being read.
@@ -158,22 +162,10 @@ impl DocumentReader {
         }
         self.windows.reached(epoch, lane, element);
         let mut rows = RowSet::default();
-        let is_there = table.push_row(place, &mut rows, &mut self.recent)? && self.is_sound(&rows)?;
+        let is_there = table.push_row(place, &mut rows, &mut self.recent)? && is_sound(table, &rows)?;
         let row_id = epochs.layout().row_id(place.block, place.row);
         let opened = OpenDocument { rows, joined: None, done: 0, is_done: false, row_id };
         if is_there { self.joined(opened).map(Some) } else { Ok(None) }
-    }
-
-    /// Whether a row can be read; one that cannot is counted, or is the error.
-    fn is_sound(&self, rows: &RowSet) -> Result<bool> {
-        let table = &self.documents.table;
-        let check = || {
-            rows.ensure_row(0)?;
-            rows.check_damage()?;
-            // What was handed to the packer cannot be taken back: a document is left out before or not at all.
-            if table.skips() { rows.check_text(0, table.schema().fields()) } else { Ok(()) }
-        };
-        check().map_or_else(|error| table.skip(error, 1), |()| Ok(true))
     }
 
     fn joined(&self, mut document: OpenDocument) -> Result<OpenDocument> {
@@ -220,6 +212,69 @@ impl DocumentReader {
             document.rows.check_damage()?;
         }
         Ok(num_tokens as u64)
+    }
+}
+
+/// Whether a row can be read; one that cannot is counted, or is the error.
+fn is_sound(table: &Table, rows: &RowSet) -> Result<bool> {
+    let check = || {
+        rows.ensure_row(0)?;
+        rows.check_damage()?;
+        // What was handed to the packer cannot be taken back: a document is left out before or not at all.
+        if table.skips() { rows.check_text(0, table.schema().fields()) } else { Ok(()) }
+    };
+    check().map_or_else(|error| table.skip(error, 1), |()| Ok(true))
+}
+
+/// Counts the tokens of rows, for one thread: as many as a [`DocumentReader`] gives a packer.
+pub struct DocumentCounter<'a> {
+    table: &'a Table,
+    content: &'a Content,
+    recent: RecentBlocks,
+    scratch: Scratch,
+    ids: Vec<u32>,
+    joined: String,
+}
+
+impl<'a> DocumentCounter<'a> {
+    /// Reads nothing yet.
+    pub fn new(table: &'a Table, content: &'a Content) -> Self {
+        let (recent, scratch) = (RecentBlocks::default(), Scratch::default());
+        Self { table, content, recent, scratch, ids: Vec::new(), joined: String::new() }
+    }
+
+    /// Tokens of the row with this id; `None` where it is left out for damage.
+    pub fn count(&mut self, row_id: u64) -> Result<Option<u64>> {
+        let Self { table, content, recent, .. } = self;
+        let mut rows = RowSet::default();
+        let place = table.layout().locate(row_id);
+        if !(table.push_row(place, &mut rows, recent)? && is_sound(table, &rows)?) {
+            return Ok(None);
+        }
+        let num_tokens = match content {
+            Content::Text(encoder) => self.encoded(encoder, &rows)?,
+            Content::Tokens { column, plan, eos } => {
+                let (array, row) = rows.cell(*column, 0);
+                let stored = descend(array, &plan.hops, row).map_or(0, |leaf| leaf.len);
+                (stored + usize::from(eos.is_some())) as u64
+            }
+        };
+        rows.check_damage()?;
+        Ok(Some(num_tokens))
+    }
+
+    fn encoded(&mut self, encoder: &Encoder, rows: &RowSet) -> Result<u64> {
+        let Self { scratch, ids, joined, .. } = self;
+        let text = encoder.text(rows, 0, joined)?;
+        let (mut done, mut num_tokens) = (0, 0);
+        loop {
+            ids.clear();
+            done = encoder.encode_from(text, done, PIECE_BYTES, scratch, ids)?;
+            num_tokens += ids.len() as u64;
+            if done == text.len() {
+                return Ok(num_tokens);
+            }
+        }
     }
 }
 

@@ -40,6 +40,9 @@ pub struct PackedSpec {
     pub skip_steps: u64,
     /// What becomes of the last samples.
     pub remainder: Remainder,
+    /// Steps that are given where they are padded, those left out included: the ones after the lanes' end hold the
+    /// first samples of the epoch, so that every rank takes as many.
+    pub owed_steps: u64,
     /// What is made of a sample.
     pub columns: Arc<[PackedColumn]>,
     /// Where buffers come from.
@@ -96,6 +99,8 @@ pub struct PackedStream {
     /// The step that is being put together of several rounds, once lanes begin to end.
     partial: Option<PackedStep>,
     to_skip: u64,
+    /// Steps that were taken of the rounds, those left out included.
+    num_taken: u64,
     /// Where steps that were left out have brought their lanes.
     passed: Vec<(usize, LanePlace)>,
     /// Which lanes have ended, as far as rounds were taken.
@@ -120,6 +125,7 @@ impl PackedStream {
         Ok(Self {
             to_skip: spec.skip_steps,
             passed: Vec::new(),
+            num_taken: 0,
             producer: Producer::start(limits, None, Arc::new(make_job)),
             spec,
             rounds: VecDeque::new(),
@@ -135,8 +141,11 @@ impl PackedStream {
     /// After an error the stream is done: what it would yield next is not what was asked for.
     pub fn poll(&mut self, timeout: Duration) -> Polled<PackedStep> {
         loop {
-            let step = match self.next_step() {
-                Some(step) => step,
+            let step = match self.next_step().or_else(|| self.owed_step()) {
+                Some(step) => {
+                    self.num_taken += 1;
+                    step
+                }
                 None if self.is_over => return Polled::Finished,
                 None if self.failed.is_some() => {
                     return Polled::Ready(Err(self.failed.take().unwrap_or(Error::Closed)));
@@ -259,6 +268,16 @@ impl PackedStream {
         Ok(step)
     }
 
+    /// A step that the other ranks take as well, though the lanes here have ended.
+    fn owed_step(&self) -> Option<Result<PackedStep>> {
+        if !self.is_over || self.spec.remainder != Remainder::Pad || self.num_taken >= self.spec.owed_steps {
+            return None;
+        }
+        let step = self.empty_step().and_then(|step| self.padded(step));
+        // An epoch without a sample has nothing to pad with.
+        step.map_or_else(|error| Some(Err(error)), |step| (step.batch.num_rows > 0).then_some(Ok(step)))
+    }
+
     /// Fills the last step with the first samples of the epoch, of all lanes, as often as it takes.
     fn padded(&self, mut step: PackedStep) -> Result<PackedStep> {
         while step.batch.num_rows < self.spec.batch_size {
@@ -291,6 +310,7 @@ impl PackedStream {
             batch_size,
             skip_steps: 0,
             remainder: Remainder::Keep,
+            owed_steps: 0,
             num_threads: 0,
             ..PackedSpec::clone(spec)
         }

@@ -81,8 +81,7 @@ impl BestFit {
             self.starts.push(self.piece_start);
             self.piece_start = self.tokens.len();
         }
-        self.seen.documents += 1;
-        self.seen.tokens += open.seen;
+        self.seen.add(open.seen);
         self.next_element = open.element + 1;
         if self.seen.is_full(self.seq_len) { self.close(ready) } else { Ok(()) }
     }

@@ -24,6 +24,11 @@ impl Bins {
         Self::sorted(&bin_of, num_bins)
     }
 
+    /// How many sequences pieces of these lengths take.
+    pub fn count(lengths: &[usize], seq_len: usize) -> u64 {
+        assign(lengths, seq_len).1 as u64
+    }
+
     /// The pieces of each sequence.
     pub fn iter(&self) -> impl Iterator<Item = &[u32]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());

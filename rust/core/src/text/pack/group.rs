@@ -36,6 +36,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// One more document has ended.
+    pub fn add(&mut self, num_tokens: u64) {
+        self.documents += 1;
+        self.tokens += num_tokens;
+    }
+
     /// Whether the group is closed by what it has seen.
     pub fn is_full(self, seq_len: usize) -> bool {
         self.documents >= MIN_DOCUMENTS && self.tokens >= target_tokens(seq_len)

@@ -4,6 +4,7 @@
 //! - `group`, `bins`: which documents are fitted together, and which of them share a sequence.
 //! - [`place`]: where a lane goes on after a sample.
 //! - [`sample`]: a finished sequence.
+//! - [`counter`]: how many samples documents of given lengths make.
 //! - [`columns`]: a sample as token ids, labels, positions, document ids and masks.
 //! - [`cu_seqlens`]: a sample's cuts, as variable-length attention wants them.
 //! - [`element`]: the integers that columns are written as.
@@ -16,6 +17,7 @@ mod best_fit;
 mod bins;
 pub mod columns;
 mod concat;
+pub mod counter;
 pub mod cu_seqlens;
 pub mod element;
 mod group;
@@ -28,6 +30,7 @@ pub mod stats;
 pub mod unpack;
 
 pub use columns::Labels;
+pub use counter::SampleCounter;
 pub use cu_seqlens::{CuSeqlens, flatten};
 pub use element::Element;
 pub use ids::append_token_ids;

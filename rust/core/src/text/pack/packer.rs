@@ -80,12 +80,7 @@ impl Packer {
     /// A packer that goes on at a [`Place`](super::Place): it is to be given the documents from
     /// `place.element` on, and leaves out what `place.taken` says was emitted from there.
     pub fn resume(mode: PackMode, seq_len: usize, taken: u64) -> Result<Self> {
-        if seq_len == 0 || i32::try_from(seq_len).is_err() {
-            return Err(Error::InvalidArgument(format!(
-                "seq_len must be from 1 to {}, got {seq_len}",
-                i32::MAX
-            )));
-        }
+        check_seq_len(seq_len)?;
         let way = match mode {
             PackMode::Concat => Way::Concat(Concat::new(seq_len, taken)),
             PackMode::BestFit => Way::BestFit(BestFit::new(seq_len, taken)),
@@ -145,4 +140,12 @@ impl Packer {
     pub fn pop(&mut self) -> Option<Sample> {
         self.ready.pop_front()
     }
+}
+
+/// Offsets inside of a sample are 32-bit, as `cu_seqlens` has them.
+pub(super) fn check_seq_len(seq_len: usize) -> Result<()> {
+    if seq_len == 0 || i32::try_from(seq_len).is_err() {
+        return Err(Error::InvalidArgument(format!("seq_len must be from 1 to {}, got {seq_len}", i32::MAX)));
+    }
+    Ok(())
 }

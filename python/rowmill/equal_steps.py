@@ -1,0 +1,118 @@
+"""How many steps a pass over lanes has, where all ranks must take the same number of them.
+
+Ranks whose lanes hold more would wait for the others in a collective for ever: what each lane gives is known
+before the first step, or there is no first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rowmill.cursor import Cursor
+from rowmill.exceptions import TopologyError
+from rowmill.lane_places import Beginning, Deal
+from rowmill.lanes import check_lanes, lane_rows
+from rowmill.placement import Placement
+from rowmill.plan import Plan
+from rowmill.token_index import how_to_build, lane_samples
+
+__all__ = ["clipped", "packed_steps", "packed_total", "samples_left", "steps_of"]
+
+
+def clipped(plan: Plan, lane: int, total: int) -> tuple[int, int]:
+    """The range of a lane's ``total`` samples that .skip and .take leave."""
+    start, stop = plan.pipeline.samples
+    first, last = lane_rows(lane, plan.order.num_lanes, (start, start if stop is None else stop))
+    return first, total if stop is None else min(last, total)
+
+
+def samples_left(
+    plan: Plan, deal: Deal, cursor: Cursor | None, ranges: Sequence[tuple[int, int]], steps_done: int
+) -> list[int]:
+    """Samples left for this consumer's like on each rank; ``ranges`` are those of each lane's samples."""
+    num_lanes = plan.order.num_lanes
+    groups = [range(one, num_lanes, deal.num_consumers) for one in deal.on_each_rank()]
+    stored = (cursor or {}).get("lanes", {"of": 1, "samples": [0] * num_lanes})
+    if stored["of"] == 1:
+        samples = stored["samples"]
+        return [sum(max(ranges[at][1] - max(ranges[at][0], samples[at]), 0) for at in group) for group in groups]
+    # A rank's own state says nothing of the others' lanes, but they have taken as many steps.
+    done = steps_done * (plan.batch_size or 1)
+    return [max(sum(max(ranges[at][1] - ranges[at][0], 0) for at in group) - done, 0) for group in groups]
+
+
+def steps_of(left: Sequence[int], size: int, remainder: str) -> int:
+    """Steps that all ranks take of the samples left on each."""
+    return min(left) // size if remainder == "drop" else -(-max(left) // size)
+
+
+def packed_steps(plan: Plan, placement: Placement, begun: Beginning, cursor: Cursor | None) -> int | None:
+    """Steps of this consumer in the whole pass, those done included; None where ranks need not agree.
+
+    Raises:
+        TopologyError: Only reading would tell, or a rank has no documents at all.
+    """
+    if placement.num_shards == 1:
+        return None
+    remainder = plan.remainder_for(placement.num_shards)
+    if plan.epochs_per_pass is None:
+        _check_documents(plan, begun.deal)
+        return None
+    if remainder == "keep":
+        return None
+    totals = lane_samples(plan, begun.first_epoch)
+    if totals is None:
+        raise TopologyError(_unknown_end(plan, placement.num_shards))
+    done = begun.deal.share(begun.deal.steps_before) + begun.done
+    ranges = [clipped(plan, lane, total) for lane, total in enumerate(totals)]
+    left = samples_left(plan, begun.deal, cursor, ranges, done)
+    return done + steps_of(left, plan.batch_size or 1, remainder)
+
+
+def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
+    """What a rank without workers yields in the pass that begins with ``epoch``.
+
+    Raises:
+        TypeError: The stream is endless, or there is no token-count index.
+        TopologyError: The lanes cannot be dealt to the ranks.
+    """
+    if plan.epochs_per_pass is None:
+        raise TypeError("the dataset is endless (.repeat()); it has no length")
+    check_lanes(plan.order.num_lanes, placement)
+    totals = lane_samples(plan, epoch)
+    if totals is None:
+        raise TypeError(
+            f"how many samples documents make depends on their tokens; count them once, and the length is known: "
+            f"{how_to_build(plan)}"
+        )
+    deal, remainder = Deal.of(plan, placement, 0), plan.remainder_for(placement.num_shards)
+    ranges = [clipped(plan, lane, total) for lane, total in enumerate(totals)]
+    left = samples_left(plan, deal, None, ranges, 0)
+    if remainder == "keep":
+        left = [left[placement.index]]
+    number = steps_of(left, plan.batch_size or 1, remainder)
+    first, last = plan.pipeline.batches
+    return max((number if last is None else min(number, last)) - first, 0)
+
+
+def _check_documents(plan: Plan, deal: Deal) -> None:
+    """A rank whose lanes hold no document would yield nothing, for ever, and the others would wait for it."""
+    start, stop = plan.position_range
+    if stop - start >= deal.num_consumers or start == stop:
+        return
+    raise TopologyError(
+        f"{stop - start} documents are not enough for {deal.num_shards} ranks x {deal.num_workers} workers: some "
+        "would have none in any of their lanes, and the others would wait for them. Take fewer ranks or workers"
+    )
+
+
+def _unknown_end(plan: Plan, num_shards: int) -> str:
+    last = plan.pipeline.batches[1]
+    return (
+        f"a finite epoch of packed samples does not end after the same number of steps on all {num_shards} ranks by "
+        "itself, and without a count of the documents' tokens only reading tells"
+        f"{'' if last is None else '; .take(' + str(last) + ') alone does not change that'}. Count them once, before "
+        f"the job: {how_to_build(plan)}. Or let the lanes run on into the next epoch with .repeat() (and "
+        '.batch(...).take(steps) for an end); or ask for remainder="keep" where the loop can do with ranks that end at '
+        "different steps"
+    )

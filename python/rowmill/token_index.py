@@ -1,0 +1,225 @@
+"""The token-count index: how many tokens each row has as a document, counted once and kept where indexes are.
+
+It is found by what its counts depend on: the data's fingerprint, the tokenizer's, and how that is used. Nothing
+else names it, so that every process of a job finds it by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rowmill import _rust
+from rowmill.exceptions import SchemaMismatchError
+from rowmill.folders import index_folder
+from rowmill.plan import Plan
+from rowmill.source import OpenedSource
+from rowmill.stages import Tokenize
+
+__all__ = ["TokenTotals", "build_index", "find_index", "how_to_build", "lane_samples", "num_tokens"]
+
+# Of what decides a count; another one is another file.
+_VERSION = 1
+
+_KEPT_ANSWERS = 8
+
+
+@dataclass(frozen=True)
+class TokenTotals:
+    """What a token-count index says of the whole data set.
+
+    Attributes:
+        num_rows: Rows of the data set.
+        num_tokens: Tokens of all of them, with what begins and ends each document.
+        num_left_out: Rows left out for damage (``on_error="skip"``).
+        num_counted: Rows that were counted now; the others were known.
+        num_bytes: Bytes of the index.
+        path: The index.
+    """
+
+    num_rows: int
+    num_tokens: int
+    num_left_out: int
+    num_counted: int
+    num_bytes: int
+    path: str
+
+
+@dataclass
+class _Opened:
+    """An index that is open, and what was worked out with it."""
+
+    counts: _rust.TokenCounts
+    answers: dict[Any, list[int]] = field(default_factory=dict)
+
+
+_opened: weakref.WeakKeyDictionary[OpenedSource, dict[str, _Opened]] = weakref.WeakKeyDictionary()
+
+
+def build_index(
+    plan: Plan,
+    *,
+    num_threads: int | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> TokenTotals:
+    """Counts the tokens of every row on all cores, unless they are known; a pass that was killed goes on.
+
+    Raises:
+        SchemaMismatchError: The rows are no documents that the engine reads.
+    """
+    path, key = _place(plan)
+    tokenize, pack = plan.pipeline.tokenize, plan.pipeline.pack
+    counts = plan.table().count_tokens(
+        token_column="input_ids" if tokenize is not None or pack is None else pack.column,
+        eos=None if pack is None else pack.eos,
+        path=path,
+        key=key,
+        num_threads=num_threads,
+        force=force,
+        progress=progress,
+    )
+    _opened.setdefault(plan.source, {})[str(path)] = _Opened(counts)
+    return TokenTotals(
+        num_rows=counts.num_rows,
+        num_tokens=counts.num_tokens,
+        num_left_out=counts.num_left_out,
+        num_counted=counts.num_counted,
+        num_bytes=counts.num_bytes,
+        path=str(path),
+    )
+
+
+def find_index(plan: Plan) -> _rust.TokenCounts | None:
+    """The index of what ``plan`` packs; None where there is none."""
+    opened = _find(plan)
+    return None if opened is None else opened.counts
+
+
+def lane_samples(plan: Plan, first_epoch: int) -> list[int] | None:
+    """The samples that each lane gives in a finite pass; None without an index."""
+    opened, pack = _find(plan), plan.pipeline.pack
+    if opened is None or pack is None:
+        return None
+    epochs = plan.epochs_per_pass
+    assert epochs is not None, "an endless pass is not asked for its end"
+    key = (pack.mode, pack.seq_len, first_epoch, epochs, plan.position_range, plan.order, plan.pipeline.rows)
+    if key not in opened.answers:
+        while len(opened.answers) >= _KEPT_ANSWERS:
+            opened.answers.pop(next(iter(opened.answers)))
+        opened.answers[key] = opened.counts.lane_samples(
+            plan.rust_order,
+            mode=pack.mode,
+            seq_len=pack.seq_len,
+            first_epoch=first_epoch,
+            num_epochs=epochs,
+            positions=plan.position_range,
+        )
+    return opened.answers[key]
+
+
+def num_tokens(plan: Plan, epoch: int) -> int | None:
+    """The tokens of an epoch over all ranks; None without an index."""
+    counts = find_index(plan)
+    if counts is None:
+        return None
+    if plan.pipeline.positions == (0, None):
+        return counts.sum(*plan.pipeline.rows)
+    return sum(counts.lane_tokens(plan.rust_order, first_epoch=epoch, num_epochs=1, positions=plan.position_range))
+
+
+def how_to_build(plan: Plan) -> str:
+    """The command that builds the index, or the call where no command can name what is to be counted."""
+    command = _command(plan)
+    return "ds.count_tokens()" if command is None else f"`{shlex.join(command)}` (in Python: ds.count_tokens())"
+
+
+def _find(plan: Plan) -> _Opened | None:
+    path, key = _place(plan)
+    known = _opened.setdefault(plan.source, {})
+    if str(path) not in known:
+        counts = _rust.TokenCounts.open(path, key, plan.source.rust.num_rows)
+        if counts is None:
+            return None
+        known[str(path)] = _Opened(counts)
+    return known[str(path)]
+
+
+def _place(plan: Plan) -> tuple[Path, str]:
+    """The file of the counts, and what it says that they belong to."""
+    source = plan.source
+    told = json.dumps([_VERSION, source.rust.fingerprint, source.rust.num_rows, *_content(plan)])
+    key = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    folder = source.options.index_dir
+    return index_folder(None if folder is None else Path(folder)) / f"{key}.tokens", key
+
+
+def _content(plan: Plan) -> list[Any]:
+    """What makes a row a document of so many tokens; columns by their names in the files."""
+    pipeline = plan.pipeline
+    tokenize, pack = pipeline.tokenize, pipeline.pack
+    stored = {name: source for source, name in pipeline.columns}
+    if tokenize is not None:
+        parts = [[literal, None if name is None else stored[name]] for literal, name in tokenize.parts]
+        ends = [tokenize.bos is not None, tokenize.eos is not None]
+        return ["text", tokenize.tokenizer.fingerprint, parts, ends]
+    if pack is None:
+        raise SchemaMismatchError(
+            "there are no tokens to count: .tokenize(...) makes them of text, .pack(..., column=NAME) names them"
+        )
+    return ["tokens", stored[pack.column], pack.eos is not None]
+
+
+def _command(plan: Plan) -> list[str] | None:
+    options, pipeline = plan.source.options, plan.pipeline
+    if options.ranges or options.indices:
+        # Rows of a dataset that was open elsewhere: no path names them.
+        return None
+    command = ["rowmill", "index", *(_short(path) for path in options.paths)]
+    if pipeline.tokenize is None:
+        stored = {name: source for source, name in pipeline.columns}
+        command += ["--token-column", stored[pipeline.pack.column] if pipeline.pack is not None else ""]
+    else:
+        tokenizer = pipeline.tokenize.tokenizer.name
+        if tokenizer != "bytes" and not os.path.isfile(tokenizer):
+            return None
+        command += ["--tokens", _short(tokenizer), *_text_options(pipeline.tokenize, pipeline.columns)]
+    command += ["--split", options.split] if options.split is not None else []
+    return command + (["--index-dir", options.index_dir] if options.index_dir is not None else [])
+
+
+def _text_options(tokenize: Tokenize, columns: Sequence[tuple[str, str]]) -> list[str]:
+    stored = {name: source for source, name in columns}
+    if len(tokenize.parts) == 1 and not tokenize.parts[0][0]:
+        column = stored[tokenize.parts[0][1] or ""]
+    else:
+        column = "".join(
+            literal.replace("{", "{{").replace("}", "}}") + ("" if name is None else f"{{{stored[name]}}}")
+            for literal, name in tokenize.parts
+        )
+    options = ["--column", column] if column != "text" else []
+    tokenizer = tokenize.tokenizer
+    if tokenize.eos is None:
+        options += ["--no-append-eos"]
+    elif tokenizer.name != "bytes":
+        options += ["--eos-token", str(tokenize.eos)]
+    if tokenize.bos is not None:
+        options += ["--prepend-bos", "--bos-token", str(tokenize.bos)]
+    return options + (["--allow-special"] if tokenizer.allows_special else [])
+
+
+def _short(path: str) -> str:
+    """A path as one would type it here, where it lies under the current folder."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:
+        # On another drive.
+        return path
+    return path if relative.startswith("..") else relative

@@ -1,0 +1,133 @@
+//! The tokens and samples of every lane, by arithmetic on the counts: what ranks must agree on before the first step.
+
+use std::ops::Range;
+
+use super::crew;
+use super::file::TokenCounts;
+use crate::error::Result;
+use crate::loader::epochs::Epochs;
+use crate::loader::packed::documents::lane_rows;
+use crate::order::{EpochOrder, WindowSpan};
+use crate::text::pack::{PackMode, SampleCounter};
+
+/// Of which pass the lanes are asked.
+pub struct LaneQuestion<'a> {
+    /// The counts of all rows.
+    pub counts: &'a TokenCounts,
+    /// The orders of its epochs.
+    pub epochs: &'a Epochs,
+    /// Its first epoch.
+    pub first_epoch: u64,
+    /// Its epochs.
+    pub num_epochs: u64,
+    /// Positions of each epoch that are read.
+    pub positions: (u64, u64),
+    /// Threads that add up.
+    pub num_threads: usize,
+}
+
+/// The samples that each lane gives in the pass; `None` where `watch`, asked ten times a second, said to stop.
+///
+/// # Errors
+/// `InvalidArgument` where the sequence length is none; `CorruptShard` where the counts are damaged.
+pub fn lane_samples(
+    question: &LaneQuestion<'_>,
+    mode: PackMode,
+    seq_len: usize,
+    watch: &mut dyn FnMut() -> bool,
+) -> Result<Option<Vec<u64>>> {
+    question.of_lanes(watch, |lane| {
+        let mut counter = SampleCounter::try_new(mode, seq_len)?;
+        for epoch in 0..question.num_epochs {
+            let order = question.epochs.order(question.first_epoch + epoch);
+            let elements = question.elements(lane);
+            if counter.needs_sums_only() {
+                counter.document(question.sum(&order, lane, elements)?);
+            } else {
+                question.each(&order, lane, elements, |num_tokens| counter.document(num_tokens))?;
+            }
+        }
+        Ok(counter.finish())
+    })
+}
+
+/// The tokens of each lane in the pass; `None` where `watch` said to stop.
+///
+/// # Errors
+/// `CorruptShard` where the counts are damaged.
+pub fn lane_tokens(question: &LaneQuestion<'_>, watch: &mut dyn FnMut() -> bool) -> Result<Option<Vec<u64>>> {
+    question.of_lanes(watch, |lane| {
+        (0..question.num_epochs).try_fold(0, |sum, epoch| {
+            let order = question.epochs.order(question.first_epoch + epoch);
+            Ok(sum + question.sum(&order, lane, question.elements(lane))?)
+        })
+    })
+}
+
+impl LaneQuestion<'_> {
+    fn of_lanes(
+        &self,
+        watch: &mut dyn FnMut() -> bool,
+        answer: impl Fn(u32) -> Result<u64> + Sync,
+    ) -> Result<Option<Vec<u64>>> {
+        let num_lanes = self.epochs.settings().num_lanes as usize;
+        crew::run(num_lanes, self.num_threads, || (), |(), lane| answer(lane as u32), watch)
+    }
+
+    /// Elements of a lane that are read in each epoch.
+    fn elements(&self, lane: u32) -> Range<u64> {
+        let (first, len) = lane_rows(self.positions, self.epochs.settings().num_lanes, lane);
+        first..first + len
+    }
+
+    /// The tokens of elements of a lane together: whole windows by their blocks, whatever their rows' order.
+    fn sum(&self, order: &std::sync::Arc<EpochOrder>, lane: u32, elements: Range<u64>) -> Result<u64> {
+        let (mut sum, mut next) = (0, elements.start);
+        while next < elements.end {
+            let span = order.window_at(lane, next);
+            let end = match &span {
+                Some(span) if is_whole(span, next, elements.end) => {
+                    for block in &span.blocks {
+                        let first = order.layout().row_id(block.block, block.rows.start);
+                        sum +=
+                            self.counts.sum(first..first + u64::from(block.rows.end - block.rows.start))?;
+                    }
+                    span.elements.end
+                }
+                other => {
+                    let end = other.as_ref().map_or(elements.end, |span| span.elements.end.min(elements.end));
+                    self.each(order, lane, next..end, |num_tokens| sum += num_tokens)?;
+                    end
+                }
+            };
+            next = end;
+        }
+        Ok(sum)
+    }
+
+    /// The tokens of each document of a lane, in its order; those left out for damage are none.
+    fn each(
+        &self,
+        order: &std::sync::Arc<EpochOrder>,
+        lane: u32,
+        elements: Range<u64>,
+        mut visit: impl FnMut(u64),
+    ) -> Result<()> {
+        let (mut reader, layout) = (order.reader(), order.layout());
+        for element in elements {
+            let place = reader.locate_in_lane(lane, element);
+            if let Some(num_tokens) = self.counts.row(layout.row_id(place.block, place.row))? {
+                visit(num_tokens);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether all of a window lies in the lane, from `next` on and before `end`.
+fn is_whole(span: &WindowSpan, next: u64, end: u64) -> bool {
+    let WindowSpan { sequence, elements, .. } = span;
+    elements.end - elements.start == sequence.end - sequence.start
+        && elements.start == next
+        && elements.end <= end
+}

@@ -1,0 +1,17 @@
+//! How many tokens each document has: counted in one pass, kept in a file, asked when an epoch has to end evenly.
+//!
+//! - [`file`]: the counts of all rows, mapped.
+//! - `journal`: what a pass has counted so far, for the one that goes on after a kill.
+//! - [`build`]: the pass.
+//! - [`lanes`]: the tokens and samples of each lane of an order.
+//! - `crew`: work on several threads that can be stopped.
+
+pub mod build;
+mod crew;
+pub mod file;
+mod journal;
+pub mod lanes;
+
+pub use build::{CountSpec, Progress, count_tokens};
+pub use file::{CountsKey, TokenCounts};
+pub use lanes::{LaneQuestion, lane_samples, lane_tokens};

@@ -1,0 +1,198 @@
+"""The laws of finite packed epochs on several ranks: counted once, they end at the same step everywhere."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws.test_pack_laws import CONSUMERS, ids_of, sample_key, texts, tokens_by_document, write
+from shards import as_worker, copy, frozen, through_json
+from typer.testing import CliRunner
+
+import rowmill
+from rowmill.cli.main import app
+
+NUM_LANES = 6
+
+
+@st.composite
+def finite(draw: st.DrawFn, folder: Path, remainder: str) -> tuple[rowmill.Dataset, rowmill.Dataset]:
+    """A packed pipeline of one or several epochs, of text or of ids on the disk, some of it perhaps left out.
+
+    And the same sample by sample, for one rank.
+    """
+    write(folder, draw(texts(1)), draw(st.integers(1, 9)), draw(st.integers(1, 3)))
+    # Data of other texts may have the same shape, and so the same fingerprint: each case has an index of its own.
+    ds = rowmill.open(folder, index_dir=folder / "index")
+    ds = ds.skip(draw(st.integers(0, 3))) if draw(st.booleans()) else ds
+    ds = ds.shuffle(
+        seed=draw(st.integers(0, 2**32)),
+        mode=draw(st.sampled_from(["window", "shard", "row", "none"])),
+        num_lanes=NUM_LANES,
+        window_bytes=draw(st.sampled_from([1, 300, 1 << 24])),
+    )
+    ds = ds.take(draw(st.integers(0, 30))) if draw(st.booleans()) else ds
+    is_text = draw(st.booleans())
+    ds = ds.tokenize("bytes", append_eos=draw(st.booleans())) if is_text else ds
+    mode = draw(st.sampled_from(["concat", "best_fit"]))
+    ds = ds.pack(draw(st.integers(1, 40)), mode=mode, document_ids=True, column="input_ids" if is_text else "tokens")
+    if draw(st.booleans()):
+        ds = ds.skip(draw(st.integers(0, 9))).take(draw(st.integers(0, 60)))
+    ds = ds.repeat(draw(st.integers(1, 3))) if draw(st.booleans()) else ds
+    ds = ds.with_format("numpy").set_epoch(draw(st.integers(0, 2)))
+    batched = ds.batch(draw(st.integers(1, 5)), remainder=remainder)
+    if draw(st.booleans()):
+        batched = batched.skip(draw(st.integers(0, 3))).take(draw(st.integers(0, 12)))
+    return batched, ds
+
+
+def again(ds: rowmill.Dataset) -> rowmill.Dataset:
+    """The same dataset in another process, at the same epoch."""
+    return copy(ds).set_epoch(ds.epoch)
+
+
+def read(ds: rowmill.Dataset, num_shards: int, rank: int) -> list[Any]:
+    with warnings.catch_warnings():
+        # Less than a step is nothing, and said.
+        warnings.filterwarnings("ignore", message="no rank yields anything")
+        return list(job(ds, num_shards, rank))
+
+
+def job(ds: rowmill.Dataset, num_shards: int, rank: int) -> rowmill.Dataset:
+    return again(ds.shard(num_shards, rank))
+
+
+def samples(batches: Iterable[Any]) -> Counter[bytes]:
+    """Each sample of the batches, and how often it is there."""
+    rows = ({name: batch[name][at] for name in batch} for batch in batches for at in range(len(batch["input_ids"])))
+    return Counter(sample_key(row) for row in rows)
+
+
+@given(st.data(), st.sampled_from(["drop", "pad", "keep"]))
+def test_all_ranks_take_the_same_steps_and_len_says_how_many(data: st.DataObject, remainder: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds, single = data.draw(finite(Path(folder), remainder))
+        num_shards = data.draw(st.sampled_from(CONSUMERS))
+        ds.count_tokens(num_threads=data.draw(st.integers(1, 3)))
+        ranks = [read(ds, num_shards, rank) for rank in range(num_shards)]
+        lengths = [len(job(ds, num_shards, rank)) for rank in range(num_shards)]
+        assert lengths == [len(batches) for batches in ranks]
+        if remainder != "keep":
+            assert len(set(lengths)) == 1
+            assert all(len(batch["input_ids"]) == ds._plan.batch_size for batches in ranks for batch in batches)
+        whole = samples([{name: [values] for name, values in row.items()} for row in again(single)])
+        found = samples(itertools.chain(*ranks))
+        if remainder != "pad":
+            assert not found - whole
+        if remainder != "drop" and ds._plan.pipeline.batches == (0, None):
+            assert not whole - found
+
+
+@given(st.data(), st.sampled_from(["drop", "pad"]))
+def test_workers_of_all_ranks_take_the_same_steps(data: st.DataObject, remainder: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds, _ = data.draw(finite(Path(folder), remainder))
+        num_shards, num_workers = data.draw(st.sampled_from([(2, 3), (3, 2), (2, 1), (6, 1)]))
+        ds.count_tokens()
+        for worker in range(num_workers):
+            with as_worker(num_workers, worker):
+                steps = [len(read(ds, num_shards, rank)) for rank in range(num_shards)]
+            assert len(set(steps)) == 1
+
+
+@given(st.data())
+def test_every_token_comes_exactly_once_where_nothing_is_dropped(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), data.draw(texts(1)), data.draw(st.integers(1, 9)), 2)
+        ds = rowmill.open(folder, index_dir=folder + "/index").shuffle(3, num_lanes=NUM_LANES).tokenize("bytes")
+        rows = {at: ids_of(row["text"]) for at, row in enumerate(rowmill.open(folder).fetch(range(ds.num_rows)))}
+        assert ds.count_tokens().num_tokens == ds.num_tokens == sum(map(len, rows.values()))
+        packed = ds.pack(7, document_ids=True).batch(2, remainder="keep").with_format("numpy")
+        num_shards = data.draw(st.sampled_from(CONSUMERS))
+        batches = [batch for rank in range(num_shards) for batch in read(packed, num_shards, rank)]
+        assert tokens_by_document(batches) == rows
+
+
+@given(st.data(), st.sampled_from(["drop", "pad"]), st.lists(st.integers(1, 6), max_size=4))
+def test_a_rank_that_is_killed_and_resumed_reads_the_straight_stream(
+    data: st.DataObject, remainder: str, kills: list[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds, _ = data.draw(finite(Path(folder), remainder))
+        ds.count_tokens()
+        num_shards = data.draw(st.sampled_from([2, 3]))
+        mine = job(ds, num_shards, data.draw(st.integers(0, num_shards - 1)))
+        last_epoch = mine.epoch + (mine._plan.epochs_per_pass or 1) - 1
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="no rank yields anything")
+            expected = [frozen(batch) for batch in again(mine)]
+            found: list[bytes] = []
+            state = None
+            for kill in [*kills, len(expected) + 1]:
+                reader = again(mine)
+                if state is not None:
+                    reader.load_state_dict(state)
+                if reader.epoch <= last_epoch:
+                    found += [frozen(batch) for batch in itertools.islice(iter(reader), kill)]
+                state = through_json(reader.state_dict())
+        assert found == expected
+
+
+@given(st.data(), st.sampled_from(["drop", "pad"]))
+def test_other_ranks_go_on_from_a_merged_cursor_and_end_together(data: st.DataObject, remainder: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds, single = data.draw(finite(Path(folder), remainder))
+        first, second = data.draw(st.sampled_from([2, 3])), data.draw(st.sampled_from(CONSUMERS))
+        size = ds._plan.batch_size or 1
+        ds.count_tokens()
+        ranks = [job(ds, first, rank) for rank in range(first)]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="no rank yields anything")
+            steps = data.draw(st.integers(0, len(ranks[0])))
+            begun = [list(itertools.islice(iter(rank), steps)) for rank in ranks]
+        if steps in (0, len(ranks[0])):
+            return
+        merged = through_json(rowmill.merge_states([rank.state_dict() for rank in ranks]))
+        if merged["position"] % (second * size):
+            return
+        resumed = []
+        for rank in range(second):
+            mine = job(ds, second, rank)
+            mine.load_state_dict(merged)
+            resumed.append(list(mine))
+        assert len({len(batches) for batches in resumed}) == 1
+        whole = samples([{name: [values] for name, values in row.items()} for row in again(single)])
+        found = samples(itertools.chain(*begun, *resumed))
+        if remainder == "drop":
+            assert not found - whole
+        elif ds._plan.pipeline.batches == (0, None):
+            assert not whole - found
+
+
+def test_without_counts_the_error_comes_before_the_first_step_and_its_command_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, ["some text", "and more of it"] * 20, 5, 2)
+    monkeypatch.chdir(tmp_path)
+    ds = rowmill.open(tmp_path).shuffle(0, num_lanes=4).tokenize("bytes", column="# {text}", append_eos=False)
+    mine = ds.pack(4).batch(2).shard(2, 0)
+    with pytest.raises(rowmill.TopologyError, match=r"rowmill index .*count_tokens.*\.repeat\(\).*keep") as caught:
+        next(iter(mine))
+    with pytest.raises(TypeError, match="rowmill index"):
+        len(mine)
+    with pytest.raises(TypeError, match="rowmill index"):
+        _ = mine.num_tokens
+    command = shlex.split(str(caught.value).split("`")[1])
+    told = CliRunner().invoke(app, command[1:])
+    assert told.exit_code == 0, told.output
+    assert "40 counted" in told.stdout
+    assert len(mine) == len(list(mine)) > 0
