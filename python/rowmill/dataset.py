@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowmill.arguments import as_seed, check_callable, check_remainder, check_row_ids, count, positive
+from rowmill.caching.dataset import Caches
 from rowmill.counted import Counted
 from rowmill.cursor import Cursor, check_cursor
 from rowmill.decoders import Decoders, make_decode
@@ -37,7 +38,7 @@ __all__ = ["Dataset"]
 _FORMATS = ("python", "numpy", "torch", "arrow")
 
 
-class Dataset(Texts, Counted, Exports, IterableDatasetBase):
+class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
     """Rows of opened shards and what is to be done with them; every method returns a new dataset.
 
     Made by ``rowmill.open``. ``iter(ds)`` is ``iter(ds.loader())``.

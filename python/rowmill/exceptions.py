@@ -10,6 +10,7 @@ __all__ = [
     "AccessDeniedError",
     "CorruptShardError",
     "DatasetNotFoundError",
+    "DiskBudgetError",
     "MissingShardError",
     "OfflineError",
     "OutOfRangeError",
@@ -77,6 +78,10 @@ class DatasetNotFoundError(RowmillError, FileNotFoundError):
 
 class RevisionNotFoundError(RowmillError):
     """The data set has no such revision."""
+
+
+class DiskBudgetError(RowmillError, OSError):
+    """What is to be written takes more room than it may, or than there is; the text names both."""
 
 
 class OfflineError(RowmillError, ConnectionError):

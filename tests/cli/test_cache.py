@@ -106,3 +106,18 @@ def test_the_folder_is_the_one_that_the_core_chooses(
         assert cache_folder() == folder
         assert list((folder / "index").glob("*.index"))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+
+
+def test_what_stages_made_is_listed_and_cleared(
+    run_json: RunJson, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROWMILL_CACHE", str(tmp_path / "cache"))
+    kept = rowmill.open(sample).tokenize("bytes").cache()
+    (entry,) = run_json("cache", "list", "--kind", "cached")["entries"]
+    assert (entry["kind"], entry["num_bytes"] > 0) == ("cached", True)
+    assert kept._plan.source.options.paths[0].startswith(entry["path"])
+    # One that a kill has left is listed too.
+    (tmp_path / "cache" / "cached" / ("0" * 32)).mkdir()
+    (tmp_path / "cache" / "cached" / ("0" * 32) / ".rowmill-convert.jsonl").write_text("{}\n")
+    assert run_json("cache", "clear", "--kind", "cached", "--yes")["num_removed"] == 2
+    assert not [path for path in (tmp_path / "cache" / "cached").iterdir() if path.is_dir()]

@@ -56,14 +56,21 @@ def datasets_map(corpus: Corpus, num_proc: int = 2) -> dict[str, Any]:
     files, tokenizer = corpus.text_arrow, Tokenizer.from_file(tokenizer_file())
     rows = datasets.concatenate_datasets([datasets.Dataset.from_file(path) for path in files])
     rows = rows.select(range(min(PART_ROWS, len(rows))))
+    num_bytes = sum(rows["num_bytes"])
 
     def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
         return {"input_ids": [[*one.ids, 0] for one in tokenizer.encode_batch_fast(batch["text"])]}
 
     def write(folder: Path) -> int:
-        mapped = rows.map(encode, batched=True, num_proc=num_proc, remove_columns=rows.column_names)
-        mapped.save_to_disk(str(folder / "ids"))
-        return sum(rows["num_bytes"])
+        rows.map(
+            encode,
+            batched=True,
+            num_proc=num_proc,
+            remove_columns=rows.column_names,
+            load_from_cache_file=False,
+            cache_file_name=str(folder / "ids.arrow"),
+        )
+        return num_bytes
 
     return measured(files, write, corpus)
 

@@ -29,16 +29,20 @@ class Kind(Enum):
     converted = "converted"
     tables = "tables"
     indices = "indices"
+    cached = "cached"
 
 
 # What rowmill itself names so; whatever else lies there is somebody else's. Locks have no bytes, and may be held.
 _INDEX = re.compile(r"[0-9a-f]{32}\.(index|tokens|tokens\.part)")
 _KEY = re.compile(r"[0-9a-f]{32}")
 # What such a folder holds when it is whole; without it a folder is being made, or is none of ours.
+# Names as `Path.glob` has them.
 _HOLDS = {
     Kind.converted: "conversion.json",
     Kind.tables: "data-00000-of-*.arrow",
     Kind.indices: "indices.arrow",
+    # Finished ones have another note; this matches both, and those that go on when the same call comes again.
+    Kind.cached: "*.json*",
 }
 
 Kinds = Annotated[Kind | None, typer.Option("--kind", help="Only these.", show_default=False)]
@@ -54,7 +58,7 @@ class _Entry:
 
 @app.command("list", epilog="Example: rowmill cache list --kind index")
 def list_(kind: Kinds = None, as_json: AsJson = False) -> None:
-    """List what is kept, with sizes and ages: indexes, converted text files, what datasets held in memory."""
+    """List what is kept, with sizes and ages: indexes, converted text files, what .cache and datasets held."""
     entries = list(_entries(kind))
     total = sum(entry.num_bytes for entry in entries)
     if as_json:

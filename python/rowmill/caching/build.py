@@ -1,0 +1,215 @@
+"""The writing of a cache: once on a machine, shard by shard, on from where a killed run stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rowmill.caching.key import cache_key, check_can_be_cached
+from rowmill.conversion.disk_errors import explained
+from rowmill.conversion.journal import Journal
+from rowmill.conversion.progress import Bar
+from rowmill.exceptions import DiskBudgetError
+from rowmill.folders import cache_folder
+from rowmill.interop.reader import fitted
+from rowmill.plan import OrderSettings, Plan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from rowmill.dataset import Dataset
+
+__all__ = ["NOTE", "cached_shards"]
+
+NOTE = "dataset.json"
+_FOLDER = "cached"
+# What a kill costs is the making of one.
+_SHARD_BYTES = 64 << 20
+_BLOCK_BYTES, _BLOCK_ROWS = 4 << 20, 1000
+# Other programs need some as well.
+_SPARED_BYTES = 256 << 20
+
+
+def cached_shards(
+    dataset: Dataset, dir: str | os.PathLike[str] | None, max_bytes: int | None, key: str | None
+) -> list[str]:
+    """The shards of what ``dataset`` makes, in storage order; written first where they are not there.
+
+    Of several processes one writes, and the others wait for it.
+    """
+    from filelock import FileLock
+
+    plan = dataset._plan
+    check_can_be_cached(plan)
+    name = cache_key(plan, key)
+    folder = (cache_folder() / _FOLDER if dir is None else Path(dir).expanduser().absolute()) / name
+    if (shards := _shards(folder)) is not None:
+        return shards
+    with explained(
+        folder,
+        closed="name another folder by .cache(dir) or ROWMILL_CACHE",
+        full="make some and give the same call again: it goes on behind the last shard that is there",
+    ):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # The system's lock, which dies with its holder.
+        with FileLock(f"{folder}.lock"):
+            if _shards(folder) is None:
+                if (folder / NOTE).exists():
+                    # Finished once, and damaged since.
+                    shutil.rmtree(folder)
+                _write(dataset, folder, name, max_bytes)
+    shards = _shards(folder)
+    assert shards is not None, "a cache that was just written is whole"
+    return shards
+
+
+def _shards(folder: Path) -> list[str] | None:
+    """The shards of a cache that is there, whole."""
+    try:
+        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        shards = [(str(folder / shard["name"]), shard["num_bytes"]) for shard in note["shards"]]
+        is_whole = all(os.path.getsize(path) == size for path, size in shards)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return [path for path, _ in shards] if is_whole else None
+
+
+def _write(dataset: Dataset, folder: Path, name: str, max_bytes: int | None) -> None:
+    plan, bar_title = dataset._plan, "caching"
+    total = plan.pipeline.rows[1] - plan.pipeline.rows[0]
+    with Journal(folder, {"key": name}) as journal, Bar(bar_title, total) as bar:
+        shards = list(journal.shards)
+        budget = _Budget(folder, max_bytes, sum(shard["num_bytes"] for shard in shards))
+        bar.add(sum(shard["num_rows"] for shard in shards))
+        with _Rows(_storage_order(dataset), shards, folder, bar) as rows:
+            index = len(shards)
+            while index == 0 or not rows.is_over:
+                journal.write_shard(f"shard-{index:06d}.arrow", 0, lambda path: rows.write(path, budget))
+                index += 1
+        journal.finish({"format": "arrow", "key": name, "pipeline": list(plan.pipeline.description)})
+
+
+def _storage_order(dataset: Dataset) -> Dataset:
+    """The rows in the order of the files, as one rank reads them once."""
+    from rowmill.dataset import Dataset
+
+    plan = dataset._plan
+    plain = Plan(plan.source, plan.stages, OrderSettings(), rank=(1, 0))
+    return Dataset(plain.with_(is_shuffled=False))
+
+
+class _Rows:
+    """One pass over the rows, from behind the last shard that is there."""
+
+    def __init__(self, dataset: Dataset, shards: list[dict[str, Any]], folder: Path, bar: Bar) -> None:
+        import pyarrow as pa
+
+        self._bar = bar
+        batched = dataset.with_format("arrow").batch(_batch_rows(dataset), remainder="keep")
+        if shards:
+            batched.load_state_dict(shards[-1]["carried"])
+            with pa.OSFile(str(folder / shards[0]["name"]), "rb") as file:
+                self.schema = pa.ipc.open_stream(file).schema
+        self._loader = batched.loader(num_threads=os.cpu_count())
+        self._made: Any = iter(self._loader)
+        self._first: pa.RecordBatch | None = None
+        if not shards:
+            self.schema = self._find_schema(dataset)
+        else:
+            self._first = next(self._made, None)
+        self.is_over = self._first is None
+
+    def __enter__(self) -> _Rows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loader.close()
+
+    def _find_schema(self, dataset: Dataset) -> pa.Schema:
+        import pyarrow as pa
+
+        self._first = next(self._made, None)
+        if self._first is None or not dataset._plan.pipeline.row_stages:
+            return dataset.schema if self._first is None or _keeps_features(dataset) else self._first.schema
+        stored = dataset.schema
+        return pa.schema(
+            stored.field(field.name) if pa.types.is_null(field.type) and field.name in stored.names else field
+            for field in self._first.schema
+        )
+
+    def write(self, path: Path, budget: _Budget) -> dict[str, Any]:
+        """Writes rows until they are a shard."""
+        import pyarrow as pa
+
+        num_rows, state = 0, None
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, self.schema) as writer:
+            for batch in self._batches():
+                fitting = fitted(batch, self.schema)
+                budget.take(fitting.nbytes)
+                writer.write_batch(_compact(fitting))
+                num_rows += batch.num_rows
+                self._bar.add(batch.num_rows, rows=batch.num_rows)
+                state = self._state
+                if file.tell() >= _SHARD_BYTES:
+                    break
+        return {"num_rows": num_rows, "carried": state}
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """Batches; ``_state`` is the cursor behind the one that was handed out."""
+        while self._first is not None:
+            batch, self._state = self._first, self._made.state_dict()
+            self._first = next(self._made, None)
+            self.is_over = self._first is None
+            yield batch
+
+
+class _Budget:
+    """Room on the disk; an error names what is needed before it is gone."""
+
+    def __init__(self, folder: Path, max_bytes: int | None, used: int) -> None:
+        self.folder, self.max_bytes, self.used = folder, max_bytes, used
+
+    def take(self, num_bytes: int) -> None:
+        self.used += num_bytes
+        if self.max_bytes is not None and self.used > self.max_bytes:
+            raise DiskBudgetError(
+                f"{self.folder} would take {self.used:,} bytes, more than max_bytes={self.max_bytes:,}; a larger one "
+                "goes on behind what is finished, and `rowmill cache clear --kind cached` removes it",
+                str(self.folder),
+            )
+        free = shutil.disk_usage(self.folder).free
+        if free < num_bytes + _SPARED_BYTES:
+            raise DiskBudgetError(
+                f"{self.folder} needs {num_bytes:,} bytes more, and its disk has {free:,} left, of which "
+                f"{_SPARED_BYTES:,} are spared for others; make room, or name another folder by .cache(dir): "
+                "finished stays",
+                str(self.folder),
+            )
+
+
+def _batch_rows(dataset: Dataset) -> int:
+    plan = dataset._plan
+    if plan.pipeline.pack is not None:
+        # Ids, labels and what else was asked for, of eight bytes each.
+        row_bytes = plan.pipeline.pack.seq_len * 8 * len(plan.pipeline.pack.names)
+    else:
+        row_bytes = plan.source.rust.num_bytes // max(plan.source.rust.num_rows, 1)
+    return min(max(_BLOCK_BYTES // max(row_bytes, 1), 1), _BLOCK_ROWS)
+
+
+def _keeps_features(dataset: Dataset) -> bool:
+    """Whether the schema is known beforehand, with what HF's features say of it."""
+    return dataset._plan.pipeline.pack is None
+
+
+def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Each column in an array of its own: a part of a larger one would be written with its own offsets."""
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_arrays(
+        [pa.concat_arrays([column, pa.nulls(0, column.type)]) for column in batch.columns], schema=batch.schema
+    )
