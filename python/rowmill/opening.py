@@ -27,7 +27,7 @@ def open(
     on_error: Literal["raise", "skip"] = "raise",
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
-    """Opens Arrow or WebDataset shards without reading a row.
+    """Opens shards (Arrow, Parquet, WebDataset, token files of other trainers) without reading a row.
 
     The first open walks the shards' message headers on all cores and stores an index in rowmill's cache folder;
     later opens map it and walk only shards that changed.
@@ -38,7 +38,8 @@ def open(
             list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files; the indices
             of one that was saved with some are honoured, its format is left to ``columns`` and ``with_format``.
         columns: Columns to read, in this order; all when None.
-        format: "arrow", "webdataset", "jsonl", "csv" or "tsv"; found from names and first bytes when None.
+        format: "arrow", "parquet", "webdataset", "megatron", "nanogpt", "jsonl", "csv" or "tsv"; found from names and
+            first bytes when None, but for "nanogpt" without llm.c's header, which nothing tells of.
         split: Which split of a folder where ``datasets`` keeps several.
         index_dir: Folder of the index; ``$ROWMILL_CACHE/index`` or the user's cache folder when None.
         force_reindex: Walk every shard, whatever the index knows.

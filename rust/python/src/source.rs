@@ -12,6 +12,7 @@ use rowmill_core::manifest::{self, Manifest, ManifestOptions, PartitionValue};
 use rowmill_core::order::{Layout, Selection};
 use rowmill_core::prefetch::fork_generation;
 use rowmill_core::shard::Format;
+use rowmill_core::shard::format::NO_BARE_TOKENS;
 use rowmill_core::source::IoMode;
 
 use crate::arrow_export::PySchema;
@@ -72,6 +73,7 @@ impl PySource {
             force_reindex,
             num_threads,
             on_error: if skips { manifest::OnError::Skip } else { manifest::OnError::Raise },
+            bare_tokens: format.as_deref() == Some("nanogpt"),
         };
         let choice = Choice { ranges: ranges.into_iter().map(|(start, end)| start..end).collect(), indices };
         let wanted = Wanted { paths, format, split, choice };
@@ -408,13 +410,16 @@ impl Wanted {
 /// An error where a shard is not of the format that was asked for.
 fn check_format(manifest: &Manifest, wanted: Option<&str>) -> rowmill_core::Result<()> {
     let is_wanted: fn(Format) -> bool = match wanted {
-        None => return Ok(()),
+        // An index made while the format was given knows such files; the first bytes do not.
+        None => |format| format != Format::BareTokens,
+        Some("megatron") => |format| format == Format::Megatron,
+        Some("nanogpt") => |format| matches!(format, Format::LlmC | Format::BareTokens),
         Some("arrow") => |format| matches!(format, Format::ArrowStream | Format::ArrowFile),
         Some("parquet") => |format| format == Format::Parquet,
         Some("webdataset") => |format| format == Format::Tar,
         Some(other) => {
             return Err(Error::InvalidArgument(format!(
-                "format {other:?} is not read by this version; it reads \"arrow\", \"parquet\" and \"webdataset\""
+                "format {other:?} is not read by this version; it reads \"arrow\", \"parquet\", \"webdataset\", \"megatron\" and \"nanogpt\""
             )));
         }
     };
@@ -423,7 +428,10 @@ fn check_format(manifest: &Manifest, wanted: Option<&str>) -> rowmill_core::Resu
         if let Some(format) = shard.known_format().filter(|format| !is_wanted(*format)) {
             return Err(Error::Unsupported {
                 path: shard.path.to_owned(),
-                message: format!("it is {format}, not {}; leave format out", wanted.unwrap_or_default()),
+                message: match wanted {
+                    Some(wanted) => format!("it is {format}, not {wanted}; leave format out"),
+                    None => NO_BARE_TOKENS.to_owned(),
+                },
             });
         }
     }

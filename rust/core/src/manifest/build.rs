@@ -14,7 +14,7 @@ use super::listing::Listing;
 use super::parallel;
 use super::record::{Record, WalkedShard, schema_key};
 use super::store::{self, Loaded, Store, StoreLock};
-use super::walk::{Shards, Walk};
+use super::walk::{BareTokens, Shards, Walk};
 use crate::panics::guarded;
 use crate::source::FileIdentity;
 use crate::{Error, Result};
@@ -42,6 +42,8 @@ pub struct ManifestOptions {
     pub num_threads: Option<usize>,
     /// What to do with damaged shards.
     pub on_error: OnError,
+    /// Whether files that no first bytes tell of are streams of token ids.
+    pub bare_tokens: bool,
 }
 
 impl Default for ManifestOptions {
@@ -52,6 +54,7 @@ impl Default for ManifestOptions {
             force_reindex: false,
             num_threads: None,
             on_error: OnError::Raise,
+            bare_tokens: false,
         }
     }
 }
@@ -68,7 +71,7 @@ impl Manifest {
     /// # Ok::<(), rowmill_core::Error>(())
     /// ```
     pub fn open(files: &[PathBuf], options: &ManifestOptions) -> Result<Self> {
-        Self::open_with(files, options, &Shards)
+        Self::open_with(files, options, if options.bare_tokens { &BareTokens } else { &Shards })
     }
 
     /// Opens what [`super::resolve`] found; folders named `key=value` make columns of Parquet shards.

@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Arrow,
     Parquet,
     WebDataset,
+    /// Token ids of another trainer.
+    Tokens,
     /// Rows in a form that is not read from disk as it is.
     Text,
     Unknown,
@@ -54,9 +56,9 @@ impl Kind {
             Some("arrow" | "arrows" | "ipc" | "feather") => Self::Arrow,
             Some("parquet" | "pq") => Self::Parquet,
             Some("tar") => Self::WebDataset,
+            Some("bin") => Self::Tokens,
             Some(
-                "jsonl" | "ndjson" | "csv" | "tsv" | "gz" | "zst" | "bz2" | "xz" | "zip" | "bin" | "npy"
-                | "mds",
+                "jsonl" | "ndjson" | "csv" | "tsv" | "gz" | "zst" | "bz2" | "xz" | "zip" | "npy" | "mds",
             ) => Self::Text,
             Some(other) if NOTES.contains(&other) => Self::Aside,
             _ if is_title(name) => Self::Aside,
@@ -65,7 +67,7 @@ impl Kind {
     }
 
     pub(super) fn is_read(self) -> bool {
-        matches!(self, Self::Arrow | Self::Parquet | Self::WebDataset)
+        matches!(self, Self::Arrow | Self::Parquet | Self::WebDataset | Self::Tokens)
     }
 
     /// A glob over files of the kind.
@@ -73,6 +75,7 @@ impl Kind {
         match self {
             Self::Parquet => "*.parquet",
             Self::WebDataset => "*.tar",
+            Self::Tokens => "*.bin",
             Self::Arrow | Self::Text | Self::Unknown | Self::Aside => "*.arrow",
         }
     }

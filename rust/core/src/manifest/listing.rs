@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::kind::Kind;
 use super::{hive, huggingface, natural};
+use crate::shard::tokens::ids_beside;
 use crate::{Error, Result};
 
 /// Shards in reading order, and remarks on how they were found.
@@ -37,6 +38,8 @@ pub fn resolve_split<P: AsRef<Path>>(inputs: &[P], split: Option<&str>) -> Resul
     let mut listing = Listing::default();
     for input in inputs {
         let path = expand_home(input.as_ref(), std::env::home_dir());
+        // Megatron's data are known by their index, or by the name that both files begin with.
+        let path = ids_beside(&path).unwrap_or(path);
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => add_folder(&path, split, &mut listing)?,
             Ok(_) => add_file(path, split, &mut listing)?,

@@ -32,4 +32,4 @@ pub use build::{ManifestOptions, OnError};
 pub use contents::{Manifest, OpenReport, ShardView};
 pub use hive::PartitionValue;
 pub use listing::{Listing, resolve, resolve_split};
-pub use walk::{Shards, Walk, Walked};
+pub use walk::{BareTokens, Shards, Walk, Walked};

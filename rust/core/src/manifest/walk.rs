@@ -39,12 +39,31 @@ pub trait Walk: Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shards;
 
+/// The same, and files that no first bytes tell of are streams of token ids.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BareTokens;
+
+impl Walk for BareTokens {
+    fn walk(&self, path: &Path) -> Result<Walked> {
+        shard::index_bare_tokens(path).map(Walked::from)
+    }
+
+    fn decode_schema(&self, path: &Path, format: u32, message: &[u8]) -> Result<SchemaRef> {
+        Shards.decode_schema(path, format, message)
+    }
+}
+
+impl From<ShardIndex> for Walked {
+    fn from(index: ShardIndex) -> Self {
+        let ShardIndex { format, schema_message, schema, blocks, dictionaries, header_hash, extra } = index;
+        let format = number_of(format);
+        Self { format, schema_message, schema, blocks, dictionaries, header_hash, extra }
+    }
+}
+
 impl Walk for Shards {
     fn walk(&self, path: &Path) -> Result<Walked> {
-        let ShardIndex { format, schema_message, schema, blocks, dictionaries, header_hash, extra } =
-            shard::index(path)?;
-        let format = number_of(format);
-        Ok(Walked { format, schema_message, schema, blocks, dictionaries, header_hash, extra })
+        shard::index(path).map(Walked::from)
     }
 
     fn decode_schema(&self, path: &Path, format: u32, message: &[u8]) -> Result<SchemaRef> {
@@ -65,13 +84,24 @@ fn number_of(format: Format) -> u32 {
         Format::ArrowFile => 2,
         Format::Parquet => 3,
         Format::Tar => 4,
+        Format::Megatron => 5,
+        Format::LlmC => 6,
+        Format::BareTokens => 7,
     }
 }
 
 pub(crate) fn format_of(number: u32) -> Option<Format> {
-    [Format::ArrowStream, Format::ArrowFile, Format::Parquet, Format::Tar]
-        .into_iter()
-        .find(|&format| number_of(format) == number)
+    [
+        Format::ArrowStream,
+        Format::ArrowFile,
+        Format::Parquet,
+        Format::Tar,
+        Format::Megatron,
+        Format::LlmC,
+        Format::BareTokens,
+    ]
+    .into_iter()
+    .find(|&format| number_of(format) == number)
 }
 
 /// The error of a shard that does not fit because it is of another format than the first, whatever its name says.

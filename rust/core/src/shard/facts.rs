@@ -25,7 +25,12 @@ pub struct ShardFacts {
 /// The facts of the shard at `path`.
 pub fn facts(path: &Path, format: Format) -> Result<ShardFacts> {
     match format {
-        Format::ArrowStream | Format::ArrowFile | Format::Tar => Ok(ShardFacts::default()),
+        Format::ArrowStream
+        | Format::ArrowFile
+        | Format::Tar
+        | Format::Megatron
+        | Format::LlmC
+        | Format::BareTokens => Ok(ShardFacts::default()),
         Format::Parquet => parquet::facts(&ReadFile::open(path)?),
     }
 }

@@ -17,13 +17,24 @@ pub enum Format {
     Parquet,
     /// Members of a WebDataset.
     Tar,
+    /// Megatron's token ids, with an index beside them.
+    Megatron,
+    /// A stream of token ids behind llm.c's header.
+    LlmC,
+    /// A stream of 16-bit token ids, as nanoGPT has them.
+    BareTokens,
 }
 
 impl Format {
     /// Whether blocks are decoded into memory of their own, so that they take what the index says.
     pub fn is_decoded(self) -> bool {
         match self {
-            Self::ArrowStream | Self::ArrowFile | Self::Tar => false,
+            Self::ArrowStream
+            | Self::ArrowFile
+            | Self::Tar
+            | Self::Megatron
+            | Self::LlmC
+            | Self::BareTokens => false,
             Self::Parquet => true,
         }
     }
@@ -34,12 +45,15 @@ impl Format {
             Self::ArrowStream | Self::ArrowFile => "arrow",
             Self::Parquet => "parquet",
             Self::Tar => "webdataset",
+            Self::Megatron => "megatron",
+            Self::LlmC | Self::BareTokens => "nanogpt",
         }
     }
 
     /// "an Arrow IPC file", and so on.
     pub(crate) fn with_article(self) -> String {
-        let article = if self.family() == "arrow" { "an" } else { "a" };
+        let article =
+            if matches!(self, Self::ArrowStream | Self::ArrowFile | Self::LlmC) { "an" } else { "a" };
         let noun = if self == Self::Parquet { " file" } else { "" };
         format!("{article} {self}{noun}")
     }
@@ -57,9 +71,16 @@ impl Display for Format {
             Self::ArrowFile => "Arrow IPC file",
             Self::Parquet => "Parquet",
             Self::Tar => "WebDataset tar",
+            Self::Megatron => "Megatron token file",
+            Self::LlmC => "llm.c token stream",
+            Self::BareTokens => "bare token stream",
         })
     }
 }
+
+/// What is said of a file that may be a stream of token ids, and says nothing of it.
+pub const NO_BARE_TOKENS: &str = "nothing in the file tells what it holds: neither has it llm.c's header, nor is Megatron's .idx beside it; if it \
+     is a stream of 16-bit token ids as nanoGPT writes them, say format=\"nanogpt\"";
 
 /// How many first bytes [`sniff`] wants to see.
 pub const SNIFF_LEN: usize = 512;
@@ -126,6 +147,9 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
                 message: format!("looks like {what}, not like {}; {remedy}", expected(path)),
             });
         }
+    }
+    if super::tokens::is_named(path) {
+        return Err(Error::Unsupported { path: path.to_owned(), message: NO_BARE_TOKENS.to_owned() });
     }
     let start = &first[..first.len().min(8)];
     Err(Error::corrupt_at(

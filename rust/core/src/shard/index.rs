@@ -10,8 +10,8 @@ use super::format::{Format, SNIFF_LEN, sniff};
 use super::header_reader::HeaderReader;
 use super::message::num_rows;
 use super::site::Site;
-use super::{ipc_file, ipc_stream, parquet, tar};
-use crate::error::Result;
+use super::{ipc_file, ipc_stream, parquet, tar, tokens};
+use crate::error::{Error, Result};
 use crate::source::{ReadFile, Source};
 
 /// Where one record batch lies, and what it holds.
@@ -85,14 +85,37 @@ const SAMPLE_LEN: u64 = 4 << 10;
 
 /// Walks a shard's headers with small reads; of the bodies only three samples are read, for the fingerprint.
 pub fn index(path: &Path) -> Result<ShardIndex> {
+    index_as(path, false)
+}
+
+/// The same of a file that, where it is no other shard, is a stream of 16-bit token ids, as only the caller can know.
+pub fn index_bare_tokens(path: &Path) -> Result<ShardIndex> {
+    index_as(path, true)
+}
+
+fn index_as(path: &Path, is_bare: bool) -> Result<ShardIndex> {
     let file = ReadFile::open(path)?;
     let mut reader = HeaderReader::new(&file);
+    // By any other name it is one only where it is nothing else.
+    let mut may_be_tokens = || -> Result<bool> {
+        let first = reader.bytes(0, SNIFF_LEN)?;
+        Ok(tokens::is_named(path) || (is_bare && sniff(path, first, file.len()).is_err()))
+    };
+    if may_be_tokens()?
+        && let Some(mut index) = tokens::index(path, &file, is_bare)?
+    {
+        index.header_hash = hash_samples(&mut reader, &index)?;
+        return Ok(index);
+    }
     let format = sniff(path, reader.bytes(0, SNIFF_LEN)?, file.len())?;
     let mut index = match format {
         Format::ArrowStream => ipc_stream::index(&mut reader)?,
         Format::ArrowFile => ipc_file::index(&mut reader)?,
         Format::Parquet => parquet::index(&file)?,
         Format::Tar => tar::index(path, &mut reader)?,
+        Format::Megatron | Format::LlmC | Format::BareTokens => {
+            return Err(Error::Internal("a token file that its first bytes tell of".to_owned()));
+        }
     };
     index.header_hash = hash_samples(&mut reader, &index)?;
     Ok(index)

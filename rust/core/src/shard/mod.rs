@@ -1,4 +1,4 @@
-//! What a shard is: the Arrow IPC framings and WebDataset tars, and how a block of one becomes arrays.
+//! What a shard is: the Arrow IPC framings, Parquet, WebDataset tars and token files, and how a block of one becomes arrays.
 //!
 //! - [`mod@format`]: which format a file's first bytes announce
 //! - [`mod@index`]: what is known of a shard without reading a body: blocks, rows, schema
@@ -11,6 +11,7 @@
 //! - [`mod@parquet`]: Parquet, row groups or runs of their pages
 //! - [`facts`]: what a report says of a shard beside its index
 //! - [`tar`]: the members of WebDataset tars as rows
+//! - [`tokens`]: token ids as Megatron, llm.c and nanoGPT keep them
 //! - [`block`]: the decoded columns and the pages under them
 //!
 //! The IPC *stream* files that Hugging Face `datasets` writes have no footer: the only way to
@@ -41,10 +42,11 @@ pub mod schema;
 mod site;
 pub mod storage;
 pub mod tar;
+pub mod tokens;
 
 pub use block::Block;
 pub use format::Format;
-pub use index::{BlockMeta, DictionaryMeta, ShardIndex, index};
+pub use index::{BlockMeta, DictionaryMeta, ShardIndex, index, index_bare_tokens};
 pub use reader::ShardReader;
 pub use schema::{encode_schema, parse_schema};
 pub use storage::{logical_array, storage_type};

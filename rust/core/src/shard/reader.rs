@@ -11,6 +11,7 @@ use super::index::{BlockMeta, ShardIndex};
 use super::ipc_reader::ArrowReader;
 use super::parquet::ParquetReader;
 use super::tar::TarReader;
+use super::tokens::TokenReader;
 use crate::error::Result;
 use crate::source::Source;
 
@@ -23,6 +24,8 @@ pub enum ShardReader {
     Parquet(ParquetReader),
     /// A WebDataset tar.
     Tar(TarReader),
+    /// Token ids of another trainer.
+    Tokens(TokenReader),
 }
 
 impl ShardReader {
@@ -41,6 +44,9 @@ impl ShardReader {
             }
             Format::Parquet => Self::Parquet(ParquetReader::try_new(source, &index, projection)?),
             Format::Tar => Self::Tar(TarReader::try_new(source, &index.schema, projection)?),
+            Format::Megatron | Format::LlmC | Format::BareTokens => {
+                Self::Tokens(TokenReader::try_new(source, &index, projection)?)
+            }
         })
     }
 
@@ -50,6 +56,7 @@ impl ShardReader {
             Self::Arrow(reader) => reader.source(),
             Self::Parquet(reader) => reader.source(),
             Self::Tar(reader) => reader.source(),
+            Self::Tokens(reader) => reader.source(),
         }
     }
 
@@ -59,6 +66,7 @@ impl ShardReader {
             Self::Arrow(reader) => reader.storage_fields().collect(),
             Self::Parquet(reader) => reader.storage_fields().collect(),
             Self::Tar(reader) => reader.storage_fields().collect(),
+            Self::Tokens(reader) => reader.storage_fields().collect(),
         }
     }
 
@@ -68,7 +76,7 @@ impl ShardReader {
             Self::Arrow(reader) => reader.ranges(index, block),
             Self::Parquet(reader) => Ok(reader.ranges(index).collect()),
             // Headers stand between the members of every column.
-            Self::Tar(_) => Ok(std::iter::once(block.offset..block.end()).collect()),
+            Self::Tar(_) | Self::Tokens(_) => Ok(std::iter::once(block.offset..block.end()).collect()),
         }
     }
 
@@ -77,6 +85,7 @@ impl ShardReader {
         match self {
             Self::Arrow(reader) => reader.decode(index, block),
             Self::Tar(reader) => reader.decode(index, block),
+            Self::Tokens(reader) => reader.decode(index, block),
             Self::Parquet(reader) => reader.decode(index, block),
         }
     }
@@ -84,7 +93,7 @@ impl ShardReader {
     /// The row group of each block; empty for formats without.
     pub fn row_groups(&self) -> Vec<u64> {
         match self {
-            Self::Arrow(_) | Self::Tar(_) => Vec::new(),
+            Self::Arrow(_) | Self::Tar(_) | Self::Tokens(_) => Vec::new(),
             Self::Parquet(reader) => reader.row_groups().collect(),
         }
     }
@@ -92,7 +101,7 @@ impl ShardReader {
     /// How often rows were reached through others before them, for want of an index in the file.
     pub fn num_rescans(&self) -> u64 {
         match self {
-            Self::Arrow(_) | Self::Tar(_) => 0,
+            Self::Arrow(_) | Self::Tar(_) | Self::Tokens(_) => 0,
             Self::Parquet(reader) => reader.num_rescans(),
         }
     }
