@@ -98,6 +98,9 @@ def cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:
     # So short an epoch that some lanes are in the next one while others are not.
     yield after(opened.take(100).shuffle(1).filter(lambda row: row["tokens"][0] % 2 == 0).repeat(), 70)
     yield after(shuffled.map(twice, batched=True, batch_size=4), 3)
+    mixed = rowmill.mix({"a": shuffled, "b": opened.shuffle(4)}, {"a": 0.75, "b": 0.25}, seed=1)
+    yield after(mixed.batch(4), 3)
+    yield after(mixed.repeat().filter(lambda row: bool(row["id"])), 3)
 
 
 def worker_cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rowmill.interop.from_dataset import from_dataset as from_dataset
     from rowmill.loader import Loader as Loader
     from rowmill.merge import merge_states as merge_states
+    from rowmill.mixing.mix import mix as mix
     from rowmill.opening import open as open
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "from_dataset",
     "load_dataset",
     "merge_states",
+    "mix",
     "open",
     "tokenize",
 ]
@@ -78,6 +80,7 @@ _LAZY = {
     "from_dataset": "rowmill.interop.from_dataset",
     "load_dataset": "rowmill.hub.load",
     "merge_states": "rowmill.merge",
+    "mix": "rowmill.mixing.mix",
     "open": "rowmill.opening",
     "tokenize": "rowmill.conversion.tokens",
 }

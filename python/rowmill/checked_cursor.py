@@ -8,6 +8,7 @@ from typing import Any
 
 from rowmill.cursor import check_fields, check_order_version
 from rowmill.exceptions import StateMismatchError
+from rowmill.mixing.history import read_history
 
 __all__ = ["check_whole"]
 
@@ -23,12 +24,17 @@ def check_whole(cursor: Mapping[str, Any]) -> None:
             raise StateMismatchError(f"the cursor's {name} is {cursor[name]!r:.200}; it is damaged")
     if "revision" in cursor and not _is_revision(cursor["revision"]):
         raise StateMismatchError(f"the cursor's revision is {cursor['revision']!r:.200}; it is damaged")
+    if cursor["order"]["mode"] == "mix" or "mix" in cursor:
+        read_history(cursor.get("mix"))
     _check_worker(cursor)
     _check_lanes(cursor)
 
 
 def _is_order(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(name in value and fits(value[name]) for name, fits in _ORDER.items())
+    if not isinstance(value, Mapping):
+        return False
+    parts = _MIX if value.get("mode") == "mix" else _ORDER
+    return all(name in value and fits(value[name]) for name, fits in parts.items())
 
 
 def _is_chain(value: Any) -> bool:
@@ -47,6 +53,7 @@ def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
+_MIX: dict[str, Callable[[Any], bool]] = {"seed": _is_count, "num_lanes": _is_positive}
 _ORDER: dict[str, Callable[[Any], bool]] = {
     "mode": _matches("window|shard|row|none"),
     "seed": _is_count,

@@ -14,6 +14,7 @@ from typing import Any
 
 from rowmill.exceptions import StateMismatchError, TopologyError
 from rowmill.holes import Runs, drop_first, expand
+from rowmill.mixing.history import mix_difference
 from rowmill.placement import Placement
 
 __all__ = [
@@ -44,6 +45,7 @@ class Identity:
         order: Settings of the order, by name.
         pipeline: One text a stage that changes what is yielded.
         revision: The repository and commit of the Hub; None for other data.
+        mix: What is mixed, if anything is.
     """
 
     fingerprint: str
@@ -51,11 +53,12 @@ class Identity:
     order: dict[str, Any]
     pipeline: tuple[str, ...]
     revision: str | None = None
+    mix: dict[str, Any] | None = None
 
     def as_cursor(self) -> Cursor:
         """The part of a cursor that does not move."""
         of_hub = {} if self.revision is None else {"revision": self.revision}
-        return {
+        cursor = {
             "schema_version": SCHEMA_VERSION,
             "order_version": ORDER_VERSION,
             "fingerprint": self.fingerprint,
@@ -65,6 +68,7 @@ class Identity:
             "python": _PYTHON,
             **of_hub,
         }
+        return cursor if self.mix is None else {**cursor, "mix": self.mix}
 
     def difference(self, cursor: Mapping[str, Any]) -> str | None:
         """Names the first thing in which ``cursor`` belongs to something else; None where it fits."""
@@ -72,6 +76,8 @@ class Identity:
             return f"the order's algorithm has version {ORDER_VERSION}, the cursor's {cursor.get('order_version')!r}"
         if cursor.get("revision") != self.revision:
             return f"the data is {_of(self.revision)}, the cursor's {_of(cursor.get('revision'))}"
+        if self.mix != cursor.get("mix"):
+            return mix_difference(self.mix, cursor.get("mix"))
         if cursor.get("num_rows") != self.num_rows:
             return f"the dataset has {self.num_rows} rows, the cursor's {cursor.get('num_rows')!r}"
         if cursor.get("fingerprint") != self.fingerprint:

@@ -18,6 +18,7 @@ from rowmill.features import features_of, with_features
 from rowmill.interop.exports import Exports
 from rowmill.iterators import ReadOptions
 from rowmill.loader import Loader
+from rowmill.mixing.remix import resumed
 from rowmill.packed import packed_schema
 from rowmill.placement import Placement, find_rank, find_worker
 from rowmill.plan import NUM_LANES, WINDOW_BYTES, Mode, OrderSettings, Plan
@@ -72,6 +73,8 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         """
         if mode not in ("window", "shard", "row", "none"):
             raise ValueError(f'mode must be "window", "shard", "row" or "none", not {mode!r}')
+        if self._plan.is_mixed:
+            raise SchemaMismatchError("a mix has no shuffle of its own: put .shuffle on each source, before the mix")
         order = OrderSettings(
             mode=mode,
             seed=as_seed(seed),
@@ -220,12 +223,14 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         num_shards, index = find_rank(self._plan.rank)
         number = num_items(self._plan, Placement(num_shards, index))
         if number is None:
-            raise TypeError("the dataset is endless (.repeat()); it has no length")
+            raise TypeError("the dataset is endless (.repeat(), or a mix that never stops); it has no length")
         return number
 
     @property
     def num_rows(self) -> int:
         """Rows of the data set that an epoch is drawn from, over all ranks, before any filter."""
+        if not self._plan.has_end:
+            return self._plan.source.rust.num_rows
         start, stop = self._plan.position_range
         return stop - start
 
@@ -368,17 +373,20 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
             "lanes": {"of": 1, "index": 0, "rows": [0] * num_lanes, "samples": [0] * num_lanes},
         }
 
-    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+    def load_state_dict(self, state: Cursor, *, strict: bool = True, allow_remix: bool = False) -> None:
         """Makes the next pass begin at ``state``; the one after it is the next epoch from its beginning.
 
         Args:
             state: A cursor of any number of ranks and workers.
             strict: False accepts a cursor of other data, order or pipeline and goes on at its position.
+            allow_remix: Of a mix, go on with the sources and weights that it has here, from where the cursor stands;
+                the cursors that follow tell of the change.
 
         Raises:
             StateMismatchError: The cursor belongs to something else; the text names the difference.
             TopologyError: No step of this topology starts at the cursor's position.
         """
+        self._plan, state = resumed(self._plan, state, strict=strict, allow_remix=allow_remix)
         cursor = check_cursor(state, self._plan.identity, strict=strict)
         if "worker" not in cursor and "lanes" not in cursor:
             num_shards, index = find_rank(self._plan.rank)

@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rowmill.conversion.listing import text_files
+from rowmill.mixing.counts import mixed_sources
 
 if TYPE_CHECKING:
     from rowmill import _rust
@@ -47,6 +48,7 @@ def describe(plan: Plan, num_rows: int, columns: Mapping[str, str], *, ranks: in
         "pipeline": list(plan.pipeline.description),
         "tokenizer": None if plan.pipeline.tokenize is None else plan.pipeline.tokenize.tokenizer.describe(),
         "batch_size": plan.batch_size,
+        "mix": mixed_sources(plan),
         "warnings": warnings_of(source, shards, ranks),
     }
 

@@ -48,6 +48,10 @@ class Resumable:
         """The cursor after what has been returned so far; see docs/cursor."""
         return self._current()
 
+    def current(self) -> Callable[[], Cursor]:
+        """What gives the cursor of this pass, also when the iterator is gone."""
+        return self._current
+
     def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
         """Moves this iterator to ``state``, whatever it has returned so far."""
         cursor = check_cursor(state, self._plan.identity, strict=strict)
@@ -134,6 +138,7 @@ class HeldStream(Protocol):
     def acknowledge(self) -> None: ...
     def rewind(self) -> None: ...
     def state_dict(self) -> Cursor: ...
+    def current(self) -> Callable[[], Cursor]: ...
     def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None: ...
     def stats(self) -> dict[str, Any]: ...
     def close(self) -> None: ...
@@ -162,6 +167,10 @@ class StagedIterator(Iterator[Any]):
     def state_dict(self) -> Cursor:
         """The cursor after what has been returned so far."""
         return self._stream.state_dict()
+
+    def current(self) -> Callable[[], Cursor]:
+        """What gives the cursor of this pass, also when the iterator is gone."""
+        return self._stream.current()
 
     def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
         """Moves this iterator to ``state``."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rowmill.cursor import Cursor
 from rowmill.iterators import ReadOptions, position_iterator
 from rowmill.laned import LanedIterator
+from rowmill.mixing.counts import mix_stats
 from rowmill.packed import packed_iterator
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Loader:
         self.options = options
         self._newest: weakref.ref[Any] | None = None
         self._final_stats: dict[str, Any] = {}
+        self._current: Callable[[], Cursor] | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """Begins a pass: at the cursor that was loaded, else at the beginning of the epoch that is due."""
@@ -43,6 +45,7 @@ class Loader:
         else:
             made = position_iterator(plan, progress, self.options)
         self._newest, self._final_stats = weakref.ref(made), made.final_stats
+        self._current = made.current() if plan.is_mixed else None
         return made  # type: ignore[no-any-return]
 
     def __len__(self) -> int:
@@ -52,9 +55,9 @@ class Loader:
         """The cursor after what the newest pass has returned; a JSON-able dict."""
         return self.dataset.state_dict()
 
-    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+    def load_state_dict(self, state: Cursor, *, strict: bool = True, allow_remix: bool = False) -> None:
         """Makes the next pass begin at ``state``; see ``rowmill.Dataset.load_state_dict``."""
-        self.dataset.load_state_dict(state, strict=strict)
+        self.dataset.load_state_dict(state, strict=strict, allow_remix=allow_remix)
 
     def stats(self) -> dict[str, Any]:
         """What the newest pass did, also after its loop; empty before the first one.
@@ -64,10 +67,13 @@ class Loader:
             busy_seconds (sum over the engine's threads); ring_items, ring_bytes, peak_ring_bytes; blocks_decoded,
             blocks_decoded_again (for want of memory), row_groups_scanned_again (for want of a page index),
             blocks_pruned (by a filter); cache_bytes; read_bytes; mapped_bytes (made present); pool_bytes;
-            skipped_rows; num_threads; io.
+            skipped_rows; num_threads; io. Of a mix also ``mix``: by source the rows given since it began, and the
+            epochs that they are.
         """
         newest = self._newest() if self._newest is not None else None
-        return dict(self._final_stats if newest is None else newest.stats())
+        stats = dict(self._final_stats if newest is None else newest.stats())
+        given = None if self._current is None else mix_stats(self.dataset._plan, self._current())
+        return stats if given is None else {**stats, "mix": given}
 
     def close(self) -> None:
         """Stops the threads of the newest pass."""

@@ -14,7 +14,17 @@ from rowmill.merged_lanes import merge_lanes, missing_ranks
 __all__ = ["merge_states", "merge_workers"]
 
 # What must be equal in states that belong to one job.
-_SHARED = ("schema_version", "order_version", "revision", "fingerprint", "num_rows", "order", "pipeline", "first_epoch")
+_SHARED = (
+    "schema_version",
+    "order_version",
+    "revision",
+    "fingerprint",
+    "num_rows",
+    "order",
+    "mix",
+    "pipeline",
+    "first_epoch",
+)
 
 # More undelivered positions than this between the slowest and the fastest worker is no job that runs.
 _MAX_APART = 1 << 20

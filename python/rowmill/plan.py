@@ -8,14 +8,18 @@ from typing import Any, Literal
 
 from rowmill import _rust
 from rowmill.cursor import Identity
+from rowmill.mixing.source import MixedSource
 from rowmill.pipeline import Pipeline, compile_pipeline
 from rowmill.source import OpenedSource
 from rowmill.stages import Stage
 from rowmill.values import Format
 
-__all__ = ["Mode", "OrderSettings", "Plan"]
+__all__ = ["MixOrder", "Mode", "OrderSettings", "Plan"]
 
 Mode = Literal["window", "shard", "row", "none"]
+
+# What stands for the end of a mix that has none: far beyond what is read in a lifetime.
+_FAR = 1 << 60
 
 WINDOW_BYTES = 16 << 20
 NUM_LANES = 64
@@ -25,7 +29,7 @@ NUM_LANES = 64
 class OrderSettings:
     """Settings of the order; the default is storage order over one lane."""
 
-    mode: Mode = "none"
+    mode: Mode | Literal["mix"] = "none"
     seed: int = 0
     num_lanes: int = 1
     window_bytes: int = WINDOW_BYTES
@@ -42,6 +46,15 @@ class OrderSettings:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class MixOrder(OrderSettings):
+    """The order of a mix: its schedule's seed, and the lanes of its sources, which have their own settings."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in a cursor."""
+        return {"mode": self.mode, "seed": self.seed, "num_lanes": self.num_lanes}
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that decides what a dataset yields.
@@ -50,7 +63,7 @@ class Plan:
     that somebody else has dealt the rows among DataLoader workers already, as HF's IterableDataset does.
     """
 
-    source: OpenedSource
+    source: OpenedSource | MixedSource
     stages: tuple[Stage, ...] = ()
     order: OrderSettings = OrderSettings()
     is_shuffled: bool = False
@@ -80,6 +93,8 @@ class Plan:
     def rust_order(self) -> _rust.Order:
         """The order over the rows that the chain leaves."""
         order, (start, stop) = self.order, self.pipeline.rows
+        if self.is_mixed:
+            return self.source.order(self.num_epochs == 0)  # type: ignore[union-attr]
         return self.source.rust.order(
             order.mode,
             seed=order.seed,
@@ -108,14 +123,39 @@ class Plan:
     def identity(self) -> Identity:
         """What cursors of this plan belong to."""
         source, origin = self.source, self.source.options.origin
+        mix = replace(self.source.history, stopping=self.stopping) if isinstance(self.source, MixedSource) else None
         return Identity(
-            source.fingerprint, source.rust.num_rows, self.order.as_dict(), self.pipeline.description, origin
+            source.fingerprint,
+            source.rust.num_rows,
+            self.order.as_dict(),
+            self.pipeline.description,
+            origin,
+            None if mix is None else mix.as_cursor(),
         )
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether this is a mix of sources."""
+        return isinstance(self.source, MixedSource)
+
+    @property
+    def stopping(self) -> str:
+        """When a mix ends; of one that is repeated, never."""
+        assert isinstance(self.source, MixedSource), "only a mix has a rule of its own"
+        return self.source.stopping(self.num_epochs == 0)
+
+    @property
+    def has_end(self) -> bool:
+        """Whether an epoch of the order has one: that of a mix may not."""
+        return self.rust_order.num_positions is not None
 
     @property
     def position_range(self) -> tuple[int, int]:
         """The positions of each epoch that are read."""
         num_rows = self.pipeline.rows[1] - self.pipeline.rows[0]
+        if self.is_mixed:
+            known = self.rust_order.num_positions
+            num_rows = _FAR if known is None else known
         start, stop = self.pipeline.positions
         stop = num_rows if stop is None else min(stop, num_rows)
         return min(start, stop), stop
@@ -123,6 +163,8 @@ class Plan:
     @property
     def epochs_per_pass(self) -> int | None:
         """Epochs of one pass; None is endless."""
+        if self.position_range[1] == _FAR:
+            return None
         return {None: 1, 0: None}.get(self.num_epochs, self.num_epochs)
 
     @property

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Show, compare and merge states.")
 
 StateFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A state, as JSON.", show_default=False)]
 # What must be equal for a cursor to fit; the rest says where it stands and who took it.
-_IDENTITY = ("schema_version", "order_version", "fingerprint", "num_rows", "order", "pipeline")
+_IDENTITY = ("schema_version", "order_version", "fingerprint", "num_rows", "order", "mix", "pipeline")
 
 
 @app.command(epilog="Example: rowmill state show cursor.json")

@@ -53,12 +53,12 @@ impl PyLanes {
     ) -> PyResult<Self> {
         let maker = Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?;
         let epochs = order.epochs();
-        let num_lanes = epochs.settings().num_lanes as usize;
+        let num_lanes = epochs.num_lanes() as usize;
         Ok(Self {
             table: Arc::clone(&table.table),
             encoder: table.encoder.clone(),
             epochs,
-            pruned: Arc::new(Pruned::new(table.table.manifest().num_shards())),
+            pruned: Arc::new(Pruned::new(table.table.num_shards())),
             converter: Arc::clone(&table.converter),
             limits: Limits {
                 num_threads: num_threads.unwrap_or_else(|| default_threads(&maker)),
@@ -131,7 +131,7 @@ impl PyLanes {
     }
 
     fn __repr__(&self) -> String {
-        format!("Lanes({})", self.epochs.settings().num_lanes)
+        format!("Lanes({})", self.epochs.num_lanes())
     }
 }
 

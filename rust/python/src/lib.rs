@@ -1,7 +1,7 @@
 //! `rowmill._rust`: the binding of rowmill-core to Python, one file a word.
 //!
-//! - [`source`]: an opened dataset; [`table`]: some of its columns; [`order`]: which rows come when
-//! - [`mix`]: which source of a mix gives which sample
+//! - [`source`]: an opened dataset; [`table`]: some of its columns, and [`kept`] ones; [`order`]: which rows come when
+//! - [`mix`]: which source of a mix gives which sample; [`mixture`]: the sources themselves
 //! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
 //! - [`tokenizer`]: text to ids; [`counts`]: how many of them each row has
 //! - [`mod@verify`]: everything read once and checked
@@ -17,9 +17,11 @@ pub mod counts;
 pub mod dlpack;
 pub mod error;
 pub mod interpreter;
+pub mod kept;
 pub mod lanes;
 pub mod make;
 pub mod mix;
+pub mod mixture;
 pub mod order;
 pub mod packed;
 pub mod pinning;
@@ -44,6 +46,8 @@ mod _rust {
     use crate::lanes::{PyLanes, PyRows};
     #[pymodule_export]
     use crate::mix::PySchedule;
+    #[pymodule_export]
+    use crate::mixture::PyMixture;
     #[pymodule_export]
     use crate::order::PyOrder;
     #[pymodule_export]

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use rowmill_core::Error;
-use rowmill_core::mix::{Schedule, Step};
-use rowmill_core::order::Lanes;
+use rowmill_core::mix::{LaneRows, Schedule, Step};
 
 use crate::error::raise;
 use crate::interpreter::detached;
@@ -107,7 +106,7 @@ impl PySchedule {
     /// After how many samples the mix of sources with so many rows ends; `None` where it never does.
     #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn end(&self, py: Python<'_>, num_rows: Vec<u64>, stopping: &str) -> PyResult<Option<u64>> {
-        let lanes: Vec<Lanes> = num_rows.iter().map(|&rows| Lanes::new(rows, self.0.num_lanes())).collect();
+        let lanes: Vec<_> = num_rows.iter().map(|&rows| LaneRows::new(self.0.num_lanes(), 0..rows)).collect();
         detached(py, || self.0.end(&lanes, stopping.parse()?))
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rowmill_core::Error;
 use rowmill_core::loader::Epochs;
+use rowmill_core::loader::epochs::EpochReaders;
 use rowmill_core::order::{Layout, OrderSettings, quality};
 use rowmill_core::prefetch::fork_generation;
 
@@ -22,8 +24,7 @@ impl PyOrder {
         // Locked only with the interpreter attached and for a moment, so never held over a fork.
         let mut kept = self.0.lock();
         if kept.0 != generation {
-            let (layout, settings) = (Arc::clone(kept.1.layout()), kept.1.settings().clone());
-            let fresh = (generation, Arc::new(Epochs::new(layout, settings)));
+            let fresh = (generation, Arc::new(kept.1.afresh()));
             std::mem::forget(std::mem::replace(&mut *kept, fresh));
         }
         Arc::clone(&kept.1)
@@ -41,25 +42,37 @@ impl PyOrder {
         let settings =
             OrderSettings { mode: mode.parse()?, seed, num_lanes, window_bytes, reshuffle_each_epoch };
         settings.validate()?;
-        Ok(Self(Mutex::new((fork_generation(), Arc::new(Epochs::new(layout, settings))))))
+        Ok(Self::of(Epochs::new(layout, settings)))
+    }
+
+    /// These orders; none is made yet.
+    pub fn of(epochs: Epochs) -> Self {
+        Self(Mutex::new((fork_generation(), Arc::new(epochs))))
     }
 }
 
 #[pymethods]
 impl PyOrder {
-    /// Rows of an epoch.
+    /// Rows that an epoch is drawn from.
     #[getter]
     fn num_rows(&self) -> u64 {
-        self.epochs().layout().num_rows()
+        self.epochs().num_rows()
+    }
+
+    /// Positions of an epoch; None where it has no end.
+    #[getter]
+    fn num_positions(&self) -> Option<u64> {
+        self.epochs().num_positions()
     }
 
     /// Row ids at positions `[start, stop)` of an epoch.
     fn row_ids(&self, py: Python<'_>, epoch: u64, start: u64, stop: u64) -> PyResult<Vec<u64>> {
         let epochs = self.epochs();
         detached(py, || {
-            let mut reader = epochs.order(epoch).reader();
-            Ok((start..stop.min(epochs.layout().num_rows()))
-                .map(|position| reader.row_id(position))
+            let mut readers = EpochReaders::default();
+            let stop = stop.min(epochs.num_positions().unwrap_or(u64::MAX));
+            Ok((start..stop)
+                .map(|position| readers.row_id(&epochs, &epochs.spot_at(epoch, position)))
                 .collect())
         })
     }
@@ -74,6 +87,10 @@ impl PyOrder {
     ) -> PyResult<Bound<'py, PyDict>> {
         let epochs = self.epochs();
         let (measured, overlap) = detached(py, || {
+            if epochs.draws().is_some() {
+                let text = "how well an order mixes is measured of one source; ask each of those of a mix";
+                return Err(Error::InvalidArgument(text.to_owned()));
+            }
             let (first, second) = (epochs.order(epoch), epochs.order(epoch.saturating_add(1)));
             let stop = num_positions.min(first.num_rows());
             Ok((quality::measure(&first, 0..stop, batch_size), quality::overlap(&first, &second, batch_size)))
@@ -93,6 +110,10 @@ impl PyOrder {
 
     fn __repr__(&self) -> String {
         let epochs = self.epochs();
+        if let Some(draws) = epochs.draws() {
+            let (seed, sources) = (draws.schedule().seed(), draws.sources().len());
+            return format!("Order(mix of {sources}, seed={seed}, num_lanes={})", epochs.num_lanes());
+        }
         let settings = epochs.settings();
         format!("Order({}, seed={}, num_lanes={})", settings.mode, settings.seed, settings.num_lanes)
     }

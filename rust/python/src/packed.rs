@@ -387,7 +387,7 @@ impl PyPacked {
                 positions: pass.positions,
             },
             pack: self.pack.clone(),
-            num_lanes: u64::from(self.epochs.settings().num_lanes),
+            num_lanes: u64::from(self.epochs.num_lanes()),
             places: places.lanes.clone(),
             samples: pass.samples,
             batch_size: self.batch_size,

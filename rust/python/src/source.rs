@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rowmill_core::Error;
 use rowmill_core::loader::{Choice, OnError, Projection, Table, choose, layout_of};
 use rowmill_core::manifest::{self, Manifest, ManifestOptions, PartitionValue};
 use rowmill_core::order::{Layout, Selection};
-use rowmill_core::prefetch::fork_generation;
 use rowmill_core::shard::Format;
 use rowmill_core::shard::format::NO_BARE_TOKENS;
 use rowmill_core::source::IoMode;
@@ -18,33 +16,30 @@ use rowmill_core::source::IoMode;
 use crate::arrow_export::PySchema;
 use crate::error::raise;
 use crate::interpreter::detached;
+use crate::kept::KeptTables;
 use crate::order::PyOrder;
 use crate::table::PyTable;
 use crate::verify;
 
-/// Tables kept for the next pass: their maps and decoded blocks stay warm.
-const KEPT_TABLES: usize = 4;
-
-struct Kept {
-    generation: u64,
-    projection: Projection,
-    io: IoMode,
-    table: Arc<Table>,
+/// What an open has found, shared by all that read it; a clone is some pointers.
+#[derive(Clone)]
+pub struct Opened {
+    pub manifest: Manifest,
+    /// The rows that are read, as orders see them.
+    pub layout: Arc<Layout>,
+    pub selection: Option<Arc<Selection>>,
+    pub on_error: OnError,
 }
 
 /// What is known of a dataset without its rows, and the tables that read it.
 #[pyclass(frozen, module = "rowmill._rust", name = "Source")]
 pub struct PySource {
-    manifest: Manifest,
-    layout: Arc<Layout>,
-    selection: Option<Arc<Selection>>,
+    opened: Opened,
     fingerprint: String,
     /// Remarks on how the files were found.
     remarks: Vec<String>,
     strangers: Vec<PathBuf>,
-    on_error: OnError,
-    // Locked only with the interpreter attached and never across a read, so never held over a fork.
-    tables: Mutex<Vec<Kept>>,
+    tables: KeptTables<(Projection, IoMode)>,
 }
 
 #[pymethods]
@@ -84,43 +79,43 @@ impl PySource {
     /// Rows that are read: of all shards, or those chosen of them.
     #[getter]
     fn num_rows(&self) -> u64 {
-        self.layout.num_rows()
+        self.opened.layout.num_rows()
     }
 
     /// Number of files.
     #[getter]
     fn num_shards(&self) -> usize {
-        self.manifest.num_shards()
+        self.opened.manifest.num_shards()
     }
 
     /// Number of record batches.
     #[getter]
     fn num_blocks(&self) -> usize {
-        self.manifest.num_blocks()
+        self.opened.manifest.num_blocks()
     }
 
     /// Bytes of all files.
     #[getter]
     fn num_bytes(&self) -> u64 {
-        self.manifest.total_bytes()
+        self.opened.manifest.total_bytes()
     }
 
     /// Rows of the smallest and the largest block.
     #[getter]
     fn block_rows_range(&self) -> (u64, u64) {
-        range_of(self.manifest.block_rows())
+        range_of(self.opened.manifest.block_rows())
     }
 
     /// Bytes of the smallest and the largest block, in memory.
     #[getter]
     fn block_bytes_range(&self) -> (u64, u64) {
-        range_of(self.manifest.block_bytes())
+        range_of(self.opened.manifest.block_bytes())
     }
 
     /// Schemas of the shards that differ in anything.
     #[getter]
     fn num_schemas(&self) -> usize {
-        self.manifest.num_schemas()
+        self.opened.manifest.num_schemas()
     }
 
     /// 128 bits in hex.
@@ -132,19 +127,19 @@ impl PySource {
     /// Stored columns.
     #[getter]
     fn column_names(&self) -> Vec<String> {
-        self.manifest.schema().fields().iter().map(|field| field.name().clone()).collect()
+        self.opened.manifest.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
 
     /// The stored schema.
     #[getter]
     fn schema(&self) -> PySchema {
-        PySchema::new(Arc::clone(self.manifest.schema()))
+        PySchema::new(Arc::clone(self.opened.manifest.schema()))
     }
 
     /// What the open has to say: an index folder that cannot be written, shards that were left out.
     #[getter]
     fn warnings(&self) -> Vec<String> {
-        let report = self.manifest.report();
+        let report = self.opened.manifest.report();
         let skipped =
             report.skipped.iter().map(|(path, text)| format!("{} is left out: {text}", path.display()));
         self.remarks.iter().chain(&report.warnings).cloned().chain(skipped).collect()
@@ -159,27 +154,27 @@ impl PySource {
     /// Files whose headers were read by this open.
     #[getter]
     fn num_walked(&self) -> usize {
-        self.manifest.report().num_walked
+        self.opened.manifest.report().num_walked
     }
 
     /// (path, problem) of the shards that were left out for damage.
     #[getter]
     fn skipped(&self) -> Vec<(PathBuf, String)> {
-        self.manifest.report().skipped.clone()
+        self.opened.manifest.report().skipped.clone()
     }
 
     /// For each row id the index of its shard, of the block in it and of the row in that.
     fn locate(&self, py: Python<'_>, row_ids: Vec<u64>) -> PyResult<Vec<(usize, usize, u32)>> {
-        let num_rows = self.layout.num_rows();
+        let num_rows = self.opened.layout.num_rows();
         let locate = |row_id: u64| {
             if row_id >= num_rows {
                 let text = format!("row id {row_id} is out of range; the dataset has {num_rows} rows");
                 return Err(raise(py, Error::InvalidArgument(text)));
             }
-            let place = self.layout.locate(row_id);
-            let place = self.selection.as_ref().map_or(place, |selection| selection.locate(place));
-            let (shard, _) = self.manifest.block(place.block as usize);
-            let first = self.manifest.shard(shard).blocks.start;
+            let place = self.opened.layout.locate(row_id);
+            let place = self.opened.selection.as_ref().map_or(place, |selection| selection.locate(place));
+            let (shard, _) = self.opened.manifest.block(place.block as usize);
+            let first = self.opened.manifest.shard(shard).blocks.start;
             Ok((shard, place.block as usize - first, place.row))
         };
         row_ids.into_iter().map(locate).collect()
@@ -194,11 +189,11 @@ impl PySource {
         num_threads: Option<usize>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let fields = self.manifest.schema().fields();
+        let fields = self.opened.manifest.schema().fields();
         let names = fields.iter().map(|field| field.name().clone()).collect();
         let projection = Projection { indices: (0..fields.len()).collect(), names };
         // Every byte is read once, from front to back: a map would only add its page faults.
-        let (manifest, layout) = (self.manifest.clone(), Arc::clone(&self.layout));
+        let (manifest, layout) = (self.opened.manifest.clone(), Arc::clone(&self.opened.layout));
         let table = Table::new(manifest, layout, projection, IoMode::Read, OnError::Raise);
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         verify::run(py, &table, num_threads.unwrap_or_else(cores), progress.as_ref())
@@ -207,12 +202,15 @@ impl PySource {
     /// One dict a shard: path, bytes, rows, blocks.
     fn shards<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for index in 0..self.manifest.num_shards() {
-            let shard = self.manifest.shard(index);
+        for index in 0..self.opened.manifest.num_shards() {
+            let shard = self.opened.manifest.shard(index);
             let dict = PyDict::new(py);
             dict.set_item("path", shard.path)?;
             dict.set_item("num_bytes", shard.identity.size)?;
-            dict.set_item("num_rows", self.manifest.block_rows()[shard.blocks.clone()].iter().sum::<u64>())?;
+            dict.set_item(
+                "num_rows",
+                self.opened.manifest.block_rows()[shard.blocks.clone()].iter().sum::<u64>(),
+            )?;
             dict.set_item("num_blocks", shard.blocks.len())?;
             list.append(dict)?;
         }
@@ -222,14 +220,17 @@ impl PySource {
     /// One dict a shard: `path`, `format`, `rows`, `blocks`, `bytes`; for Parquet `row_groups`, `codecs`,
     /// `largest_row_group_bytes`, `largest_row_group_rows`, `has_page_index` (None for others). Reads footers.
     fn shard_facts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let facts = detached(py, || self.manifest.facts(num_cores()))?;
+        let facts = detached(py, || self.opened.manifest.facts(num_cores()))?;
         let list = PyList::empty(py);
         for (index, facts) in facts.into_iter().enumerate() {
-            let shard = self.manifest.shard(index);
+            let shard = self.opened.manifest.shard(index);
             let dict = PyDict::new(py);
             dict.set_item("path", shard.path)?;
             dict.set_item("format", shard.known_format().map(|format| format.to_string()))?;
-            dict.set_item("rows", self.manifest.block_rows()[shard.blocks.clone()].iter().sum::<u64>())?;
+            dict.set_item(
+                "rows",
+                self.opened.manifest.block_rows()[shard.blocks.clone()].iter().sum::<u64>(),
+            )?;
             dict.set_item("blocks", shard.blocks.len())?;
             dict.set_item("bytes", shard.identity.size)?;
             let facts = Some(facts).filter(|_| shard.known_format() == Some(Format::Parquet));
@@ -248,20 +249,20 @@ impl PySource {
     /// Whether the shards are Parquet files.
     #[getter]
     fn is_parquet(&self) -> bool {
-        self.manifest.num_shards() > 0 && self.manifest.shard_format(0) == Some(Format::Parquet)
+        self.opened.manifest.num_shards() > 0 && self.opened.manifest.shard_format(0) == Some(Format::Parquet)
     }
 
     /// The file of a shard.
     fn shard_path(&self, py: Python<'_>, shard: usize) -> PyResult<PathBuf> {
         self.check_shard(shard).map_err(|error| raise(py, error))?;
-        Ok(self.manifest.shard_path(shard).to_owned())
+        Ok(self.opened.manifest.shard_path(shard).to_owned())
     }
 
     /// What the names of a shard's folders say: column to number, text or None.
     fn partition_values<'py>(&self, py: Python<'py>, shard: usize) -> PyResult<Bound<'py, PyDict>> {
         self.check_shard(shard).map_err(|error| raise(py, error))?;
         let dict = PyDict::new(py);
-        for (field, value) in self.manifest.partition_values(shard) {
+        for (field, value) in self.opened.manifest.partition_values(shard) {
             match value {
                 Some(PartitionValue::Number(number)) => dict.set_item(field.name(), number)?,
                 Some(PartitionValue::Text(text)) => dict.set_item(field.name(), text.as_ref())?,
@@ -285,11 +286,11 @@ impl PySource {
         row_start: u64,
         row_stop: u64,
     ) -> PyResult<PyOrder> {
-        let is_whole = (row_start, row_stop) == (0, self.layout.num_rows());
+        let is_whole = (row_start, row_stop) == (0, self.opened.layout.num_rows());
         let layout = if is_whole {
-            Arc::clone(&self.layout)
+            Arc::clone(&self.opened.layout)
         } else {
-            Arc::new(self.layout.clipped(row_start..row_stop))
+            Arc::new(self.opened.layout.clipped(row_start..row_stop))
         };
         PyOrder::try_new(layout, mode, seed, num_lanes, window_bytes, reshuffle_each_epoch)
             .map_err(|error| raise(py, error))
@@ -298,24 +299,38 @@ impl PySource {
     /// The table that reads these (stored name, name) columns; made once and kept.
     fn table(&self, py: Python<'_>, columns: Vec<(String, String)>, io: &str) -> PyResult<PyTable> {
         let io = io.parse().map_err(|error| raise(py, error))?;
-        let projection = self.projection(columns).map_err(|error| raise(py, error))?;
-        PyTable::try_new(py, self.kept(projection, io), None)
+        let projection = self.opened.projection(columns).map_err(|error| raise(py, error))?;
+        let table =
+            self.tables.get((projection, io), |(projection, io)| Ok(self.opened.table(projection, *io)));
+        PyTable::try_new(py, table.map_err(|error| raise(py, error))?, None)
     }
 
     fn __repr__(&self) -> String {
-        format!("Source({} shards, {} rows)", self.manifest.num_shards(), self.layout.num_rows())
+        format!(
+            "Source({} shards, {} rows)",
+            self.opened.manifest.num_shards(),
+            self.opened.layout.num_rows()
+        )
     }
 }
 
 impl PySource {
     fn check_shard(&self, shard: usize) -> rowmill_core::Result<()> {
-        if shard < self.manifest.num_shards() {
+        if shard < self.opened.manifest.num_shards() {
             return Ok(());
         }
         Err(Error::InvalidArgument(format!("there is no shard {shard}")))
     }
 
-    fn projection(&self, columns: Vec<(String, String)>) -> rowmill_core::Result<Projection> {
+    /// What was opened.
+    pub fn opened(&self) -> Opened {
+        self.opened.clone()
+    }
+}
+
+impl Opened {
+    /// Which stored columns these (stored name, name) are.
+    pub fn projection(&self, columns: Vec<(String, String)>) -> rowmill_core::Result<Projection> {
         let schema = self.manifest.schema();
         let (stored, names): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         if let Some(twice) = stored.iter().enumerate().find(|(at, name)| stored[..*at].contains(name)) {
@@ -338,28 +353,13 @@ impl PySource {
         Ok(Projection { indices: stored.iter().map(index).collect::<rowmill_core::Result<_>>()?, names })
     }
 
-    fn kept(&self, projection: Projection, io: IoMode) -> Arc<Table> {
-        let generation = fork_generation();
-        let mut tables = self.tables.lock();
-        // What a parent's threads may hold locks in is leaked in a child, never touched.
-        let (ours, inherited) =
-            std::mem::take(&mut *tables).into_iter().partition(|kept| kept.generation == generation);
-        *tables = ours;
-        std::mem::forget::<Vec<Kept>>(inherited);
-        if let Some(kept) = tables.iter().find(|kept| kept.projection == projection && kept.io == io) {
-            return Arc::clone(&kept.table);
-        }
+    fn table(&self, projection: &Projection, io: IoMode) -> Table {
         let (manifest, layout) = (self.manifest.clone(), Arc::clone(&self.layout));
         let table = Table::new(manifest, layout, projection.clone(), io, self.on_error);
-        let table = Arc::new(match &self.selection {
+        match &self.selection {
             Some(selection) => table.with_selection(Arc::clone(selection)),
             None => table,
-        });
-        if tables.len() >= KEPT_TABLES {
-            tables.remove(0);
         }
-        tables.push(Kept { generation, projection, io, table: Arc::clone(&table) });
-        table
     }
 }
 
@@ -395,14 +395,11 @@ impl Wanted {
             }
         };
         Ok(PySource {
-            manifest,
-            layout,
-            selection,
+            opened: Opened { manifest, layout, selection, on_error },
             fingerprint,
             remarks: listing.warnings,
             strangers: listing.strangers,
-            on_error,
-            tables: Mutex::default(),
+            tables: KeptTables::default(),
         })
     }
 }

@@ -281,7 +281,7 @@ impl PyStream {
     }
 
     fn __repr__(&self) -> String {
-        format!("Stream({} rows)", self.epochs.layout().num_rows())
+        format!("Stream({} rows)", self.epochs.num_rows())
     }
 }
 

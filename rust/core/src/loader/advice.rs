@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
-use super::table::{Part, Table};
+use super::shards::Part;
+use super::table::Table;
 use crate::prefetch::without_signals;
 
 /// Announcements that may wait; what does not fit is read when it is needed.

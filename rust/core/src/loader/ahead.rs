@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::advice::Adviser;
-use super::epochs::Epochs;
+use super::epochs::{Epochs, Spot};
 use super::pruned::Pruned;
 use super::table::Table;
 use crate::order::{Mode, WindowSpan};
@@ -23,8 +23,8 @@ const EARLY_SHARE: f64 = 0.2;
 /// Announces blocks to the kernel ahead of a stream, and lets them go behind it.
 pub struct ReadAhead {
     epochs: Arc<Epochs>,
-    num_lanes: u64,
-    lanes: Vec<LaneAhead>,
+    /// Of each source's lanes, and none of sources without windows.
+    lanes: Vec<Option<LaneAhead>>,
     drops_behind: bool,
     is_early: bool,
     adviser: Adviser,
@@ -46,18 +46,22 @@ struct LaneAhead {
 impl ReadAhead {
     /// Starts the advising thread, where there are to be threads; `None` where advice cannot help.
     pub fn start(table: &Arc<Table>, epochs: &Arc<Epochs>, has_threads: bool) -> Option<Self> {
-        let settings = epochs.settings();
         // Rows of one permutation over everything have no window to announce.
-        if settings.mode == Mode::Row {
+        if epochs.all_settings().all(|settings| settings.mode == Mode::Row) {
             return None;
         }
-        let num_lanes = u64::from(settings.num_lanes);
-        let (total, memory) = (table.manifest().total_bytes() as f64, memory_bytes());
-        let windows = (2.0 * num_lanes as f64 * settings.window_bytes as f64).min(total);
+        let num_lanes = epochs.num_lanes() as usize;
+        let lanes = epochs.all_settings().flat_map(|settings| {
+            let has_windows = settings.mode != Mode::Row;
+            (0..num_lanes).map(move |_| has_windows.then(LaneAhead::default))
+        });
+        let lanes = lanes.collect();
+        let (total, memory) = (table.total_bytes() as f64, memory_bytes());
+        let window_bytes: f64 = epochs.all_settings().map(|settings| settings.window_bytes as f64).sum();
+        let windows = (2.0 * num_lanes as f64 * window_bytes).min(total);
         Some(Self {
             epochs: Arc::clone(epochs),
-            num_lanes,
-            lanes: (0..num_lanes).map(|_| LaneAhead::default()).collect(),
+            lanes,
             drops_behind: total > MEMORY_SHARE * memory,
             is_early: windows < EARLY_SHARE * memory,
             table: Arc::clone(table),
@@ -73,40 +77,38 @@ impl ReadAhead {
         self
     }
 
-    /// Notes that a position was reached, and announces what comes within one window after it.
-    pub fn reached(&self, epoch: u64, position: u64) {
-        let (lane, element) = ((position % self.num_lanes) as usize, position / self.num_lanes);
-        let state = &self.lanes[lane];
+    /// Notes that a spot was reached, and announces what comes within one window after it.
+    pub fn reached(&self, spot: &Spot) {
+        let Some(state) = &self.lanes[self.epochs.track(spot)] else { return };
         // The usual case is one load: the window after this one is announced already.
-        if state.epoch.load(Ordering::Relaxed) == epoch + 1
-            && element < state.next_element.load(Ordering::Relaxed)
+        if state.epoch.load(Ordering::Relaxed) == spot.epoch + 1
+            && spot.element < state.next_element.load(Ordering::Relaxed)
         {
             return;
         }
         if state.is_busy.swap(true, Ordering::Acquire) {
             return;
         }
-        self.announce(state, lane as u32, epoch, element);
+        self.announce(state, spot);
         state.is_busy.store(false, Ordering::Release);
     }
 
     /// Announces the window at `element` where the lane begins, and after that the one that follows it:
     /// all lanes' first windows come before any second one.
-    fn announce(&self, state: &LaneAhead, lane: u32, epoch: u64, element: u64) {
-        let order = self.epochs.order(epoch);
-        let Some(span) = order.window_at(lane, element) else { return };
-        if state.epoch.swap(epoch + 1, Ordering::Relaxed) != epoch + 1 {
+    fn announce(&self, state: &LaneAhead, spot: &Spot) {
+        let window_at = |element| self.epochs.window_at(&Spot { element, ..*spot });
+        let Some(span) = window_at(spot.element) else { return };
+        if state.epoch.swap(spot.epoch + 1, Ordering::Relaxed) != spot.epoch + 1 {
             self.need(&span);
-            state.next_element.store(self.turn(&span).max(element + 1), Ordering::Relaxed);
+            state.next_element.store(self.turn(&span).max(spot.element + 1), Ordering::Relaxed);
             return;
         }
         if self.drops_behind
-            && let Some(before) =
-                span.elements.start.checked_sub(1).and_then(|last| order.window_at(lane, last))
+            && let Some(before) = span.elements.start.checked_sub(1).and_then(window_at)
         {
             before.blocks.iter().for_each(|block| self.adviser.done(block.block as usize));
         }
-        let next = order.next_window(lane, &span);
+        let next = window_at(span.elements.end);
         if let Some(next) = &next {
             self.need(next);
         }

@@ -130,15 +130,13 @@ struct Worker {
 impl Worker {
     fn read(&mut self, chunk: Chunk) -> Result<ChunkRows> {
         if let Some(ahead) = &self.ahead {
-            let num_lanes = u64::from(self.epochs.settings().num_lanes);
-            ahead.reached(chunk.epoch, chunk.start * num_lanes + u64::from(chunk.lane));
+            ahead.reached(&self.epochs.spot(chunk.epoch, chunk.lane, chunk.start));
         }
         let mut read = ChunkRows::default();
         for offset in 0..chunk.len {
-            let element = chunk.start + offset;
-            let reader = self.readers.reader(&self.epochs, chunk.epoch);
-            let place = reader.locate_in_lane(chunk.lane, element);
-            self.windows.reached(chunk.epoch, chunk.lane, element);
+            let spot = self.epochs.spot(chunk.epoch, chunk.lane, chunk.start + offset);
+            let place = self.readers.locate(&self.epochs, &spot);
+            self.windows.reached(&spot);
             if self.pruned.contains(&self.table, place.block) {
                 read.num_pruned += 1;
             } else if self.table.push_row(place, &mut read.rows, &mut self.recent)? {

@@ -1,6 +1,6 @@
 //! Plan, order, shards and threads put together; the only module that sees all others.
 //!
-//! - [`table`]: an opened dataset.
+//! - [`table`]: an opened dataset, or several side by side; [`shards`]: the files of one; `union`: one schema for all.
 //! - [`cache`]: its decoded blocks.
 //! - [`choice`]: chosen rows of it, from ranges and indices files.
 //! - [`counts`]: how many tokens each document has.
@@ -25,16 +25,19 @@ pub mod group;
 pub mod lanes;
 pub mod packed;
 pub mod pruned;
+pub mod shards;
 pub mod stream;
 pub mod table;
+mod union;
 pub mod verify;
 pub mod windows;
 
 pub use choice::{Choice, choose};
-pub use epochs::Epochs;
+pub use epochs::{Epochs, MixedSource};
 pub use group::Step;
 pub use lanes::{Chunk, ChunkRows, Lanes};
 pub use pruned::Pruned;
+pub use shards::Shards;
 pub use stream::{Output, Stream, StreamSpec};
-pub use table::{OnError, Projection, Table, layout_of};
+pub use table::{Member, OnError, Projection, Table, layout_of};
 pub use verify::{ShardVerdict, verify};

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::epochs::Epochs;
+use super::epochs::{EpochReaders, Epochs};
 use super::lanes::Chunk;
 use super::table::Table;
 use crate::error::Result;
@@ -34,7 +34,7 @@ impl Pruned {
     /// Shards with rows in `chunk` of which nothing is known yet.
     pub fn unknown(&self, table: &Table, epochs: &Epochs, chunk: Chunk) -> Vec<usize> {
         self.is_used.store(true, Ordering::Relaxed);
-        let order = epochs.order(chunk.epoch);
+        let mut readers = EpochReaders::default();
         let mut found = Vec::new();
         let mut add = |block: u32| {
             // Of rows chosen here and there nothing is told block by block.
@@ -46,13 +46,18 @@ impl Pruned {
         let end = chunk.start + chunk.len;
         let mut element = chunk.start;
         while element < end {
-            if let Some(span) = order.window_at(chunk.lane, element) {
-                span.blocks.iter().for_each(|block| add(block.block));
-                element = span.elements.end.max(element + 1);
-            } else {
+            let spot = epochs.spot(chunk.epoch, chunk.lane, element);
+            match epochs.window_at(&spot) {
+                // In a mix the next element may be another source's.
+                Some(span) if epochs.draws().is_none() => {
+                    span.blocks.iter().for_each(|block| add(block.block));
+                    element = span.elements.end.max(element + 1);
+                }
                 // Rows of one permutation over everything lie anywhere.
-                add(order.reader().locate_in_lane(chunk.lane, element).block);
-                element += 1;
+                _ => {
+                    add(readers.locate(epochs, &spot).block);
+                    element += 1;
+                }
             }
         }
         found

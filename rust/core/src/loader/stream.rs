@@ -83,9 +83,8 @@ pub struct StreamSpec {
 impl StreamSpec {
     fn items_per_job(&self) -> u64 {
         let Output::Rows = self.output else {
-            let manifest = self.table.manifest();
-            let row_bytes = manifest.total_bytes() / manifest.num_rows().max(1);
-            let batch_bytes = row_bytes.saturating_mul(self.partition.batch_size.unwrap_or(1)).max(1);
+            let batch_bytes =
+                self.table.row_bytes().saturating_mul(self.partition.batch_size.unwrap_or(1)).max(1);
             let most = MAX_BATCHES_PER_JOB.min(self.prefetch_items.div_ceil(2)).max(1);
             return (BATCH_BYTES_PER_JOB / batch_bytes).clamp(1, most);
         };
@@ -106,9 +105,15 @@ impl StreamSpec {
         }
     }
 
+    /// The epoch of a position of the stream, and its position in that epoch's order.
+    fn in_epoch(&self, position: u64) -> (u64, u64) {
+        let epoch = self.first_epoch + position / self.per_epoch;
+        (epoch, self.first_position + position % self.per_epoch)
+    }
+
     /// Lanes that this consumer reads: the windows of all of them are open at a time.
     pub fn lanes_read(&self) -> u64 {
-        let lanes = u64::from(self.epochs.settings().num_lanes);
+        let lanes = u64::from(self.epochs.num_lanes());
         // A rank that shares a factor with the lanes meets only every so-many-th of them.
         lanes / gcd(lanes, self.partition.num_shards)
     }
@@ -213,11 +218,9 @@ impl Stream {
 /// Tells the kernel of every lane's first window at once: met one by one, each would be waited for alone.
 fn announce_first_windows(spec: &StreamSpec, ahead: &ReadAhead) {
     let positions = (spec.first_item..).map_while(|item| spec.partition.item(item)).flatten();
-    for position in positions.take(spec.epochs.settings().num_lanes as usize) {
-        ahead.reached(
-            spec.first_epoch + position / spec.per_epoch,
-            spec.first_position + position % spec.per_epoch,
-        );
+    for position in positions.take(spec.epochs.num_tracks()) {
+        let (epoch, position) = spec.in_epoch(position);
+        ahead.reached(&spec.epochs.spot_at(epoch, position));
     }
 }
 
@@ -312,8 +315,7 @@ impl Worker {
 
     /// Copies small rows side by side: the consumer then reads from its cache instead of waiting for memory.
     fn gather(&self, rows: &mut RowSet) -> Result<()> {
-        let manifest = self.spec.table.manifest();
-        if manifest.total_bytes() / manifest.num_rows().max(1) > GATHERED_ROW_BYTES {
+        if self.spec.table.row_bytes() > GATHERED_ROW_BYTES {
             return Ok(());
         }
         rows.gather(0..self.spec.table.schema().fields().len())?;
@@ -391,14 +393,13 @@ impl Worker {
     /// Adds the row at a position of the stream; `false` where it is left out for damage.
     fn push(&mut self, position: u64, rows: &mut RowSet) -> Result<bool> {
         let spec = &self.spec;
-        let (epoch, in_epoch) = (spec.first_epoch + position / spec.per_epoch, position % spec.per_epoch);
-        let position = spec.first_position + in_epoch;
-        let place = self.readers.locate(&spec.epochs, epoch, position);
+        let (epoch, position) = spec.in_epoch(position);
+        let spot = spec.epochs.spot_at(epoch, position);
+        let place = self.readers.locate(&spec.epochs, &spot);
         if let Some(ahead) = &self.ahead {
-            ahead.reached(epoch, position);
+            ahead.reached(&spot);
         }
-        let num_lanes = u64::from(spec.epochs.settings().num_lanes);
-        self.windows.reached(epoch, (position % num_lanes) as u32, position / num_lanes);
+        self.windows.reached(&spot);
         spec.table.push_row(place, rows, &mut self.recent)
     }
 }

@@ -1,20 +1,22 @@
-//! An opened dataset: its manifest, its shards opened on first use, its decoded blocks.
+//! An opened dataset, or several side by side: its shards opened on first use, its decoded blocks.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use parking_lot::Mutex;
 
 use super::ahead::memory_bytes;
 use super::cache::{self, BlockCache};
+use super::shards::{BlockSizes, Part, Shards};
+use super::union::{common_schema, conform};
 use crate::assemble::RowSet;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::order::{Layout, Place, Selection};
-use crate::shard::{Block, Format, ShardReader};
-use crate::source::{self, IoMode, Source};
+use crate::shard::Block;
+use crate::source::{IoMode, Source};
 
 /// Blocks kept beside the windows that are being read; a fixed part of an engine's memory.
 const CACHE_FLOOR: u64 = 64 << 20;
@@ -24,9 +26,6 @@ const MEMORY_SHARE: f64 = 0.25;
 
 /// Blocks that each thread finds without a lock.
 const NUM_RECENT: usize = 2048;
-
-/// Bytes of a [`Part`].
-const PART_BYTES: u64 = 8 << 20;
 
 /// Texts of skipped damage that are kept for the report.
 const KEPT_REPORTS: usize = 100;
@@ -62,41 +61,37 @@ pub fn layout_of(manifest: &Manifest) -> Result<Layout> {
     )
 }
 
-/// A part of a file that read-ahead brings in at once.
-pub struct Part {
-    source: Arc<dyn Source>,
-    offset: u64,
-    len: usize,
+/// One of several datasets that are read side by side.
+#[derive(Clone)]
+pub struct Member {
+    /// What a user calls it.
+    pub name: String,
+    /// Its data.
+    pub shards: Arc<Shards>,
+    /// The row id of its first row: above those of all members before it.
+    pub first_row: u64,
+    /// The number of its first block, likewise.
+    pub first_block: u32,
 }
 
-impl Part {
-    /// Its bytes.
-    pub fn num_bytes(&self) -> u64 {
-        self.len as u64
-    }
-
-    /// Starts reading it.
-    pub fn will_need(&self) {
-        self.source.will_need(self.offset, self.len);
-    }
-
-    /// Waits for it, where its pages can be mapped; what cannot be read says so when it is used.
-    pub fn make_present(&self) {
-        let _ = self.source.ensure(self.offset, self.len);
-    }
+/// Where the numbers of a member's shards, blocks and rows begin.
+struct Placed {
+    shards: Arc<Shards>,
+    first_row: u64,
+    /// Of the blocks that orders speak of.
+    first_block: u32,
+    /// Of the blocks of the data, which a selection may make others of.
+    first_data_block: u32,
+    first_shard: usize,
 }
 
-/// A dataset opened for reading some of its columns.
+/// A dataset opened for reading some of its columns; or several, whose blocks stand behind each other.
+///
+/// Blocks in places are those that orders speak of. The cache knows blocks of the data.
 pub struct Table {
-    manifest: Manifest,
-    layout: Arc<Layout>,
-    /// Where the rows of the layout lie, where it is not the layout of the data itself.
-    selection: Option<Arc<Selection>>,
-    projection: Projection,
+    members: Vec<Placed>,
     schema: SchemaRef,
-    io: IoMode,
     on_error: OnError,
-    shards: Vec<OnceLock<Arc<ShardReader>>>,
     /// The cache of decoded blocks.
     pub cache: BlockCache,
     skipped_rows: AtomicU64,
@@ -112,36 +107,57 @@ impl Table {
         io: IoMode,
         on_error: OnError,
     ) -> Self {
-        let stored = manifest.schema();
-        let fields: Vec<_> = projection
-            .indices
-            .iter()
-            .zip(&projection.names)
-            .map(|(index, name)| Arc::new(Field::clone(stored.field(*index)).with_name(name)))
-            .collect();
-        let schema = Arc::new(Schema::new_with_metadata(fields, stored.metadata().clone()));
-        let shards = (0..manifest.num_shards()).map(|_| OnceLock::new()).collect();
+        Self::of_shards(Shards::new(manifest, layout, projection, io), on_error)
+    }
+
+    /// A table of one dataset.
+    pub fn of_shards(shards: Shards, on_error: OnError) -> Self {
+        let schema = Arc::clone(shards.schema());
+        let shards = Arc::new(shards);
+        let only = Placed { shards, first_row: 0, first_block: 0, first_data_block: 0, first_shard: 0 };
+        Self::assemble(vec![only], schema, on_error)
+    }
+
+    /// Several datasets as one, in ascending order of their rows and blocks.
+    ///
+    /// # Errors
+    /// `SchemaMismatch` where their columns differ; `InvalidArgument` where they have 2^32 blocks together.
+    pub fn of_members(members: Vec<Member>, on_error: OnError) -> Result<Self> {
+        let schemas: Vec<_> =
+            members.iter().map(|member| (member.name.as_str(), member.shards.schema())).collect();
+        let schema = common_schema(&schemas)?;
+        let (mut placed, mut first_data_block, mut first_shard) = (Vec::new(), 0_u64, 0);
+        for Member { shards, first_row, first_block, .. } in members {
+            let too_many = |_| Error::InvalidArgument("the sources have 2^32 blocks or more".to_owned());
+            let first = u32::try_from(first_data_block).map_err(too_many)?;
+            first_data_block += shards.manifest().num_blocks() as u64;
+            u32::try_from(first_data_block).map_err(too_many)?;
+            let num_shards = shards.manifest().num_shards();
+            placed.push(Placed { shards, first_row, first_block, first_data_block: first, first_shard });
+            first_shard += num_shards;
+        }
+        Ok(Self::assemble(placed, schema, on_error))
+    }
+
+    fn assemble(members: Vec<Placed>, schema: SchemaRef, on_error: OnError) -> Self {
         Self {
-            manifest,
-            layout,
-            selection: None,
-            projection,
+            members,
             schema,
-            io,
             on_error,
-            shards,
             cache: BlockCache::new(CACHE_FLOOR, (MEMORY_SHARE * memory_bytes()) as u64),
             skipped_rows: AtomicU64::new(0),
             skipped_reports: Mutex::default(),
         }
     }
 
-    /// The same data, of which only these rows are read: places and row ids are theirs from here on.
+    /// The same data, of which only these rows are read: places and row ids are theirs from here on. Of a table of one
+    /// dataset that nothing else holds.
     #[must_use]
-    pub fn with_selection(mut self, selection: Arc<Selection>) -> Self {
-        self.layout = Arc::clone(selection.layout());
-        self.selection = Some(selection);
-        self
+    pub fn with_selection(self, selection: Arc<Selection>) -> Self {
+        let on_error = self.on_error;
+        let shards = self.members.into_iter().next().and_then(|member| Arc::into_inner(member.shards));
+        let shards = shards.expect("a new table has one dataset, which is its own");
+        Self::of_shards(shards.with_selection(selection), on_error)
     }
 
     /// The columns read, as they are handed out.
@@ -151,38 +167,51 @@ impl Table {
 
     /// How files are read; of `auto`, what it means for the first shard.
     pub fn io(&self) -> IoMode {
-        if self.io == IoMode::Auto && self.manifest.num_shards() > 0 {
-            return source::resolve_auto(self.manifest.shard_path(0));
-        }
-        self.io
+        self.members[0].shards.io()
     }
 
-    /// What is known of the data without reading it.
+    /// What is known of the data without reading it, where it is one dataset; else of the first one.
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        self.members[0].shards.manifest()
     }
 
-    /// The layout of all rows that are read, unclipped.
-    pub fn layout(&self) -> &Arc<Layout> {
-        &self.layout
+    /// Number of files.
+    pub fn num_shards(&self) -> usize {
+        self.members.iter().map(|member| member.shards.manifest().num_shards()).sum()
     }
 
-    /// The block at a dataset-wide index, of the data and not of a selection.
+    /// Bytes of all files.
+    pub fn total_bytes(&self) -> u64 {
+        let bytes = self.members.iter().map(|member| member.shards.manifest().total_bytes());
+        bytes.fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of a row in the files, on average.
+    pub fn row_bytes(&self) -> u64 {
+        let rows: u64 = self.members.iter().map(|member| member.shards.manifest().num_rows()).sum();
+        self.total_bytes() / rows.max(1)
+    }
+
+    /// What the blocks of each dataset take.
+    pub fn sizes(&self) -> impl Iterator<Item = BlockSizes> + '_ {
+        self.members.iter().map(|member| member.shards.sizes())
+    }
+
+    /// The block at a table-wide index, of the data and not of a selection.
     pub fn block(&self, index: usize) -> Result<Arc<Block>> {
         self.cache.get(index as u64, || {
-            let (shard, meta) = self.manifest.block(index);
-            let in_shard = self.in_shard(shard, index);
-            let reader = self.reader(shard)?;
-            // Bytes that were written over in place would decode into other rows: refuse them here.
-            reader.source().check_intact()?;
-            let block = reader.decode(in_shard, &meta).map_err(|error| error.in_block(in_shard))?;
-            Ok(self.with_partitions(block, shard))
+            let member = self.member_of(index as u32, |member| member.first_data_block);
+            let mut block = member.shards.decode(index - member.first_data_block as usize)?;
+            if self.members.len() > 1 {
+                conform(&mut block, &self.schema)?;
+            }
+            Ok(block)
         })
     }
 
     /// Adds the row at `place` to `rows`; `false` where it is skipped for damage.
     pub fn push_row(&self, place: Place, rows: &mut RowSet, recent: &mut RecentBlocks) -> Result<bool> {
-        let place = self.selection.as_ref().map_or(place, |selection| selection.locate(place));
+        let place = self.in_data(place);
         if let Some(block) = recent.get(place.block) {
             rows.push(block, place.row);
             return Ok(true);
@@ -202,17 +231,27 @@ impl Table {
     /// `InvalidArgument` for an id outside of the dataset, otherwise what reading raises.
     pub fn fetch(&self, row_ids: &[u64]) -> Result<RowSet> {
         let (mut rows, mut recent) = (RowSet::default(), RecentBlocks::default());
-        let num_rows = self.layout.num_rows();
         for row_id in row_ids {
-            if *row_id >= num_rows {
-                return Err(Error::InvalidArgument(format!(
-                    "row id {row_id} is out of range; the dataset has {num_rows} rows"
-                )));
-            }
-            self.push_row(self.layout.locate(*row_id), &mut rows, &mut recent)?;
+            self.push_row(self.locate(*row_id)?, &mut rows, &mut recent)?;
         }
         rows.ensure()?;
         Ok(rows)
+    }
+
+    /// Where the row with an id lies.
+    fn locate(&self, row_id: u64) -> Result<Place> {
+        let at = self.members.partition_point(|member| member.first_row <= row_id).max(1) - 1;
+        let member = &self.members[at];
+        let layout = member.shards.layout();
+        let own = row_id.checked_sub(member.first_row).filter(|own| *own < layout.num_rows());
+        let place = own.map(|own| layout.locate(own)).ok_or_else(|| {
+            let num_rows =
+                self.members.last().map_or(0, |last| last.first_row + last.shards.layout().num_rows());
+            Error::InvalidArgument(format!(
+                "row id {row_id} is out of range; the dataset has {num_rows} rows"
+            ))
+        })?;
+        Ok(Place { block: place.block + member.first_block, ..place })
     }
 
     /// Counts `num_rows` rows as skipped for `error`, or gives the error back where damage is to be raised.
@@ -246,31 +285,24 @@ impl Table {
 
     /// The sources that are open at present.
     pub fn open_sources(&self) -> impl Iterator<Item = &Arc<dyn Source>> {
-        self.shards.iter().filter_map(|shard| shard.get().map(|reader| reader.source()))
+        self.members.iter().flat_map(|member| member.shards.open_sources())
     }
 
     /// The parts of files that the columns of a block of the layout lie in, in pieces that can be read one after the
     /// other; none where its rows lie in many blocks.
     pub fn parts(&self, block: usize) -> Result<Vec<Part>> {
-        let Some(block) = self.data_block(block) else { return Ok(Vec::new()) };
-        let (shard, meta) = self.manifest.block(block);
-        let reader = self.reader(shard)?;
-        let pieces = reader.ranges(self.in_shard(shard, block), &meta)?.into_iter().flat_map(|range| {
-            let (end, step) = (range.end, PART_BYTES);
-            range.step_by(step as usize).map(move |start| (start, step.min(end - start) as usize))
-        });
-        let part = |(offset, len)| Part { source: Arc::clone(reader.source()), offset, len };
-        Ok(pieces.map(part).collect())
+        let (member, own) = self.data_block(block);
+        own.map_or_else(|| Ok(Vec::new()), |block| member.shards.parts(block))
     }
 
-    /// Whether blocks are decoded into memory of their own, as long as their formats tell beforehand.
+    /// Whether blocks of any dataset are decoded into memory of their own, as long as formats tell beforehand.
     pub fn owns_memory(&self) -> bool {
-        self.manifest.num_shards() > 0 && self.manifest.shard_format(0).is_some_and(Format::is_decoded)
+        self.members.iter().any(|member| member.shards.owns_memory())
     }
 
     /// What each block takes beside its data.
     pub fn block_overhead(&self) -> u64 {
-        cache::overhead(self.projection.indices.len())
+        cache::overhead(self.schema.fields().len())
     }
 
     /// Lets go of the decoded blocks that these rows lie in, where each row lies in a block of its own run.
@@ -284,96 +316,71 @@ impl Table {
 
     /// Notes that a lane has come to a block: with memory of its own, it stays until the lane has gone past it.
     pub fn is_needed(&self, block: usize) {
-        if let Some(block) = self.data_block(block) {
-            self.cache.need(block as u64);
+        if let Some(block) = self.cached(block) {
+            self.cache.need(block);
         }
     }
 
     /// Notes that a lane has gone past a block: of blocks with memory of their own, such go first.
     pub fn is_done(&self, block: usize) {
-        if let Some(block) = self.data_block(block) {
-            self.cache.done(block as u64);
+        if let Some(block) = self.cached(block) {
+            self.cache.done(block);
         }
     }
 
     /// How often rows were reached through pages before them, for want of a page index.
     pub fn num_rescans(&self) -> u64 {
-        self.shards.iter().filter_map(|shard| shard.get().map(|reader| reader.num_rescans())).sum()
+        self.members.iter().map(|member| member.shards.num_rescans()).sum()
     }
 
     /// The row group of each block of a shard; empty where its format has none.
     pub fn row_groups_of(&self, shard: usize) -> Result<Vec<u64>> {
-        Ok(self.reader(shard)?.row_groups())
+        let at = self.members.partition_point(|member| member.first_shard <= shard).max(1) - 1;
+        self.members[at].shards.row_groups_of(shard - self.members[at].first_shard)
     }
 
     /// The shard of a block of the layout, and its place in it; `None` where its rows lie in many.
     pub fn shard_of(&self, block: u32) -> Option<(usize, usize)> {
-        let block = self.data_block(block as usize)?;
-        let (shard, _) = self.manifest.block(block);
-        Some((shard, self.in_shard(shard, block) as usize))
-    }
-
-    /// Place of a block in its shard.
-    fn in_shard(&self, shard: usize, block: usize) -> u64 {
-        (block - self.manifest.shard_first_block()[shard] as usize) as u64
+        let (member, own) = self.data_block(block as usize);
+        let (shard, at) = member.shards.shard_of(own?);
+        Some((member.first_shard + shard, at))
     }
 
     /// Tells the system that a block of the layout is done with.
     pub fn drop_behind(&self, block: usize) {
-        let Some(block) = self.data_block(block) else { return };
+        let (member, Some(own)) = self.data_block(block) else { return };
         // Decoded again, the block brings its pages back in bulk instead of one fault a page.
-        self.cache.remove(block as u64);
-        let (shard, meta) = self.manifest.block(block);
-        if let Some(reader) = self.shards[shard].get() {
-            for range in reader.ranges(self.in_shard(shard, block), &meta).unwrap_or_default() {
-                reader.source().drop_behind(range.start, (range.end - range.start) as usize);
-            }
-        }
+        self.cache.remove(u64::from(member.first_data_block) + own as u64);
+        member.shards.drop_behind(own);
     }
 
-    /// The block with the columns that the names of its file's folders make.
-    fn with_partitions(&self, mut block: Block, shard: usize) -> Block {
-        let num_stored = self.manifest.num_stored_columns();
-        for (at, column) in self.projection.indices.iter().enumerate() {
-            if *column >= num_stored {
-                let array = self.manifest.partition_column(*column, shard, block.num_rows);
-                block.insert_column(at, array);
-            }
+    /// Where the row at a place of the layout lies among the blocks of the data.
+    #[inline]
+    fn in_data(&self, place: Place) -> Place {
+        if let [only] = &*self.members {
+            return only.shards.locate(place);
         }
-        block
+        let member = self.member_of(place.block, |member| member.first_block);
+        let own = member.shards.locate(Place { block: place.block - member.first_block, ..place });
+        Place { block: own.block + member.first_data_block, ..own }
     }
 
-    /// The one block of the data behind a block of the layout; `None` where its rows lie in many.
-    fn data_block(&self, block: usize) -> Option<usize> {
-        match &self.selection {
-            Some(selection) => selection.block(block as u32).map(|block| block as usize),
-            None => Some(block),
-        }
+    /// The dataset of a block of the layout, and the one block of its data behind it; `None` where its rows lie in many.
+    fn data_block(&self, block: usize) -> (&Placed, Option<usize>) {
+        let member = self.member_of(block as u32, |member| member.first_block);
+        let own = member.shards.data_block(block as u32 - member.first_block);
+        (member, own.map(|block| block as usize))
     }
 
-    fn reader(&self, shard: usize) -> Result<&Arc<ShardReader>> {
-        if let Some(reader) = self.shards[shard].get() {
-            return Ok(reader);
-        }
-        let reader = Arc::new(self.open_shard(shard)?);
-        Ok(self.shards[shard].get_or_init(|| reader))
+    /// What the cache calls a block of the layout.
+    fn cached(&self, block: usize) -> Option<u64> {
+        let (member, own) = self.data_block(block);
+        Some(u64::from(member.first_data_block) + own? as u64)
     }
 
-    fn open_shard(&self, index: usize) -> Result<ShardReader> {
-        let shard = self.manifest.shard(index);
-        let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };
-        let source = source::open(shard.path, mode, Some(shard.identity))?;
-        let mut found = self.manifest.shard_index(index)?;
-        if found.format.joins_columns() {
-            // The projection counts the columns of all shards; those that this one lacks are null.
-            found.schema = Arc::clone(self.manifest.schema());
-        } else if found.format.is_decoded() {
-            // Into what all shards fit, so that the rows of several stand in one array.
-            found.schema = self.manifest.stored_schema();
-        }
-        let num_stored = self.manifest.num_stored_columns();
-        let stored = self.projection.indices.iter().copied().filter(|column| *column < num_stored);
-        ShardReader::try_new(source, found, Some(stored.collect()))
+    /// The dataset of a block, by where the blocks of each begin: of several that begin there all but the last are empty.
+    fn member_of(&self, block: u32, first: impl Fn(&Placed) -> u32) -> &Placed {
+        &self.members[self.members.partition_point(|member| first(member) <= block).max(1) - 1]
     }
 }
 

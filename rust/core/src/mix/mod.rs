@@ -9,10 +9,12 @@
 //! - `pattern`: a woven pattern repeated for ever, with counts and their inverses
 //! - `schedule`: patterns one after the other: the schedule of a mix
 //! - `stopping`: when a mix of finite sources ends
+//! - `draws`: which of its own rows a source gives for each sample
 //! - `balance`: mixing by tokens
 
 mod balance;
 mod curve;
+mod draws;
 mod level;
 mod loom;
 mod pattern;
@@ -24,6 +26,7 @@ mod weave;
 
 pub use balance::TokenBalance;
 pub use curve::Step;
+pub use draws::{Drawn, Draws, LaneRows};
 pub use schedule::Schedule;
 pub use shares::{MAX_SOURCES, Shares};
 pub use stopping::Stopping;

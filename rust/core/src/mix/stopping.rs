@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::draws::LaneRows;
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
-use crate::order::Lanes;
 
 /// What happens when a lane of a source has no sample left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +48,7 @@ impl Schedule {
     /// it never does.
     ///
     /// Every rank computes the same number, so none waits for another at the end.
-    pub fn end(&self, sources: &[Lanes], stopping: Stopping) -> Result<Option<u64>> {
+    pub fn end(&self, sources: &[LaneRows], stopping: Stopping) -> Result<Option<u64>> {
         self.check_sources(sources, stopping)?;
         let ends = self.lanes_of(sources);
         Ok(match stopping {
@@ -70,10 +70,11 @@ impl Schedule {
         self.count_before(source, position) as f64 / num_rows.max(1) as f64
     }
 
-    fn lanes_of(&self, sources: &[Lanes]) -> impl Iterator<Item = (usize, u32, u64)> {
-        let lanes = move |lens: Lanes| (0..self.num_lanes()).map(move |lane| (lane, lens.len(lane)));
-        let sources = sources.iter().copied().enumerate();
-        sources.flat_map(move |(source, lens)| lanes(lens).map(move |(lane, len)| (source, lane, len)))
+    fn lanes_of<'a>(&self, sources: &'a [LaneRows]) -> impl Iterator<Item = (usize, u32, u64)> + use<'a> {
+        let num_lanes = self.num_lanes();
+        let lanes = move |rows: &'a LaneRows| (0..num_lanes).map(move |lane| (lane, rows.len(lane)));
+        let sources = sources.iter().enumerate();
+        sources.flat_map(move |(source, rows)| lanes(rows).map(move |(lane, len)| (source, lane, len)))
     }
 
     /// The position of a lane's sample with this index of a source.
@@ -82,7 +83,7 @@ impl Schedule {
         element.checked_mul(u64::from(self.num_lanes()))?.checked_add(u64::from(lane))
     }
 
-    fn check_sources(&self, sources: &[Lanes], stopping: Stopping) -> Result<()> {
+    fn check_sources(&self, sources: &[LaneRows], stopping: Stopping) -> Result<()> {
         if sources.len() != self.num_sources() {
             return Err(Error::InvalidArgument(format!(
                 "the schedule has {} sources, not {}",
@@ -90,16 +91,15 @@ impl Schedule {
                 sources.len()
             )));
         }
-        if let Some(lens) = sources.iter().find(|lens| lens.num_lanes() != self.num_lanes()) {
+        if let Some(rows) = sources.iter().find(|rows| rows.num_lanes() != self.num_lanes()) {
             return Err(Error::Topology(format!(
                 "a source has {} lanes and the mix {}; give all sources the same num_lanes",
-                lens.num_lanes(),
+                rows.num_lanes(),
                 self.num_lanes()
             )));
         }
-        let is_short = |&source: &usize| {
-            sources[source].len(self.num_lanes() - 1) == 0 && self.position_of(source, 0).is_some()
-        };
+        let is_short =
+            |&source: &usize| sources[source].has_empty_lane() && self.position_of(source, 0).is_some();
         match (0..sources.len()).find(is_short) {
             Some(source) if stopping != Stopping::FirstExhausted => Err(Error::Topology(format!(
                 "source {source} of the mix has fewer rows than the mix has lanes ({}), so some lanes of it are \
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     /// Walks the mix until a lane of a source is empty, or until all have been gone through.
-    fn walk(schedule: &Schedule, sources: &[Lanes], stopping: Stopping) -> u64 {
+    fn walk(schedule: &Schedule, sources: &[LaneRows], stopping: Stopping) -> u64 {
         let num_lanes = u64::from(schedule.num_lanes());
         let mut given = vec![0; sources.len() * num_lanes as usize];
         let slot = |source: usize, lane: u64| source * num_lanes as usize + lane as usize;
@@ -143,7 +143,7 @@ mod tests {
         for (rows, num_lanes) in
             [([1_000, 200, 77], 4), ([64, 3_000, 65], 64), ([40, 41, 42], 7), ([9, 1, 1], 1)]
         {
-            let sources = rows.map(|rows| Lanes::new(rows, num_lanes));
+            let sources = rows.map(|rows| LaneRows::new(num_lanes, 0..rows));
             for weights in [[0.8, 0.2, 0.1], [1.0, 1.0, 1.0], [0.5, 0.5, 0.0]] {
                 let schedule = Schedule::try_new(&weights, num_lanes, 3).unwrap();
                 for stopping in [Stopping::FirstExhausted, Stopping::AllExhausted] {
@@ -162,12 +162,14 @@ mod tests {
     #[test]
     fn sources_smaller_than_the_lanes_cannot_begin_again() {
         let schedule = Schedule::try_new(&[1.0, 1.0], 8, 0).unwrap();
-        let sources = [Lanes::new(100, 8), Lanes::new(7, 8)];
+        let sources = [LaneRows::new(8, 0..100), LaneRows::new(8, 0..7)];
         let error = schedule.end(&sources, Stopping::Repeat).unwrap_err().to_string();
         assert!(error.contains("source 1") && error.contains("lanes (8)"), "{error}");
         assert!(schedule.end(&sources, Stopping::FirstExhausted).unwrap().is_some());
         assert!(schedule.end(&sources[..1], Stopping::Repeat).is_err());
-        assert!(schedule.end(&[Lanes::new(100, 8), Lanes::new(100, 4)], Stopping::Repeat).is_err());
+        assert!(
+            schedule.end(&[LaneRows::new(8, 0..100), LaneRows::new(4, 0..100)], Stopping::Repeat).is_err()
+        );
     }
 
     #[test]

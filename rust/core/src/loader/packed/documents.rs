@@ -101,7 +101,7 @@ pub struct Documents {
 impl Documents {
     /// Elements of a lane in each epoch that are read: the first, and their number.
     pub fn lane_rows(&self, lane: u32) -> (u64, u64) {
-        lane_rows(self.positions, self.epochs.settings().num_lanes, lane)
+        lane_rows(self.positions, self.epochs.num_lanes(), lane)
     }
 }
 
@@ -155,15 +155,15 @@ impl DocumentReader {
     pub fn open(&mut self, epoch: u64, lane: u32, element: u64) -> Result<Option<OpenDocument>> {
         let documents = &self.documents;
         let (table, epochs) = (&documents.table, &documents.epochs);
-        let place = self.readers.reader(epochs, epoch).locate_in_lane(lane, element);
+        let spot = epochs.spot(epoch, lane, element);
+        let place = self.readers.locate(epochs, &spot);
         if let Some(ahead) = &self.ahead {
-            let num_lanes = u64::from(epochs.settings().num_lanes);
-            ahead.reached(epoch, element * num_lanes + u64::from(lane));
+            ahead.reached(&spot);
         }
-        self.windows.reached(epoch, lane, element);
+        self.windows.reached(&spot);
         let mut rows = RowSet::default();
         let is_there = table.push_row(place, &mut rows, &mut self.recent)? && is_sound(table, &rows)?;
-        let row_id = epochs.layout().row_id(place.block, place.row);
+        let row_id = epochs.row_id(&spot, place);
         let opened = OpenDocument { rows, joined: None, done: 0, is_done: false, row_id };
         if is_there { self.joined(opened).map(Some) } else { Ok(None) }
     }

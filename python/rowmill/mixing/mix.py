@@ -1,0 +1,155 @@
+"""``rowmill.mix``: several datasets as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from rowmill.arguments import as_seed
+from rowmill.dataset import Dataset
+from rowmill.exceptions import SchemaMismatchError, TopologyError
+from rowmill.mixing.history import STOPPING, History
+from rowmill.mixing.source import Component, MixedSource, component_of
+from rowmill.mixing.weights import Steps, Weights, as_steps
+from rowmill.plan import MixOrder, Plan
+from rowmill.values import Format
+
+__all__ = ["mix"]
+
+Stopping = Literal["first_exhausted", "all_exhausted", "repeat"]
+
+# The core counts sources in one byte.
+_MAX_SOURCES = 256
+
+
+def mix(
+    sources: Mapping[str, Dataset],
+    weights: Weights = None,
+    *,
+    seed: int | None = 0,
+    stopping: Stopping = "first_exhausted",
+    unit: Literal["samples"] = "samples",
+) -> Dataset:
+    """Mixes datasets by an exact schedule: after any number of samples no source is off its share by one.
+
+    Which source gives which sample is arithmetic, keyed by ``seed``; each source keeps its own order and goes on
+    through its epochs. Rows and text are mixed before they are packed; see docs/mixing.
+
+    Args:
+        sources: Datasets by name, with the same columns and the same number of lanes. They may be shuffled, have
+            columns chosen and renamed, and rows taken and skipped; all else comes after the mix.
+        weights: A number for each source, in any proportion; equal when None. Or a curriculum:
+            ``[{"start": 0, "weights": {...}}, {"start": 10_000, "weights": {...}, "ramp": True}]``, where ``start``
+            counts samples of all ranks and a ramp goes over from the weights before in a line.
+        seed: Keys the schedule. The sources have their own seeds.
+        stopping: "first_exhausted" (an epoch ends before the first sample that would come again), "all_exhausted" (once
+            each source has been seen whole) or "repeat" (never). With ``.repeat()`` it never does either.
+        unit: What weights are shares of: "samples", which are rows, or documents where they are packed.
+
+    Raises:
+        SchemaMismatchError: Columns differ (the text names source and column), or a source holds a stage that
+            belongs after the mix.
+        TopologyError: The sources differ in lanes, or one has fewer rows than lanes.
+
+    Example:
+        >>> import rowmill, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = rowmill.demo.write_shards(folder, num_shards=2)
+        ...     web, code = (rowmill.open(file, index_dir=folder).shuffle(seed=1, num_lanes=4) for file in files)
+        ...     ds = rowmill.mix({"web": web, "code": code}, {"web": 0.8, "code": 0.2}, seed=7).batch(5)
+        ...     batch = next(iter(ds))
+        >>> len(batch["text"])
+        5
+    """
+    named = _checked(sources)
+    if stopping not in STOPPING:
+        raise ValueError(f"stopping must be one of {', '.join(STOPPING)}, not {stopping!r}")
+    if unit != "samples":
+        raise ValueError(f'unit must be "samples", not {unit!r}')
+    steps = as_steps(weights, list(named))
+    components = tuple(component_of(name, dataset._plan) for name, dataset in named.items())
+    num_lanes = _common_lanes(named)
+    _check_columns(components)
+    _check_rows(components, steps, num_lanes)
+    known = {component.name: (component.digest, component.num_rows) for component in components}
+    history = History(stopping, unit, known, ((0, steps),))
+    source = MixedSource(components, history, as_seed(seed), num_lanes)
+    plan = Plan(source, order=MixOrder(mode="mix", seed=as_seed(seed), num_lanes=num_lanes), is_shuffled=True)
+    # Mistakes show where they are made: schemas that differ, sources that are too small.
+    _ = source.rust.schema, plan.rust_order
+    return Dataset(plan)
+
+
+def _checked(sources: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    if not isinstance(sources, Mapping) or not sources:
+        raise ValueError('a mix is made of at least one dataset: rowmill.mix({"name": dataset, ...}, ...)')
+    if len(sources) > _MAX_SOURCES:
+        raise ValueError(f"a mix has at most {_MAX_SOURCES} sources, not {len(sources)}")
+    for name, dataset in sources.items():
+        if not isinstance(name, str) or not isinstance(dataset, Dataset):
+            raise TypeError(f"a mix takes datasets by name, not {name!r}: {type(dataset).__name__}")
+        _check_source(name, dataset._plan)
+    return dict(sources)
+
+
+def _check_source(name: str, plan: Plan) -> None:
+    """Refuses what a source cannot bring along; nothing of it is left out in silence."""
+    pipeline = plan.pipeline
+    if isinstance(plan.source, MixedSource):
+        raise SchemaMismatchError(f"source {name!r} is a mix already; mix its sources with the others in one mix")
+    if plan.rank is not None:
+        raise TopologyError(f"source {name!r} is sharded; put .shard after rowmill.mix, which deals the mix out")
+    settings = {
+        ".repeat()": plan.num_epochs is not None,
+        ".with_format(...)": plan.format != Format(),
+        ".batch(...)": pipeline.batch is not None,
+        ".pack(...)": pipeline.pack is not None,
+        ".tokenize(...)": pipeline.tokenize is not None,
+    }
+    found = [stage for stage, is_there in settings.items() if is_there]
+    found += [stage.describe().split("(")[0] for stage in pipeline.row_stages]  # type: ignore[union-attr]
+    if found:
+        raise SchemaMismatchError(
+            f"source {name!r} has {found[0]}, which a mix does not take over; put it after rowmill.mix, where it "
+            "stands for all sources"
+        )
+
+
+def _common_lanes(sources: Mapping[str, Dataset]) -> int:
+    lanes = {name: dataset._plan.order.num_lanes for name, dataset in sources.items()}
+    (first, number), *others = lanes.items()
+    for name, other in others:
+        if other != number:
+            raise TopologyError(
+                f"source {first!r} has {number} lanes and source {name!r} {other}; the sources of a mix have the same "
+                "number: .shuffle(..., num_lanes=...) of each (without a shuffle it is 1)"
+            )
+    return number
+
+
+def _check_rows(components: tuple[Component, ...], steps: Steps, num_lanes: int) -> None:
+    """A lane without a row of a source could not take its turn."""
+    for at, component in enumerate(components):
+        assert component.plan is not None, "sources that are given have data"
+        start, stop = component.plan.position_range
+        if stop - start < num_lanes and any(weights[at] for _, weights, _ in steps):
+            raise TopologyError(
+                f"source {component.name!r} of the mix has {stop - start} rows, fewer than the mix has lanes "
+                f"({num_lanes}), so that some lanes would have none; take fewer lanes: .shuffle(..., num_lanes=...) of every source"
+            )
+
+
+def _check_columns(components: tuple[Component, ...]) -> None:
+    def names(component: Component) -> list[str]:
+        assert component.plan is not None, "sources that are given have data"
+        return component.plan.pipeline.column_names
+
+    first = components[0]
+    for other in components[1:]:
+        for one, two in ((first, other), (other, first)):
+            missing: Any = next((name for name in names(one) if name not in names(two)), None)
+            if missing is not None:
+                raise SchemaMismatchError(
+                    f"source {two.name!r} has no column {missing!r}, which source {one.name!r} has; choose the same "
+                    "columns of all with .select_columns, after .rename_columns where they are called otherwise"
+                )

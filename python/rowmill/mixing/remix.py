@@ -1,0 +1,182 @@
+"""Going on from a mix's cursor: with the same mix, or with other weights and sources from there on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rowmill.exceptions import StateMismatchError
+from rowmill.holes import expand
+from rowmill.lanes import lane_rows
+from rowmill.mixing.history import History, read_history, source_difference, weight_difference
+from rowmill.mixing.source import Component, MixedSource
+from rowmill.mixing.weights import Steps, same_shares
+
+if TYPE_CHECKING:
+    from rowmill.plan import Plan
+
+__all__ = ["resumed"]
+
+
+def resumed(plan: Plan, state: Any, *, strict: bool, allow_remix: bool) -> tuple[Plan, Any]:
+    """``plan`` with the past that ``state`` tells of, and ``state`` as one of it; as they are where there is no mix.
+
+    Raises:
+        StateMismatchError: The mix is another one than the cursor's, and ``allow_remix`` does not say that it may be.
+    """
+    source = plan.source
+    if not isinstance(source, MixedSource) or not isinstance(state, Mapping) or not state.get("mix"):
+        return plan, state
+    past = read_history(state["mix"])
+    components, given = source.given
+    if not strict or past.stopping != plan.stopping or past.unit != given.unit or _other_order(plan, state):
+        # What cannot be a change of the mix is named by the check of the cursor.
+        return plan.with_(source=source.with_history(components, given)), state
+    _refuse_other_data(components, past)
+    if _goes_on(given, past):
+        made = _joined(components, past), past
+    else:
+        made = _remixed(plan, components, given, past, state, allow_remix)
+    joined = source.with_history(*made)
+    _refuse_missing(plan, joined, state)
+    made_plan = plan.with_(source=joined)
+    known = made_plan.identity.as_cursor()
+    return made_plan, {**state, **{name: known[name] for name in ("fingerprint", "num_rows", "mix")}}
+
+
+def _other_order(plan: Plan, state: Mapping[str, Any]) -> bool:
+    order = state.get("order")
+    return not isinstance(order, Mapping) or any(order.get(key) != value for key, value in plan.order.as_dict().items())
+
+
+def _refuse_other_data(components: tuple[Component, ...], past: History) -> None:
+    for component in components:
+        known = past.sources.get(component.name)
+        if known is not None and known[0] != component.digest:
+            raise StateMismatchError(
+                f"source {component.name!r} of the mix has other data, or another order, than the cursor's; restore "
+                "it, or give it a name of its own and add it with allow_remix=True"
+            )
+
+
+def _goes_on(given: History, past: History) -> bool:
+    """Whether the mix that was asked for is the cursor's, as it was changed last."""
+    ours, theirs = given.last_shares, past.last_shares
+    is_known = all(name in past.sources for name in given.sources)
+    is_same = [step[:2] for step in ours] == [step[:2] for step in theirs] and all(
+        same_shares(one, other) for (_, _, one), (_, _, other) in zip(ours, theirs, strict=True)
+    )
+    return is_known and is_same
+
+
+def _joined(components: tuple[Component, ...], past: History) -> tuple[Component, ...]:
+    """The sources of the cursor in their order, those without data included, and new ones behind them."""
+    known = {component.name: component for component in components}
+    joined = [
+        known.get(name) or Component(name, None, digest, num_rows) for name, (digest, num_rows) in past.sources.items()
+    ]
+    return (*joined, *(component for component in components if component.name not in past.sources))
+
+
+def _remixed(
+    plan: Plan,
+    components: tuple[Component, ...],
+    given: History,
+    past: History,
+    state: Mapping[str, Any],
+    allow_remix: bool,
+) -> tuple[tuple[Component, ...], History]:
+    if not allow_remix:
+        difference = source_difference(given, past) or weight_difference(given, past)
+        raise StateMismatchError(
+            f"the cursor belongs to another mix: {difference}. Restore the mix it was taken from, or pass "
+            "allow_remix=True to change the mix from here on"
+        )
+    if plan.epochs_per_pass is not None:
+        raise StateMismatchError(
+            "a mix whose epochs end is not changed on its way, since their end would move; use "
+            'stopping="repeat" or .repeat(), with .take(steps) after .batch for an end'
+        )
+    joined = _joined(components, past)
+    names = [component.name for component in joined]
+    steps: Steps = tuple(
+        (start, tuple(dict(zip(given.sources, weights, strict=True)).get(name, 0.0) for name in names), ramp)
+        for start, weights, ramp in given.changes[0][1]
+    )
+    position = _first_free(plan, state)
+    if position < past.changes[-1][0]:
+        raise StateMismatchError(
+            f"the mix was changed from sample {past.changes[-1][0]} on already, and the cursor has not come so far; "
+            "go on with that mix until then, or take the cursor from before the change"
+        )
+    sources = {component.name: (component.digest, component.num_rows) for component in joined}
+    return joined, History(past.stopping, past.unit, sources, (*past.changes, (position, steps)))
+
+
+def _first_free(plan: Plan, state: Mapping[str, Any]) -> int:
+    """The first sample that nobody has had, nor any after it: where a change may take effect."""
+    lanes, first = state.get("lanes"), plan.position_range[0]
+    if lanes is None:
+        if "worker" in state:
+            raise StateMismatchError(
+                "this is the state of one of several DataLoader workers; make one cursor of all with "
+                "rowmill.merge_states, then change the mix"
+            )
+        return first + int(state["position"]) + len(expand(state.get("holes", ())))
+    if lanes["of"] != 1:
+        raise StateMismatchError(
+            "this is the state of one of several ranks or workers, whose lanes stand elsewhere; make one cursor of all "
+            "with rowmill.merge_states, then change the mix"
+        )
+    num_lanes = plan.order.num_lanes
+    begun = _begun(plan, lanes)
+    return max((lane_rows(lane, num_lanes, (first, first))[0] + own) * num_lanes for lane, own in enumerate(begun))
+
+
+def _begun(plan: Plan, lanes: Mapping[str, Any]) -> list[int]:
+    """Of each lane the elements that have been begun: what they are must not change."""
+    emitted = lanes.get("emitted") or [0] * len(lanes["rows"])
+    pack = plan.pipeline.pack
+    if pack is not None and pack.mode == "best_fit" and any(emitted):
+        raise StateMismatchError(
+            "the cursor stands inside of groups that best fit has put together, which end where their documents say; "
+            'a mix before .pack(mode="best_fit") cannot be changed there. Mix packed datasets instead, or use "concat"'
+        )
+    group = 1 if pack is not None else plan.pipeline.group_size
+    return [row + group if some else row for row, some in zip(lanes["rows"], emitted, strict=True)]
+
+
+def _refuse_missing(plan: Plan, source: MixedSource, state: Mapping[str, Any]) -> None:
+    """Sources without data must have nothing left to give, to any lane and in any hole."""
+    gone = [at for at, component in enumerate(source.components) if component.plan is None]
+    if not gone:
+        return
+    is_needed = _needed_by_lanes if "lanes" in state else _needed_by_positions
+    needed = [at for at in gone if is_needed(plan, source, state, at)]
+    if needed:
+        name = source.components[needed[0]].name
+        raise StateMismatchError(
+            f"source {name!r} is no more in the mix, but the cursor's lanes are not all past its last sample; keep it "
+            "with the weight 0 until they are"
+        )
+
+
+def _needed_by_positions(plan: Plan, source: MixedSource, state: Mapping[str, Any], at: int) -> bool:
+    """Whether a source gives a sample to a hole, or to a position before the last change."""
+    schedule, first, holes = source.schedule, plan.position_range[0], expand(state.get("holes", ()))
+    begin = first + int(state["position"]) + len(holes)
+    end = max(begin, source.history.changes[-1][0])
+    is_hole = any(schedule.sources(first + hole, first + hole + 1)[0] == at for hole in holes)
+    return is_hole or schedule.counts(end)[at] > schedule.counts(begin)[at]
+
+
+def _needed_by_lanes(plan: Plan, source: MixedSource, state: Mapping[str, Any], at: int) -> bool:
+    """Whether a source gives an element to a lane that has not come to the last change."""
+    schedule, lanes, num_lanes = source.schedule, state["lanes"], plan.order.num_lanes
+    first, end = plan.position_range[0], -(-source.history.changes[-1][0] // num_lanes)
+    for lane, row in zip(range(lanes["index"], num_lanes, lanes["of"]), lanes["rows"], strict=False):
+        begin = lane_rows(lane, num_lanes, (first, first))[0] + row
+        before = schedule.lane_count_before(at, lane, begin)
+        if begin < end and schedule.lane_count_before(at, lane, end) > before:
+            return True
+    return False
