@@ -135,7 +135,7 @@ def _check_rows(components: tuple[Component, ...], steps: Steps, num_lanes: int)
         if stop - start < num_lanes and any(weights[at] for _, weights, _ in steps):
             raise TopologyError(
                 f"source {component.name!r} of the mix has {stop - start} rows, fewer than the mix has lanes "
-                f"({num_lanes}), so that some lanes would have none; take fewer lanes: .shuffle(..., num_lanes=...) of every source"
+                f"({num_lanes}), so that some would have none; take fewer lanes: .shuffle(..., num_lanes=...) of each"
             )
 
 

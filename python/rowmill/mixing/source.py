@@ -93,7 +93,8 @@ class MixedSource:
     def order(self, is_repeated: bool) -> _rust.Order:
         """The order of the mix."""
         orders = [_order_of(component, self.num_lanes) for component in self.components]
-        return self.rust.mixture.order(self.schedule, self.stopping(is_repeated), orders)
+        order: _rust.Order = self.rust.mixture.order(self.schedule, self.stopping(is_repeated), orders)
+        return order
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("components", "history", "seed", "num_lanes", "given")}
