@@ -23,6 +23,7 @@ NEEDS = {
     "formats.md": ["torch"],
     "pretraining.md": ["torch"],
     "hub.md": ["huggingface_hub"],
+    "mixing.md": ["torch"],
 }
 MAX_NOT_RUN = 1
 

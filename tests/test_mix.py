@@ -241,8 +241,6 @@ def test_one_workers_state_is_merged_before_a_change(made: dict[str, rowmill.Dat
 
 
 def test_a_source_that_is_gone_is_missed_where_lanes_still_need_it(made: dict[str, rowmill.Dataset]) -> None:
-    texts = {name: ds.map for name, ds in made.items()}
-    assert texts
     packed = rowmill.mix(made, WEIGHTS, stopping="repeat").filter(lambda row: row["id"] % 3 > 0)
     reader = packed.batch(5)
     list(itertools.islice(iter(reader), 3))
@@ -253,6 +251,12 @@ def test_a_source_that_is_gone_is_missed_where_lanes_still_need_it(made: dict[st
     if max(rows) > min(rows):
         with pytest.raises(rowmill.StateMismatchError, match=r"'code' is no more.*weight 0"):
             gone.load_state_dict(state, allow_remix=True)
+
+
+def test_a_filter_that_keeps_nothing_of_an_endless_mix_is_an_error(made: dict[str, rowmill.Dataset]) -> None:
+    few = {name: ds.take(8) for name, ds in made.items()}
+    with pytest.raises(rowmill.SchemaMismatchError, match="kept no row of lane 0"):
+        next(iter(rowmill.mix(few, stopping="repeat").filter(lambda row: row["id"] < 0)))
 
 
 @pytest.mark.parametrize("part", ["sources", "history", "version", "stopping"])

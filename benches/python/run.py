@@ -5,6 +5,7 @@ import sys
 import cold_reads
 import jsonl_conversion
 import memory
+import mixing
 import open_shards
 import packing
 import parquet_rows
@@ -24,6 +25,7 @@ TABLES = {
     "webdataset_samples": webdataset_samples,
     "packing": packing,
     "tokenizing": tokenizing,
+    "mixing": mixing,
     "open_shards": open_shards,
     "resume": resume,
     "memory": memory,

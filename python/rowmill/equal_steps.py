@@ -80,6 +80,8 @@ def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
         raise TypeError("the dataset is endless (.repeat()); it has no length")
     check_lanes(plan.order.num_lanes, placement)
     totals = lane_samples(plan, epoch)
+    if totals is None and plan.is_mixed:
+        raise TypeError("how many samples a mix's documents make depends on their tokens; only reading tells")
     if totals is None:
         raise TypeError(
             f"how many samples documents make depends on their tokens; count them once, and the length is known: "
@@ -108,11 +110,13 @@ def _check_documents(plan: Plan, deal: Deal) -> None:
 
 def _unknown_end(plan: Plan, num_shards: int) -> str:
     last = plan.pipeline.batches[1]
+    # What a mix draws from its sources is not counted by rows.
+    count = "" if plan.is_mixed else f"Count them once, before the job: {how_to_build(plan)}. Or let "
     return (
         f"a finite epoch of packed samples does not end after the same number of steps on all {num_shards} ranks by "
         "itself, and without a count of the documents' tokens only reading tells"
-        f"{'' if last is None else '; .take(' + str(last) + ') alone does not change that'}. Count them once, before "
-        f"the job: {how_to_build(plan)}. Or let the lanes run on into the next epoch with .repeat() (and "
+        f"{'' if last is None else '; .take(' + str(last) + ') alone does not change that'}. "
+        f"{count or 'Let '}the lanes run on into the next epoch with .repeat() (and "
         '.batch(...).take(steps) for an end); or ask for remainder="keep" where the loop can do with ranks that end at '
         "different steps"
     )

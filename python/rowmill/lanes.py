@@ -63,6 +63,8 @@ class LaneReader:
         self._pruning = Pruning(plan, rust)
         self._group = plan.pipeline.group_size
         self._chunk = max(self._group, _CHUNK_ROWS // self._group * self._group)
+        # A mix without an end has one epoch for ever.
+        self._patience = None if plan.has_end else _EMPTY_EPOCHS * plan.source.rust.num_rows
 
     def samples(self, lane: Lane, first_epoch: int) -> Iterator[Any]:
         """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
@@ -73,15 +75,13 @@ class LaneReader:
             lane.epoch, lane.row, lane.emitted = lane.epoch + 1, 0, 0
             num_empty = num_empty + 1 if lane.num_samples == before else 0
             if num_empty > _EMPTY_EPOCHS:
-                raise SchemaMismatchError(
-                    f"the filters kept no row of lane {lane.index} in {num_empty} epochs, and its sample is next. An "
-                    "endless stream would wait for it for ever. Loosen the filter, or take fewer lanes: "
-                    ".shuffle(..., num_lanes=...)"
-                )
+                raise _kept_nothing(lane, f"{num_empty} epochs")
 
     def _epoch(self, lane: Lane) -> Iterator[Any]:
         first, stop = lane_rows(lane.index, self._num_lanes, self._positions)
+        num_idle = 0
         while first + lane.row < stop:
+            before = lane.num_samples
             start = first + lane.row
             size = min(self._chunk, stop - start)
             self._pruning.prepare(lane.epoch, lane.index, start, size)
@@ -91,6 +91,9 @@ class LaneReader:
                 self._pruning.prepare(lane.epoch, lane.index, ahead, min(self._chunk, stop - ahead))
                 self._rust.submit(lane.epoch, lane.index, ahead, min(self._chunk, stop - ahead))
             yield from self._groups(lane, rows, size)
+            num_idle = num_idle + size if lane.num_samples == before else 0
+            if self._patience is not None and num_idle > self._patience:
+                raise _kept_nothing(lane, f"{num_idle} rows")
 
     def _groups(self, lane: Lane, rows: _rust.Rows, size: int) -> Iterator[Any]:
         """Passes a chunk's rows through the stages; the lane's place moves along, row by row or group by group."""
@@ -120,6 +123,13 @@ class LaneReader:
             for sample in samples:
                 lane.num_samples += 1
                 yield sample
+
+
+def _kept_nothing(lane: Lane, of: str) -> SchemaMismatchError:
+    return SchemaMismatchError(
+        f"the filters kept no row of lane {lane.index} in {of}, and its sample is next. An endless stream would wait "
+        "for it for ever. Loosen the filter, or take fewer lanes: .shuffle(..., num_lanes=...)"
+    )
 
 
 def lane_rows(lane: int, num_lanes: int, positions: tuple[int, int]) -> tuple[int, int]:

@@ -75,6 +75,11 @@ def build_index(
     Raises:
         SchemaMismatchError: The rows are no documents that the engine reads.
     """
+    if plan.is_mixed:
+        raise SchemaMismatchError(
+            "the documents of a mix are not counted, for its schedule decides how often each comes; .repeat() needs no "
+            "count"
+        )
     path, key = _place(plan)
     tokenize, pack = plan.pipeline.tokenize, plan.pipeline.pack
     counts = plan.table().count_tokens(
@@ -142,6 +147,8 @@ def how_to_build(plan: Plan) -> str:
 
 
 def _find(plan: Plan) -> _Opened | None:
+    if plan.is_mixed:
+        return None
     path, key = _place(plan)
     known = _opened.setdefault(plan.source, {})
     if str(path) not in known:

@@ -23,6 +23,8 @@ _VERSION = 1
 
 def check_can_be_cached(plan: Plan) -> None:
     """Raises SchemaMismatchError where what is made is not the same rows in every order and on every rank."""
+    if plan.is_mixed:
+        raise SchemaMismatchError("what a mix draws depends on its schedule and order; give its sources .cache instead")
     if plan.pipeline.batch is not None:
         raise SchemaMismatchError(".cache keeps rows, and .batch makes batches of them; put .cache before .batch")
     if any(isinstance(stage, Clip) and stage.shuffled for stage in plan.stages):

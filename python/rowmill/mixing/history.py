@@ -133,7 +133,14 @@ def mix_difference(ours: Mapping[str, Any] | None, theirs: Any) -> str | None:
         return f"the mix's stopping is {one.stopping!r}, the cursor's {other.stopping!r}"
     if one.unit != other.unit:
         return f"the mix's unit is {one.unit!r}, the cursor's {other.unit!r}"
-    return source_difference(one, other) or weight_difference(one, other) or "the mix was changed at another sample"
+    return (
+        source_difference(one, other)
+        or weight_difference(one, other)
+        or (
+            "the mix was changed at another sample; load the cursor into the dataset, with ds.load_state_dict(cursor), "
+            "which takes its history over"
+        )
+    )
 
 
 def source_difference(one: History, other: History) -> str | None:

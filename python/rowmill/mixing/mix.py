@@ -18,8 +18,8 @@ __all__ = ["mix"]
 
 Stopping = Literal["first_exhausted", "all_exhausted", "repeat"]
 
-# The core counts sources in one byte.
-_MAX_SOURCES = 256
+# As many as the core has in one schedule.
+_MAX_SOURCES = 64
 
 
 def mix(

@@ -81,8 +81,9 @@ impl ReadAhead {
     pub fn reached(&self, spot: &Spot) {
         let Some(state) = &self.lanes[self.epochs.track(spot)] else { return };
         // The usual case is one load: the window after this one is announced already.
-        if state.epoch.load(Ordering::Relaxed) == spot.epoch + 1
-            && spot.element < state.next_element.load(Ordering::Relaxed)
+        let known = state.epoch.load(Ordering::Relaxed);
+        if known > spot.epoch + 1
+            || (known == spot.epoch + 1 && spot.element < state.next_element.load(Ordering::Relaxed))
         {
             return;
         }

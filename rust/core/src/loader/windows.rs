@@ -69,7 +69,8 @@ impl OpenWindows {
         // Another thread that moves the lane has done the same.
         let Some(mut span) = window.span.try_lock() else { return };
         let known = window.epoch.load(Ordering::Relaxed);
-        if known == spot.epoch + 1 && spot.element < window.start.load(Ordering::Relaxed) {
+        let is_same = known == spot.epoch + 1;
+        if known > spot.epoch + 1 || (is_same && spot.element < window.start.load(Ordering::Relaxed)) {
             // A job from before, still at work on the window before.
             return;
         }
