@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 sys.modules["torch"] = None  # type: ignore[assignment]  # starts faster: this process is started 21 times
+from processes.mixed import mixed  # noqa: E402
+
 import rowmill  # noqa: E402
 
 
-def main(data: str, journal: Path, epochs: int, is_packed: bool) -> None:
-    ds = rowmill.open(data).select_columns(["id", "text", "tokens"]).shuffle(seed=42)
+def main(data: str, journal: Path, epochs: int, kind: str) -> None:
+    is_packed = kind != "rows"
+    ds = mixed(data) if kind == "mixed" else rowmill.open(data).shuffle(seed=42)
+    ds = ds.select_columns(["id", "text", "tokens"])
     ds = ds.tokenize("bytes").pack(40, mode="best_fit", document_ids=True).batch(5) if is_packed else ds.batch(5)
     steps = sorted(journal.glob("step-*.json"))
     if steps:
@@ -42,4 +46,4 @@ def packed_record(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["packed"])
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), (sys.argv[4:] or ["rows"])[0])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from processes.launch import GENEROUS, environment, finish, start
+from processes.mixed import mixed
 from shards import copy, row, write_shards
 
 import rowmill
@@ -49,6 +50,20 @@ def test_a_packing_process_killed_at_20_random_moments_reads_the_straight_run(tm
     journal.mkdir()
     kill_20_times(data, journal, "packed")
     ds = rowmill.open(data).shuffle(seed=42).tokenize("bytes").pack(40, mode="best_fit", document_ids=True).batch(5)
+    expected = [batch for reader in [copy(ds)] for _ in range(2) for batch in reader]
+    read = journal_of(journal)
+    assert len(read) == len(expected)
+    for step, batch in zip(read, expected, strict=True):
+        assert all(step[name] == batch[name].tolist() for name in ("input_ids", "labels", "document_ids"))
+
+
+def test_a_process_that_packs_a_mix_killed_at_20_random_moments_reads_the_straight_run(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_shards(data, [1500, 0, 1211, 1289], block_rows=100, columns=["id", "text", "tokens"])
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    kill_20_times(data, journal, "mixed")
+    ds = mixed(str(data)).tokenize("bytes").pack(40, mode="best_fit", document_ids=True).batch(5)
     expected = [batch for reader in [copy(ds)] for _ in range(2) for batch in reader]
     read = journal_of(journal)
     assert len(read) == len(expected)

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rowmill import _rust
 from rowmill.mixing.history import History
+from rowmill.mixing.weights import Steps
 from rowmill.source import OpenOptions
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ class MixedSource:
     @cached_property
     def schedule(self) -> _rust.Schedule:
         """Which source gives which sample."""
-        history = [(position, list(steps)) for position, steps in self.history.changes]
-        return _rust.Schedule(history, num_lanes=self.num_lanes, seed=self.seed)
+        return _woven(self.history.changes, self.num_lanes, self.seed)
 
     @cached_property
     def options(self) -> OpenOptions:
@@ -98,6 +98,12 @@ class MixedSource:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("components", "history", "seed", "num_lanes", "given")}
+
+
+@lru_cache(maxsize=16)
+def _woven(changes: tuple[tuple[int, Steps], ...], num_lanes: int, seed: int) -> _rust.Schedule:
+    """Weaving a schedule takes up to some tenths of a second, and copies of a dataset have the same one."""
+    return _rust.Schedule([(position, list(steps)) for position, steps in changes], num_lanes=num_lanes, seed=seed)
 
 
 def _order_of(component: Component, num_lanes: int) -> Any:
