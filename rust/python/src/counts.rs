@@ -137,7 +137,7 @@ impl PyTokenCounts {
         answer: Answer<'_>,
     ) -> PyResult<Vec<u64>> {
         let epochs = order.epochs();
-        if epochs.layout().row_ids().end > self.counts.num_rows() {
+        if epochs.order(first_epoch).layout().row_ids().end > self.counts.num_rows() {
             return Err(PyValueError::new_err("these are the token counts of other data"));
         }
         let num_threads = num_cores();

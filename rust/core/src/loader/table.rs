@@ -175,6 +175,11 @@ impl Table {
         self.members[0].shards.manifest()
     }
 
+    /// The rows that are read, where it is one dataset; else those of the first one.
+    pub fn layout(&self) -> &Arc<Layout> {
+        self.members[0].shards.layout()
+    }
+
     /// Number of files.
     pub fn num_shards(&self) -> usize {
         self.members.iter().map(|member| member.shards.manifest().num_shards()).sum()
@@ -239,7 +244,10 @@ impl Table {
     }
 
     /// Where the row with an id lies.
-    fn locate(&self, row_id: u64) -> Result<Place> {
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an id outside of the dataset.
+    pub fn locate(&self, row_id: u64) -> Result<Place> {
         let at = self.members.partition_point(|member| member.first_row <= row_id).max(1) - 1;
         let member = &self.members[at];
         let layout = member.shards.layout();
@@ -307,11 +315,10 @@ impl Table {
 
     /// Lets go of the decoded blocks that these rows lie in, where each row lies in a block of its own run.
     pub fn forget(&self, rows: Range<u64>) {
-        if rows.is_empty() || self.selection.is_some() {
-            return;
-        }
-        let (first, last) = (self.layout.locate(rows.start).block, self.layout.locate(rows.end - 1).block);
-        (first..=last).for_each(|block| self.cache.remove(u64::from(block)));
+        let last = rows.end.saturating_sub(1).max(rows.start);
+        let (Ok(first), Ok(last)) = (self.locate(rows.start), self.locate(last)) else { return };
+        let cached = (first.block..=last.block).filter_map(|block| self.cached(block as usize));
+        cached.for_each(|block| self.cache.remove(block));
     }
 
     /// Notes that a lane has come to a block: with memory of its own, it stays until the lane has gone past it.

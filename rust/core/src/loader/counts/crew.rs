@@ -99,7 +99,8 @@ mod tests {
         for num_threads in [0, 1, 3, 90] {
             let made = run(50, num_threads, || (), |(), index| Ok(index * 2), &mut || true).unwrap().unwrap();
             assert_eq!(made, (0..50).map(|index| index * 2).collect::<Vec<_>>());
-            let fails = |index: usize| if index >= 7 { Err(Error::Topology(index.to_string())) } else { Ok(()) };
+            let fails =
+                |index: usize| if index >= 7 { Err(Error::Topology(index.to_string())) } else { Ok(()) };
             let failed = run(8, num_threads, || (), |(), index| fails(index), &mut || true);
             assert_eq!(failed.unwrap_err().to_string(), "7");
         }

@@ -247,7 +247,7 @@ impl<'a> DocumentCounter<'a> {
     pub fn count(&mut self, row_id: u64) -> Result<Option<u64>> {
         let Self { table, content, recent, .. } = self;
         let mut rows = RowSet::default();
-        let place = table.layout().locate(row_id);
+        let place = table.locate(row_id)?;
         if !(table.push_row(place, &mut rows, recent)? && is_sound(table, &rows)?) {
             return Ok(None);
         }
