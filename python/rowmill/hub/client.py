@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import logging
 import os
 import random
 import threading
@@ -22,9 +24,13 @@ T = TypeVar("T")
 
 NUM_TRIES = 6
 # Seconds after which nothing is asked again: the client itself waits within some requests.
-MOST_SECONDS = 180.0
-# Seconds; doubled after each try, so that a Hub that restarts is waited for half a minute.
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+MOST_SECONDS = 600.0
+# Seconds; doubled after each try, so that a Hub that restarts is waited for half a minute. The longest is the window in
+# which the Hub counts requests.
+FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
+_TOLD_FROM = 5.0
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE)
+_log = logging.getLogger("rowmill.hub")
 
 
 class Client:
@@ -126,6 +132,8 @@ class Client:
         except ImportError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+                raise
             # What it says may hold a signed URL: only what as_typed takes of it is told.
             typed = as_typed(root_of(error), self.repo, self.settings, revision)
         raise typed
@@ -157,7 +165,10 @@ def patiently(ask: Callable[[], T]) -> T:
             wait = _asked_wait(reason)
         if wait is None:
             wait = FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.0)
-        time.sleep(min(wait, LONGEST_WAIT))
+        wait = min(wait, LONGEST_WAIT)
+        if wait >= _TOLD_FROM:
+            _log.warning("the Hub is busy (%s); it is asked again in %.0f s", status_of(reason) or "no answer", wait)
+        time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 
 
