@@ -83,7 +83,7 @@ def load_dataset(
         ...     files = rowmill.demo.write_shards(folder, num_shards=4)
         ...     ds = rowmill.load_dataset(folder, split="train[:50%]", index_dir=folder)
         ...     ds.num_rows, rowmill.load_dataset(folder, index_dir=folder).num_rows
-        (50, 100)
+        (1650, 3299)
     """
     if streaming not in (True, False, "auto"):
         raise ValueError(f'streaming must be True, False or "auto", not {streaming!r}')
@@ -166,7 +166,7 @@ def fast_load_iterable_dataset(
         ...     files = rowmill.demo.write_shards(folder, num_shards=2)
         ...     ds = rowmill.fast_load_iterable_dataset(folder, index_dir=folder).shuffle(seed=1)
         ...     len(ds), isinstance(ds, rowmill.SimpleArrowIterableDataset)
-        (50, True)
+        (3299, True)
     """
     kept = {key: value for key, value in load_dataset_kwargs.items() if key not in _WITHOUT_EFFECT}
     return load_dataset(
