@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from rowmill.dataset import Dataset as SimpleArrowIterableDataset
     from rowmill.hub.load import fast_load_iterable_dataset as fast_load_iterable_dataset
     from rowmill.hub.load import load_dataset as load_dataset
+    from rowmill.dummy import create_distributed_dummy_dataset as create_distributed_dummy_dataset
+    from rowmill.dummy import create_dummy_dataset as create_dummy_dataset
     from rowmill.interop.from_dataset import from_dataset as from_dataset
     from rowmill.loader import Loader as Loader
     from rowmill.merge import merge_states as merge_states
@@ -61,6 +63,8 @@ __all__ = [
     "StateMismatchError",
     "TopologyError",
     "convert",
+    "create_distributed_dummy_dataset",
+    "create_dummy_dataset",
     "demo",
     "fast_load_iterable_dataset",
     "from_dataset",
@@ -77,6 +81,8 @@ _LAZY = {
     "Loader": "rowmill.loader",
     "convert": "rowmill.conversion.shards",
     "fast_load_iterable_dataset": "rowmill.hub.load",
+    "create_distributed_dummy_dataset": "rowmill.dummy",
+    "create_dummy_dataset": "rowmill.dummy",
     "from_dataset": "rowmill.interop.from_dataset",
     "load_dataset": "rowmill.hub.load",
     "merge_states": "rowmill.merge",
