@@ -13,7 +13,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 # Which files may import a heavy companion at all, even inside a function.
 IMPORTERS = {
-    "torch": {"torch.py", "cli/demo.py", "demo/*"},
+    "torch": {"torch.py", "cli/demo.py", "demo/*", "train/*"},
     "torchdata": {"torch.py", "cli/demo.py", "demo/*"},
     "huggingface_hub": {"hub/*"},
     "matplotlib": {"cli/bench.py", "cli/plot.py"},

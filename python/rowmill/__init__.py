@@ -35,15 +35,17 @@ if TYPE_CHECKING:
     from rowmill.dataloader import DataLoader as DataLoader
     from rowmill.dataset import Dataset as Dataset
     from rowmill.dataset import Dataset as SimpleArrowIterableDataset
-    from rowmill.hub.load import fast_load_iterable_dataset as fast_load_iterable_dataset
-    from rowmill.hub.load import load_dataset as load_dataset
     from rowmill.dummy import create_distributed_dummy_dataset as create_distributed_dummy_dataset
     from rowmill.dummy import create_dummy_dataset as create_dummy_dataset
+    from rowmill.hub.load import fast_load_iterable_dataset as fast_load_iterable_dataset
+    from rowmill.hub.load import load_dataset as load_dataset
     from rowmill.interop.from_dataset import from_dataset as from_dataset
     from rowmill.loader import Loader as Loader
     from rowmill.merge import merge_states as merge_states
     from rowmill.mixing.mix import mix as mix
     from rowmill.opening import open as open
+    from rowmill.presets import list_available_datasets as list_available_datasets
+    from rowmill.token_batches import create_huggingface_dataset as create_huggingface_dataset
 
 __all__ = [
     "AccessDeniedError",
@@ -65,9 +67,11 @@ __all__ = [
     "convert",
     "create_distributed_dummy_dataset",
     "create_dummy_dataset",
+    "create_huggingface_dataset",
     "demo",
     "fast_load_iterable_dataset",
     "from_dataset",
+    "list_available_datasets",
     "load_dataset",
     "merge_states",
     "mix",
@@ -83,8 +87,10 @@ _LAZY = {
     "fast_load_iterable_dataset": "rowmill.hub.load",
     "create_distributed_dummy_dataset": "rowmill.dummy",
     "create_dummy_dataset": "rowmill.dummy",
+    "create_huggingface_dataset": "rowmill.token_batches",
     "from_dataset": "rowmill.interop.from_dataset",
     "load_dataset": "rowmill.hub.load",
+    "list_available_datasets": "rowmill.presets",
     "merge_states": "rowmill.merge",
     "mix": "rowmill.mixing.mix",
     "open": "rowmill.opening",

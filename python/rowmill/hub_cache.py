@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rowmill.exceptions import OfflineError
 
-__all__ = ["find_in_hub_cache", "hub_cache_folder", "is_repo_name"]
+__all__ = ["cached_repos", "find_in_hub_cache", "hub_cache_folder", "is_repo_name"]
 
 # "name" or "owner/name"; no part begins with a dot, so that none leads out of the cache.
 _REPO = re.compile(r"(?:[A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*", re.ASCII)
@@ -28,6 +28,12 @@ def hub_cache_folder() -> Path:
         return Path(os.path.expandvars(home)).expanduser() / "hub"
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "huggingface" / "hub"
+
+
+def cached_repos(kind: str, file: str = "") -> list[str]:
+    """Names of the repositories of a kind ("datasets", "models") in the Hub's cache that have ``file``, or any file."""
+    found = [path for path in hub_cache_folder().glob(f"{kind}--*") if next(path.glob(f"snapshots/*/{file}"), None)]
+    return sorted(path.name.removeprefix(f"{kind}--").replace("--", "/") for path in found)
 
 
 def find_in_hub_cache(repo: str, file: str, *, revision: str = "main") -> Path:

@@ -13,7 +13,20 @@ from typer.testing import Result
 import rowmill
 from rowmill.exceptions import MissingShardError
 
-COMMANDS = ("demo", "index", "inspect", "head", "verify", "rows", "state", "bench", "cache", "convert")
+COMMANDS = (
+    "demo",
+    "index",
+    "inspect",
+    "head",
+    "verify",
+    "rows",
+    "state",
+    "bench",
+    "cache",
+    "convert",
+    "presets",
+    "registry",
+)
 Run = Callable[..., Result]
 
 
@@ -112,4 +125,8 @@ def test_commands_complete_in_a_shell() -> None:
 @pytest.mark.parametrize("command", [*COMMANDS, "state show", "state diff", "state merge", "cache list", "cache clear"])
 def test_every_commands_help_has_an_example(run: Run, command: str) -> None:
     told = without_colours(run(*command.split(), "--help").output)
-    assert f"rowmill {command}" in told.split("Usage:")[1].split("\n", 1)[1] or command in ("state", "cache")
+    assert f"rowmill {command}" in told.split("Usage:")[1].split("\n", 1)[1] or command in (
+        "state",
+        "cache",
+        "registry",
+    )

@@ -30,6 +30,7 @@ class Kind(Enum):
     tables = "tables"
     indices = "indices"
     cached = "cached"
+    windows = "windows"
 
 
 # What rowmill itself names so; whatever else lies there is somebody else's. Locks have no bytes, and may be held.
@@ -43,6 +44,7 @@ _HOLDS = {
     Kind.indices: "indices.arrow",
     # Finished ones have another note; this matches both, and those that go on when the same call comes again.
     Kind.cached: "*.json*",
+    Kind.windows: "windows.arrow",
 }
 
 Kinds = Annotated[Kind | None, typer.Option("--kind", help="Only these.", show_default=False)]
@@ -58,7 +60,7 @@ class _Entry:
 
 @app.command("list", epilog="Example: rowmill cache list --kind index")
 def list_(kind: Kinds = None, as_json: AsJson = False) -> None:
-    """List what is kept, with sizes and ages: indexes, converted text files, what .cache and datasets held."""
+    """List what is kept, with sizes and ages: indexes, converted and encoded text, what .cache and datasets held."""
     entries = list(_entries(kind))
     total = sum(entry.num_bytes for entry in entries)
     if as_json:

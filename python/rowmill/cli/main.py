@@ -9,7 +9,21 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from rowmill.cli import bench, cache, convert, demo, head, index, inspect, rows, state, tokenize, verify
+from rowmill.cli import (
+    bench,
+    cache,
+    convert,
+    demo,
+    head,
+    index,
+    inspect,
+    presets,
+    registry,
+    rows,
+    state,
+    tokenize,
+    verify,
+)
 from rowmill.cli.output import complain
 from rowmill.exceptions import RowmillError
 
@@ -73,6 +87,8 @@ app.command("convert", epilog="Example: rowmill convert data/*.jsonl.gz shards -
 app.command("tokenize", epilog="Example: rowmill tokenize data/*.parquet ids -t tokenizer.json --seq-len 2048")(
     tokenize.tokenize
 )
+app.command("presets", epilog="Example: rowmill presets --json")(presets.presets)
+app.add_typer(registry.app, name="registry")
 
 
 def _version(is_asked: bool) -> None:

@@ -30,15 +30,15 @@ def make_model(seed: int) -> tuple[Any, Any]:
 class Momentum:
     """Gradient descent with momentum. torch's own would import its compiler, which takes longer than the training."""
 
-    def __init__(self, parameters: list[Any]) -> None:
-        self._parameters = parameters
+    def __init__(self, parameters: list[Any], learning_rate: float = _LEARNING_RATE) -> None:
+        self._parameters, self._learning_rate = parameters, learning_rate
         self._velocities = [parameter.detach() * 0 for parameter in parameters]
 
     def step(self) -> None:
         """Moves the parameters by their gradients, and forgets these."""
         for parameter, velocity in zip(self._parameters, self._velocities, strict=True):
             velocity.mul_(_MOMENTUM).add_(parameter.grad)
-            parameter.data.sub_(velocity, alpha=_LEARNING_RATE)
+            parameter.data.sub_(velocity, alpha=self._learning_rate)
             parameter.grad = None
 
     def state_dict(self) -> list[Any]:

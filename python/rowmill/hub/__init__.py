@@ -8,4 +8,5 @@
   processes share
 - ``client.py`` the only file that asks the network, ``answers.py`` what its refusals mean; ``settings.py`` how it does
 - ``converted.py`` what only ``datasets`` can read, through it once
+- ``registry.py`` the data sets of a project; ``tokenizer.py`` tokenizers by name
 """
