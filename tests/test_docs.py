@@ -26,7 +26,7 @@ NEEDS = {
     "mixing.md": ["torch"],
     "presets.md": ["torch"],
 }
-MAX_NOT_RUN = 2
+MAX_NOT_RUN = 4
 
 
 def blocks(page: Path) -> list[tuple[int, str, str]]:

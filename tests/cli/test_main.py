@@ -26,6 +26,9 @@ COMMANDS = (
     "convert",
     "presets",
     "registry",
+    "push",
+    "download",
+    "preflight",
 )
 Run = Callable[..., Result]
 

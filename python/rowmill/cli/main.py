@@ -14,10 +14,13 @@ from rowmill.cli import (
     cache,
     convert,
     demo,
+    download,
     head,
     index,
     inspect,
+    preflight,
     presets,
+    push,
     registry,
     rows,
     state,
@@ -89,6 +92,13 @@ app.command("tokenize", epilog="Example: rowmill tokenize data/*.parquet ids -t 
 )
 app.command("presets", epilog="Example: rowmill presets --json")(presets.presets)
 app.add_typer(registry.app, name="registry")
+app.command("download", epilog="Example: rowmill download HuggingFaceFW/fineweb-edu --name sample-10BT --split train")(
+    download.download
+)
+app.command("preflight", epilog="Example: rowmill preflight data --ranks 64 --batch-size 8 --steps 10000")(
+    preflight.preflight
+)
+app.command("push", epilog="Example: rowmill push shards me/my-data --license apache-2.0 --tag v1.0")(push.push)
 
 
 def _version(is_asked: bool) -> None:

@@ -11,7 +11,7 @@ import typer
 from rowmill.cli.output import AsJson, plural, print_json, print_table
 
 if TYPE_CHECKING:
-    from rowmill.hub.registry import Registry
+    from rowmill.hub.registry import Entry, Registry
 
 __all__ = ["app"]
 
@@ -74,7 +74,7 @@ def add(
     registry = _open(project)
     entry = Entry(name, folder or f"data/{name}", repo, sha, config, split, rows, use)
     if rows is None:
-        entry = replace(entry, rows=_count_rows(project / entry.folder))
+        entry = replace(entry, rows=_count_rows(project / entry.folder, entry))
     registry.add(entry, replace=replace_it)
     if as_json:
         print_json(asdict(entry))
@@ -121,12 +121,10 @@ def _commit_of(repo: str, revision: str) -> str:
     return find_commit(repo, revision, find_settings())
 
 
-def _count_rows(folder: Path) -> int | None:
-    import rowmill
+def _count_rows(folder: Path, entry: Entry) -> int | None:
+    from rowmill.hub.registry import count_rows
 
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return None
-    return rowmill.open(folder).num_rows
+    return count_rows(folder, entry) if folder.is_dir() and any(folder.iterdir()) else None
 
 
 def _cell(value: Any) -> str:

@@ -15,7 +15,8 @@ _PATIENCE_S = 1.0
 class Bar:
     """Counts towards ``total``; appears after a second, and only where stderr is a terminal."""
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: int, *, is_bytes: bool = False) -> None:
+        self._is_bytes = is_bytes
         self.title, self.total, self.done = title, max(total, 1), 0
         self._counts: dict[str, int] = {}
         self._begun = time.monotonic()
@@ -45,9 +46,10 @@ class Bar:
 
     def _show(self) -> None:
         from rich.console import Console
-        from rich.progress import Progress, TextColumn
+        from rich.progress import DownloadColumn, Progress, TextColumn
 
-        columns = (*Progress.get_default_columns(), TextColumn("{task.fields[speeds]}"))
+        of_bytes = (DownloadColumn(),) if self._is_bytes else ()
+        columns = (*Progress.get_default_columns(), *of_bytes, TextColumn("{task.fields[speeds]}"))
         self._shown = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._shown.add_task(self.title, total=self.total, speeds="")
         self._shown.start()

@@ -64,6 +64,15 @@ class Sink:
     def _write_parquet(self, path: Path, blocks: Iterable[pa.Table]) -> None:
         import pyarrow.parquet as pq
 
-        with pq.ParquetWriter(str(path), self.schema, compression="zstd", write_page_index=True) as writer:
+        # Pages that end where the content says so: a changed row changes one page, and the Hub stores only that anew.
+        chunking = {"use_content_defined_chunking": True} if _has_chunking() else {}
+        with pq.ParquetWriter(str(path), self.schema, compression="zstd", write_page_index=True, **chunking) as writer:
             for block in blocks:
                 writer.write_table(block, row_group_size=max(block.num_rows, 1))
+
+
+def _has_chunking() -> bool:
+    """Whether pyarrow knows content-defined chunking: since 21."""
+    import pyarrow as pa
+
+    return int(pa.__version__.split(".")[0]) >= 21

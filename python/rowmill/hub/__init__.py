@@ -1,4 +1,4 @@
-"""Data sets of the Hub: which files a name means, at which commit, and how they come here.
+"""Data sets of the Hub: which files a name means, at which commit, how they come here, and how they go there.
 
 - ``load.py`` ``rowmill.load_dataset``; ``urls.py`` the ``hf://`` paths of ``rowmill.open``
 - ``layout.py`` from a tree of files to configurations and splits, with ``card.py`` for the YAML of a README,
@@ -8,5 +8,31 @@
   processes share
 - ``client.py`` the only file that asks the network, ``answers.py`` what its refusals mean; ``settings.py`` how it does
 - ``converted.py`` what only ``datasets`` can read, through it once
+- ``downloading.py``, ``readiness.py`` a data set onto this machine, and whether a job can start on it
+- ``pushing.py``, ``verifying.py`` a data set to the Hub, and the proof; ``staging.py`` its shards,
+  ``dataset_cards.py`` its README, ``writing.py`` what changes a repository, ``report.py`` what a check has found
 - ``registry.py`` the data sets of a project; ``tokenizer.py`` tokenizers by name
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rowmill.hub.downloading import download as download
+    from rowmill.hub.pushing import push as push
+    from rowmill.hub.readiness import preflight as preflight
+    from rowmill.hub.verifying import verify as verify
+
+__all__ = ["download", "preflight", "push", "verify"]
+
+_LAZY = {"download": "downloading", "preflight": "readiness", "push": "pushing", "verify": "verifying"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'rowmill.hub' has no attribute {name!r}")
+    function = getattr(importlib.import_module(f"rowmill.hub.{_LAZY[name]}"), name)
+    globals()[name] = function
+    return function

@@ -17,7 +17,7 @@ from typing import Any
 from rowmill.exceptions import CorruptShardError, DatasetNotFoundError, RowmillError
 from rowmill.hub_cache import is_repo_name
 
-__all__ = ["Entry", "Registry", "open_registry"]
+__all__ = ["Entry", "Registry", "count_rows", "open_registry"]
 
 _FILE, _README, _IGNORE = "rowmill.toml", "README.md", ".gitignore"
 _BEGIN, _END = "<!-- rowmill registry: begin -->", "<!-- rowmill registry: end -->"
@@ -163,10 +163,8 @@ class Registry:
         return found
 
     def _compare_rows(self, entry: Entry, folder: Path) -> list[str]:
-        from rowmill.opening import open as open_shards
-
         try:
-            num_rows = open_shards(folder).num_rows
+            num_rows = count_rows(folder, entry)
         except (RowmillError, OSError, ValueError) as error:
             return [f"{entry.name}: {error}"]
         return [] if num_rows == entry.rows else [f"{entry.name}: {num_rows:,} rows, and not {entry.rows:,}"]
@@ -204,6 +202,18 @@ def open_registry(folder: str | os.PathLike[str] = ".") -> Registry:
     if not isinstance(datasets, dict):
         raise CorruptShardError(f"{path}: datasets must be tables, as in [datasets.web]", str(path))
     return Registry(place, {name: _entry(name, values, path) for name, values in datasets.items()})
+
+
+def count_rows(folder: Path, entry: Entry) -> int:
+    """Rows of an entry's split in a folder; "train" where none is named."""
+    from rowmill.hub.load import load_dataset
+
+    split = entry.split or "train"
+    try:
+        return load_dataset(folder.absolute(), entry.config, split=split).num_rows
+    except DatasetNotFoundError:
+        # Files without the README that tells of configurations.
+        return load_dataset(folder.absolute(), split=split).num_rows
 
 
 def _entry(name: str, values: Any, path: Path) -> Entry:

@@ -206,7 +206,10 @@ class Repository:
         with self._lock("files"):
             missing = [path for path in missing if not self.is_here(path)]
             total = sum(self.listing[path].size for path in missing)
-            with Bar(f"downloading {self.repo}", total) as bar, ThreadPoolExecutor(_NUM_CONNECTIONS) as pool:
+            with (
+                Bar(f"downloading {self.repo}", total, is_bytes=True) as bar,
+                ThreadPoolExecutor(_NUM_CONNECTIONS) as pool,
+            ):
                 tasks = [pool.submit(client.fetch, path, self.listing[path], self.sha, bar.add) for path in missing]
                 try:
                     for task in tasks:

@@ -9,7 +9,7 @@ from rowmill.hub.repository import open_repository
 from rowmill.hub.settings import find_settings
 from rowmill.hub_cache import cached_repos, find_in_hub_cache
 
-__all__ = ["fetch_tokenizer"]
+__all__ = ["cached_tokenizer", "fetch_tokenizer"]
 
 _FILE = "tokenizer.json"
 _FILES = [_FILE, "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"]
@@ -29,12 +29,17 @@ def fetch_tokenizer(name: str) -> Path:
         ImportError: ``huggingface_hub``, which downloads it, is not installed.
         MissingShardError: There is no such repository, or none with a tokenizer.json.
     """
+    return cached_tokenizer(name) or _fetch(_RENAMED.get(name, name), name)
+
+
+def cached_tokenizer(name: str) -> Path | None:
+    """The same where the cache has it, under its old name or its new one; asks nobody."""
     for known in dict.fromkeys([name, _RENAMED.get(name, name)]):
         try:
             return find_in_hub_cache(known, _FILE)
         except OfflineError:
             continue
-    return _fetch(_RENAMED.get(name, name), name)
+    return None
 
 
 def _fetch(repo: str, name: str) -> Path:

@@ -8,11 +8,25 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
+    from rowmill.hub.pushing import Pushed
+
 __all__ = ["Exports"]
 
 
 class Exports:
     """What other libraries take of a dataset; each call reads anew, in the order of its epoch."""
+
+    def push_to_hub(self, repo: str, **options: Any) -> Pushed:
+        """Pushes the rows, in this order, to a data set repository in one commit, and verifies that they arrived.
+
+        Args:
+            repo: "owner/name"; made, private, where it is not there.
+            options: As for ``rowmill.hub.push``: split, config, columns, column, license, private, tag, message,
+                shard_bytes, deep, token.
+        """
+        from rowmill.hub.pushing import push
+
+        return push(self, repo, **options)
 
     def to_hf(self) -> datasets.IterableDataset:
         """The rows as a ``datasets.IterableDataset``, with the features and a state that resumes exactly.

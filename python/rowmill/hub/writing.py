@@ -1,0 +1,159 @@
+"""What changes a repository of the Hub: making it, uploading objects, one commit, a tag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rowmill.exceptions import StateMismatchError
+from rowmill.hub.answers import as_typed, root_of, status_of
+from rowmill.hub.client import Client
+from rowmill.hub.listing import HubFile, Listing, hash_of
+from rowmill.hub.settings import Settings
+
+__all__ = ["Upload", "Writer", "missing"]
+
+
+@dataclass
+class Upload:
+    """A file that is to be in the repository.
+
+    Attributes:
+        path: Where.
+        source: The file here, or its content.
+        num_rows: Rows of a shard; None for other files.
+    """
+
+    path: str
+    source: Path | bytes
+    num_rows: int | None = None
+    operation: Any = field(default=None, repr=False)
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
+
+    def is_at(self, there: HubFile | None) -> bool:
+        """Whether the repository has just this file."""
+        if there is None or there.size != self.size:
+            return False
+        return _hash(self.source, there) == (there.sha256 or there.blob_id)
+
+
+def _hash(source: Path | bytes, like: HubFile) -> str:
+    import hashlib
+
+    if isinstance(source, Path):
+        return hash_of(source, like)
+    if like.sha256 is not None:
+        return hashlib.sha256(source).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(source) + source, usedforsecurity=False).hexdigest()
+
+
+class Writer(Client):
+    """Asks for changes of one data set; refusals are rowmill's errors, without a secret in them."""
+
+    def __init__(self, repo: str, settings: Settings) -> None:
+        super().__init__(repo, settings)
+
+    def make(self, *, private: bool) -> None:
+        """Makes the repository where there is none."""
+        self._ask(lambda: self._api.create_repo(self.repo, repo_type=self.kind, private=private, exist_ok=True), "main")
+
+    def is_private(self) -> bool:
+        """Whether only its owner sees it."""
+        return bool(self._ask(lambda: self._api.repo_info(self.repo, repo_type=self.kind), "main").private)
+
+    def tags(self) -> dict[str, str]:
+        """The commits of the tags."""
+        refs = self._ask(lambda: self._api.list_repo_refs(self.repo, repo_type=self.kind), "main")
+        return {tag.name: tag.target_commit for tag in refs.tags}
+
+    def upload(self, file: Upload, revision: str) -> None:
+        """Uploads a file's object, if it goes to large storage and is not there; no commit names it yet."""
+        from huggingface_hub import CommitOperationAdd
+
+        def ask() -> None:
+            file.operation = CommitOperationAdd(file.path, file.source)
+            try:
+                self._api.preupload_lfs_files(self.repo, [file.operation], repo_type=self.kind, revision=revision)
+            except RuntimeError as error:
+                # The client says only which file; why is what counts.
+                raise error.__cause__ or error from None
+            except ConnectionError as error:
+                if "xet" not in str(error).lower() or not _leave_xet():
+                    raise
+                ask()
+
+        self._ask(ask, revision)
+
+    def commit(self, files: Sequence[Upload], gone: Iterable[str], *, parent: str, branch: str, message: str) -> str:
+        """One commit of files that were uploaded and of those that go, on ``parent``; returns its sha.
+
+        Raises:
+            StateMismatchError: The branch has moved on since.
+        """
+        from huggingface_hub import CommitOperationDelete
+
+        operations = [*(file.operation for file in files), *(CommitOperationDelete(path) for path in gone)]
+        try:
+            # Once only: whether a commit whose answer was lost has happened is seen in the tree.
+            made = self._api.create_commit(
+                self.repo,
+                operations,
+                commit_message=message,
+                repo_type=self.kind,
+                revision=branch,
+                parent_commit=parent,
+            )
+        except Exception as error:
+            if status_of(root_of(error)) == 412:
+                typed: Exception = StateMismatchError(
+                    f"somebody else has changed {branch} of {self.repo} meanwhile, and nothing was committed; give the "
+                    "same command again: what was uploaded is not uploaded twice",
+                    self.repo,
+                )
+            else:
+                typed = as_typed(root_of(error), self.repo, self.settings, branch)
+        else:
+            return str(made.oid)
+        raise typed
+
+    def tag(self, name: str, sha: str) -> None:
+        """Gives a commit a name."""
+        self._ask(
+            lambda: self._api.create_tag(self.repo, tag=name, revision=sha, repo_type=self.kind, exist_ok=True), sha
+        )
+
+    def remote_file(self, path: str, sha: str) -> Any:
+        """A file of a commit, opened for reading in ranges; a block is kept."""
+        from huggingface_hub import HfFileSystem
+
+        system = HfFileSystem(endpoint=self.settings.endpoint, token=self.settings.token, skip_instance_cache=True)
+        return self._ask(lambda: system.open(f"datasets/{self.repo}@{sha}/{path}", "rb", block_size=1 << 20), sha)
+
+    def asked(self, call: Callable[[], Any], revision: str) -> Any:
+        """What ``call`` returns, asked patiently; its refusals as rowmill's errors."""
+        return self._ask(call, revision)
+
+
+def _leave_xet() -> bool:
+    """Makes the client upload as to a Hub without Xet (a mirror, a test), which it does not find out itself.
+
+    Returns:
+        Whether it did not so before.
+    """
+    from huggingface_hub import constants
+
+    was_used = not constants.HF_HUB_DISABLE_XET
+    # Read by the client at each upload.
+    constants.HF_HUB_DISABLE_XET = True
+    return was_used
+
+
+def missing(files: Iterable[Upload], there: Listing) -> list[Upload]:
+    """The files that a tree does not have as they are."""
+    return [file for file in files if not file.is_at(there.get(file.path))]
