@@ -222,14 +222,16 @@ def test_of_two_processes_one_writes(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_kill_9_leaves_what_the_next_call_goes_on_from(tmp_path: Path) -> None:
+def test_kill_9_leaves_what_the_next_call_goes_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shards(tmp_path / "data", [900, 700], block_rows=100, columns=["id", "text"])
     code = (
         f"import sys, runpy; sys.path.insert(0, {str(SCRIPT.parent)!r}); import rowmill.caching.build as build; "
         "build._SHARD_BYTES, build._BLOCK_ROWS = 3000, 20; "
         f"sys.argv[0] = {str(SCRIPT)!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    straight = finish(start("-c", code, tmp_path / "data", tmp_path / "straight")).strip()
+    monkeypatch.setattr(build, "_SHARD_BYTES", 3000)
+    monkeypatch.setattr(build, "_BLOCK_ROWS", 20)
+    straight = chain(str(tmp_path / "data")).cache(tmp_path / "straight")
     chooser, out, deaths = random.Random(1), tmp_path / "out", 0
     for _ in range(2):
         done = len(list(out.rglob("shard-*.arrow")))
@@ -242,7 +244,7 @@ def test_kill_9_leaves_what_the_next_call_goes_on_from(tmp_path: Path) -> None:
         process.communicate(timeout=GENEROUS)
         deaths += process.returncode == -signal.SIGKILL
     assert deaths
-    assert finish(start("-c", code, tmp_path / "data", out)).strip() == straight
+    assert chain(str(tmp_path / "data")).cache(out).fingerprint == straight.fingerprint
     assert contents(out) == contents(tmp_path / "straight")
 
 

@@ -37,10 +37,15 @@ pub fn resolve<P: AsRef<Path>>(inputs: &[P]) -> Result<Listing> {
 pub fn resolve_split<P: AsRef<Path>>(inputs: &[P], split: Option<&str>) -> Result<Listing> {
     let mut listing = Listing::default();
     for input in inputs {
-        let path = expand_home(input.as_ref(), std::env::home_dir());
-        // Megatron's data are known by their index, or by the name that both files begin with.
-        let path = ids_beside(&path).unwrap_or(path);
-        match fs::metadata(&path) {
+        let mut path = expand_home(input.as_ref(), std::env::home_dir());
+        let mut found = fs::metadata(&path);
+        // Megatron's data are known by their index too, or by the name that both of their files begin with.
+        if (found.is_err() || path.extension().is_some_and(|extension| extension == "idx"))
+            && let Some(ids) = ids_beside(&path)
+        {
+            (path, found) = (ids.clone(), fs::metadata(&ids));
+        }
+        match found {
             Ok(metadata) if metadata.is_dir() => add_folder(&path, split, &mut listing)?,
             Ok(_) => add_file(path, split, &mut listing)?,
             Err(_) if is_glob(&path) => add_glob(&path, split, &mut listing)?,

@@ -97,13 +97,9 @@ fn index_as(path: &Path, is_bare: bool) -> Result<ShardIndex> {
     let file = ReadFile::open(path)?;
     let mut reader = HeaderReader::new(&file);
     // By any other name it is one only where it is nothing else.
-    let mut may_be_tokens = || -> Result<bool> {
-        let first = reader.bytes(0, SNIFF_LEN)?;
-        Ok(tokens::is_named(path) || (is_bare && sniff(path, first, file.len()).is_err()))
-    };
-    if may_be_tokens()?
-        && let Some(mut index) = tokens::index(path, &file, is_bare)?
-    {
+    let may_be_tokens =
+        tokens::is_named(path) || (is_bare && sniff(path, reader.bytes(0, SNIFF_LEN)?, file.len()).is_err());
+    if may_be_tokens && let Some(mut index) = tokens::index(path, &file, is_bare)? {
         index.header_hash = hash_samples(&mut reader, &index)?;
         return Ok(index);
     }

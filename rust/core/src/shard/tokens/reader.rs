@@ -56,7 +56,12 @@ impl TokenReader {
         };
         let documents = match index.format {
             Format::Megatron => Some(Documents::open(source.path(), &index.blocks)?),
-            _ => None,
+            Format::LlmC
+            | Format::BareTokens
+            | Format::ArrowStream
+            | Format::ArrowFile
+            | Format::Parquet
+            | Format::Tar => None,
         };
         Ok(Self {
             field: storage_field(field),
