@@ -173,6 +173,8 @@ def test_rows_taken_of_sources_and_of_the_mix(made: dict[str, rowmill.Dataset]) 
     assert len(mixed.take(30)) == 30
     with pytest.raises(TypeError, match="never stops"):
         len(mixed)
+    with pytest.raises(rowmill.SchemaMismatchError, match="has no 3 epochs"):
+        iter(mixed.repeat(3))
 
 
 def test_what_is_known_of_a_mix_without_reading_it(made: dict[str, rowmill.Dataset]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rowmill import _rust
 from rowmill.cursor import Identity
+from rowmill.exceptions import SchemaMismatchError
 from rowmill.mixing.source import MixedSource
 from rowmill.pipeline import Pipeline, compile_pipeline
 from rowmill.source import OpenedSource
@@ -164,6 +165,11 @@ class Plan:
     def epochs_per_pass(self) -> int | None:
         """Epochs of one pass; None is endless."""
         if self.position_range[1] == _FAR:
+            if self.num_epochs:
+                raise SchemaMismatchError(
+                    f"the mix never ends (stopping={self.stopping!r}), so it has no {self.num_epochs} epochs; leave "
+                    ".repeat out, and have .take(steps) after .batch end it"
+                )
             return None
         return {None: 1, 0: None}.get(self.num_epochs, self.num_epochs)
 
