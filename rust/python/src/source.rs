@@ -24,10 +24,13 @@ use crate::verify;
 /// What an open has found, shared by all that read it; a clone is some pointers.
 #[derive(Clone)]
 pub struct Opened {
+    /// The shards.
     pub manifest: Manifest,
     /// The rows that are read, as orders see them.
     pub layout: Arc<Layout>,
+    /// Those chosen of all, where not all are read.
     pub selection: Option<Arc<Selection>>,
+    /// What becomes of damage.
     pub on_error: OnError,
 }
 
