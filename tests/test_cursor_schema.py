@@ -101,6 +101,8 @@ def cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:
     mixed = rowmill.mix({"a": shuffled, "b": opened.shuffle(4)}, {"a": 0.75, "b": 0.25}, seed=1)
     yield after(mixed.batch(4), 3)
     yield after(mixed.repeat().filter(lambda row: bool(row["id"])), 3)
+    yield after(shuffled.batch(4).skip_steps([(1, 3), (5, 6)]), 3)
+    yield after(laned.batch(4).skip_steps([(1, 3), (5, 6)]), 3)
 
 
 def worker_cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ __all__ = [
     "Mixture",
     "Order",
     "Packed",
+    "Padding",
     "RecordBatch",
     "Rows",
     "Schedule",
@@ -251,6 +252,7 @@ class Packed:
         lanes: Sequence[tuple[int, int, int, int, int]],
         samples: tuple[int, int | None],
         skip_steps: int,
+        left_out: Sequence[tuple[int, int]],
         max_steps: int | None,
         is_agreed: bool,
         remainder: str,
@@ -264,6 +266,26 @@ class Packed:
     def __next__(self) -> Any: ...
     def stats(self) -> dict[str, Any]: ...
     def close(self) -> None: ...
+
+@final
+class Padding:
+    def __new__(
+        cls,
+        *,
+        tokens: str,
+        padding: str,
+        max_length: int | None,
+        truncation: bool,
+        multiple_of: int | None,
+        padding_side: str,
+        truncation_side: str,
+        special: tuple[int, int],
+        pad_id: int,
+        values: Sequence[tuple[str, float | None]],
+        labels: str | None,
+        label_mask: str | None,
+    ) -> Self: ...
+    def places(self, lengths: Sequence[int]) -> tuple[int, list[tuple[list[tuple[int, int]], int]]]: ...
 
 @final
 class Tokenizer:
@@ -308,6 +330,8 @@ class Stream:
         output: str,
         dtypes: Sequence[tuple[str, str]],
         fill_null: Sequence[tuple[str, float]],
+        padding: Padding | None,
+        groups: tuple[int, str, int] | None,
         num_threads: int | None,
         prefetch_batches: int | None,
         prefetch_bytes: int | None,
@@ -331,9 +355,11 @@ class Stream:
         remainder: str,
         start: int,
         holes: Sequence[Sequence[int]],
+        left_out: Sequence[tuple[int, int]],
     ) -> None: ...
     @property
     def counter(self) -> Counter: ...
+    def dealt(self, positions: Sequence[int]) -> list[int]: ...
     def hold_back(self) -> None: ...
     def acknowledge(self) -> None: ...
     def __iter__(self) -> Self: ...
@@ -351,6 +377,7 @@ class Lanes:
         output: str,
         dtypes: Sequence[tuple[str, str]],
         fill_null: Sequence[tuple[str, float]],
+        padding: Padding | None,
         num_threads: int | None,
         prefetch_bytes: int | None,
         wrap: Callable[[Any], Any] | None,
@@ -412,6 +439,7 @@ def count_items(
     remainder: str,
     start: int,
     holes: Sequence[Sequence[int]],
+    left_out: Sequence[tuple[int, int]],
 ) -> int: ...
 def rows_from_arrow(batch: object, *, storage: bool = False) -> list[dict[str, Any]]: ...
 def live_buffers() -> int: ...

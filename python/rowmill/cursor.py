@@ -10,10 +10,12 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from rowmill.exceptions import StateMismatchError, TopologyError
 from rowmill.holes import Runs, drop_first, expand
+from rowmill.left_out import Ranges, after_taken, from_here, joined
 from rowmill.mixing.history import mix_difference
 from rowmill.placement import Placement
 
@@ -111,6 +113,7 @@ class Run:
         placement: Which consumer this is.
         batch_size: Rows a rank's item has; None for single rows.
         first_item: Items of this consumer that were delivered before, counted from ``position``.
+        left_out: Positions that nobody takes, from the beginning of the pass on.
     """
 
     identity: Identity
@@ -123,18 +126,27 @@ class Run:
     placement: Placement
     batch_size: int | None
     first_item: int = 0
+    left_out: Ranges = ()
     _static: Cursor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         static = self.identity.as_cursor()
         static["num_shards"] = self.placement.num_shards
         static["batch_size"] = self.batch_size
+        if self.left_out:
+            static["left_out"] = [list(pair) for pair in self.left_out]
         object.__setattr__(self, "_static", static)
 
     @property
     def step(self) -> int:
         """Positions that all ranks together take for one item each."""
         return self.placement.num_shards * (self.batch_size or 1)
+
+    @cached_property
+    def steps_left_out(self) -> Ranges:
+        """What is left out as steps of the job counted from ``position``."""
+        top = self.position + sum(length * count for _, length, _, count in self.holes)
+        return from_here(self.left_out, self.position, top, self.step)
 
     def is_over(self, num_items: int) -> bool:
         """Whether this consumer has had its share of the ``num_items`` that the rank has from ``position`` on."""
@@ -154,7 +166,7 @@ class Run:
                 "start": self.position,
             }
         else:
-            position = self.position + items * self.step
+            position = self.position + after_taken(self.steps_left_out, items) * self.step
             if self.total is not None:
                 position = min(position, self.total)
             cursor = self._at(position, drop_first(self.holes, position - self.position) if self.holes else ())
@@ -232,6 +244,8 @@ def _check_shape(cursor: Mapping[str, Any]) -> None:
         if value is not None and not (_is_count(value) and value >= least):
             raise StateMismatchError(f"the cursor's {name} is {value!r}, no count; it is damaged")
     expand(cursor.get("holes") or ())
+    if not _are_ranges(cursor.get("left_out") or ()):
+        raise StateMismatchError(f"the cursor's left_out is {cursor['left_out']!r:.200}, no ranges; it is damaged")
     if not isinstance(cursor.get("pipeline") or [], list | tuple):
         raise StateMismatchError(f"the cursor's pipeline is {cursor['pipeline']!r}, no list; it is damaged")
     worker = cursor.get("worker")
@@ -240,6 +254,15 @@ def _check_shape(cursor: Mapping[str, Any]) -> None:
     lanes = cursor.get("lanes")
     if lanes is not None and not (_has_counts(lanes, ("of", "index")) and _has_lanes(lanes)):
         raise StateMismatchError("the cursor's lanes are no lists of counts of the same length; it is damaged")
+
+
+def _are_ranges(value: Any) -> bool:
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(pair, list | tuple) and len(pair) == 2 for pair in value
+    ):
+        return False
+    pairs = [(first, end) for first, end in value]
+    return all(_is_count(number) for pair in pairs for number in pair) and joined(pairs) == tuple(pairs)
 
 
 def _has_counts(part: Any, names: tuple[str, ...]) -> bool:

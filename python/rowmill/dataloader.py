@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rowmill.cursor import Cursor
@@ -10,6 +10,7 @@ from rowmill.dataset import Dataset
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.merge import merge_states, merge_workers
 from rowmill.placement import find_rank
+from rowmill.states import States, as_cursor, gathered
 from rowmill.torch import IterableDatasetBase, TorchDataLoader
 
 __all__ = ["DataLoader"]
@@ -55,18 +56,25 @@ class DataLoader(TorchDataLoader[Any]):
     def __len__(self) -> int:
         return super().__len__()
 
-    def state_dict(self) -> Cursor:
-        """The cursor after what this loader has returned, for any number of ranks and workers."""
+    def state_dict(self, *, gather: bool = False) -> Cursor:
+        """The cursor after what this loader has returned, for any number of ranks and workers.
+
+        After a filter, batched map or packing it is this rank's alone; ``gather`` makes it the whole job's, on every
+        rank of ``torch.distributed``, all of which must call it.
+        """
+        if gather:
+            return gathered(self.state_dict)
         if not self.num_workers:
             return self._rowmill.state_dict()
         return merge_workers(list(self._places.values())) if self._places else self._start()
 
-    def load_state_dict(self, state: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, strict: bool = True) -> None:
+    def load_state_dict(self, state: States, *, strict: bool = True) -> None:
         """Makes the next pass begin at ``state``: a cursor, or what ``rowmill.merge_states`` takes."""
         self._places = {}
         # Persistent workers hold copies of the dataset that know nothing of this state: start new ones.
         self._iterator = None
-        self._rowmill.load_state_dict(merge_states(state), strict=strict)
+        cursor = as_cursor(state)
+        self._rowmill.load_state_dict(cursor if "schema_version" in cursor else merge_states(cursor), strict=strict)
 
     def _start(self) -> Cursor:
         """Where the next pass begins."""

@@ -17,15 +17,19 @@ from rowmill.exceptions import OutOfRangeError, SchemaMismatchError, TopologyErr
 from rowmill.features import features_of, with_features
 from rowmill.interop.exports import Exports
 from rowmill.iterators import ReadOptions
+from rowmill.left_out import after_taken, as_ranges
 from rowmill.loader import Loader
 from rowmill.mixing.remix import resumed
 from rowmill.packed import packed_schema
+from rowmill.padded import padded_schema
 from rowmill.placement import Placement, find_rank, find_worker
 from rowmill.plan import NUM_LANES, WINDOW_BYTES, Mode, OrderSettings, Plan
 from rowmill.progress import Progress
-from rowmill.runs import make_run, num_items, step_range
+from rowmill.runs import check_skipped_steps, dealt, make_run, num_items, step_range
 from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
+from rowmill.stages.batch import group_steps
 from rowmill.stages.filter import is_expression
+from rowmill.states import States, as_cursor, gathered
 from rowmill.text import Texts
 from rowmill.torch import IterableDatasetBase, dtype_name
 
@@ -121,6 +125,17 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         """Makes one pass ``num_epochs`` epochs long, endless when None; batches run on across epochs."""
         return self._with(num_epochs=0 if num_epochs is None else positive("num_epochs", num_epochs, 1))
 
+    def skip_steps(self, ranges: Iterable[Sequence[int]]) -> Dataset:
+        """Leaves out global steps, as after a spike of the loss; see docs/recipes.
+
+        They stand in every cursor, and may be added where a run goes on from one, as long as they lie ahead.
+
+        Args:
+            ranges: Pairs (first, end) of steps counted over a whole pass as if none were left out, the end not among
+                them. A step is one batch of every rank (one row, where nothing is batched).
+        """
+        return self._with(skipped_steps=as_ranges([*self._plan.skipped_steps, *ranges]))
+
     # What becomes of each row.
 
     def map(
@@ -168,7 +183,13 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         return self._with_stage(Filter(condition))
 
     def batch(
-        self, batch_size: int, *, remainder: str | None = None, fill_null: float | Mapping[str, float] | None = None
+        self,
+        batch_size: int,
+        *,
+        remainder: str | None = None,
+        fill_null: float | Mapping[str, float] | None = None,
+        group_by_length: int | bool | None = None,
+        length_column: str = "input_ids",
     ) -> Dataset:
         """Puts ``batch_size`` rows of this rank into each step.
 
@@ -178,9 +199,16 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
                 "keep" (a short last step, on some ranks none); "drop" on several ranks and "keep" on one when None.
             fill_null: What stands for a null in a numeric column: one number, or numbers by column name. Without it
                 a null there is an error.
+            group_by_length: Deal the rows of each run of so many steps (True: 16) to them by length, so that little is
+                padding: the same rows in a step on any number of ranks. Every rank reads the whole run.
+            length_column: Column whose length counts: of a list, a text in bytes, or the number itself.
         """
         fills = dict(fill_null) if isinstance(fill_null, Mapping) else fill_null
-        return self._with_stage(Batch(positive("batch_size", batch_size, 1), check_remainder(remainder), fills))
+        size, steps = (
+            positive("batch_size", batch_size, 1),
+            group_steps(group_by_length, self._plan.source.options.on_error),
+        )
+        return self._with_stage(Batch(size, check_remainder(remainder), fills, steps, length_column))
 
     def with_format(
         self, name: str | None = None, *, dtypes: Any = None, fill_null: float | Mapping[str, float] | None = None
@@ -237,7 +265,8 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
     @property
     def column_names(self) -> list[str]:
         """Names of the columns that are read."""
-        return self._plan.pipeline.column_names
+        pipeline = self._plan.pipeline
+        return pipeline.column_names if pipeline.pad is None else pipeline.pad.shown_names(pipeline.column_names)
 
     @property
     def schema(self) -> pa.Schema:
@@ -249,7 +278,8 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
             return packed_schema(self._plan)
         schema = pyarrow.schema(self._table().schema)
         kept = [pair for pair in pipeline.columns if pair[1] in pipeline.column_names]
-        return with_features(schema, kept, self._plan.source.options.features)
+        known = with_features(schema, kept, self._plan.source.options.features)
+        return known if pipeline.pad is None else padded_schema(known, pipeline.pad)
 
     @property
     def features(self) -> Any:
@@ -272,11 +302,14 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         return self._plan.rust_order.row_ids(self.epoch, first + start, first + stop)
 
     def rows_at(self, step: int) -> list[int]:
-        """Row ids of step ``step`` of the current epoch over all ranks, in order of position; reads no row."""
+        """Row ids of step ``step`` of the current epoch over all ranks, in order of position.
+
+        It reads no row, or with ``group_by_length`` those of the run that the step is in.
+        """
         self._refuse_lanes("rows_at")
         num_shards, index = find_rank(self._plan.rank)
         run = make_run(self._plan, Placement(num_shards, index), None, self.epoch)
-        first = run.position + step * run.step
+        first = run.position + (after_taken(run.steps_left_out, step + 1) - 1) * run.step
         last = first + run.step if run.total is None else min(first + run.step, run.total)
         remainder = self._plan.remainder_for(num_shards)
         is_short = run.total is not None and first + run.step > run.total
@@ -285,7 +318,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         positions = list(range(first, last))
         if is_short and remainder == "pad":
             positions += [position % max(run.total or 1, 1) for position in range(first + run.step - last)]
-        return [self._row_id(run.per_epoch, run.epoch, position) for position in positions]
+        return [self._row_id(run.per_epoch, run.epoch, position) for position in dealt(self._plan, run, positions)]
 
     def _row_id(self, per_epoch: int, epoch: int, position: int) -> int:
         first, _ = self._plan.position_range
@@ -348,12 +381,17 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         self._progress.set_epoch(count("epoch", epoch))
         return self
 
-    def state_dict(self) -> Cursor:
+    def state_dict(self, *, gather: bool = False) -> Cursor:
         """The cursor after what the newest pass has returned; see docs/cursor.
+
+        Args:
+            gather: Make it the whole job's, on every rank: all ranks of ``torch.distributed`` must call it.
 
         Raises:
             StateMismatchError: DataLoader workers are reading, whose place this process cannot see.
         """
+        if gather:
+            return gathered(self.state_dict)
         state = self._progress.state()
         return self._first_cursor(self.epoch) if state is None else state
 
@@ -363,6 +401,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         if not self._plan.pipeline.is_laned:
             return make_run(self._plan, Placement(num_shards, index), None, epoch).cursor(0)
         num_lanes = self._plan.order.num_lanes
+        left_out = self._plan.left_out(num_shards * (self._plan.batch_size or 1))
         return {
             **self._plan.identity.as_cursor(),
             "num_shards": num_shards,
@@ -371,13 +410,15 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
             "epoch": epoch,
             "position": 0,
             "lanes": {"of": 1, "index": 0, "rows": [0] * num_lanes, "samples": [0] * num_lanes},
+            **({"left_out": [list(pair) for pair in left_out]} if left_out else {}),
         }
 
-    def load_state_dict(self, state: Cursor, *, strict: bool = True, allow_remix: bool = False) -> None:
+    def load_state_dict(self, state: States, *, strict: bool = True, allow_remix: bool = False) -> None:
         """Makes the next pass begin at ``state``; the one after it is the next epoch from its beginning.
 
         Args:
-            state: A cursor of any number of ranks and workers.
+            state: A cursor of any number of ranks and workers; or the states of all ranks of the job that took them:
+                a list of them, or of their JSON files, or the folder of these.
             strict: False accepts a cursor of other data, order or pipeline and goes on at its position.
             allow_remix: Of a mix, go on with the sources and weights that it has here, from where the cursor stands;
                 the cursors that follow tell of the change.
@@ -386,8 +427,10 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
             StateMismatchError: The cursor belongs to something else; the text names the difference.
             TopologyError: No step of this topology starts at the cursor's position.
         """
-        self._plan, state = resumed(self._plan, state, strict=strict, allow_remix=allow_remix)
+        self._plan, state = resumed(self._plan, as_cursor(state), strict=strict, allow_remix=allow_remix)
         cursor = check_cursor(state, self._plan.identity, strict=strict)
+        if strict:
+            check_skipped_steps(self._plan, cursor)
         if "worker" not in cursor and "lanes" not in cursor:
             num_shards, index = find_rank(self._plan.rank)
             make_run(self._plan, Placement(num_shards, index), cursor, cursor["epoch"])

@@ -94,7 +94,10 @@ def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
         left = [left[placement.index]]
     number = steps_of(left, plan.batch_size or 1, remainder)
     first, last = plan.pipeline.batches
-    return max((number if last is None else min(number, last)) - first, 0)
+    last = number if last is None else min(number, last)
+    step = placement.num_shards * (plan.batch_size or 1)
+    runs = ((max(start // step, first), min(stop // step, last)) for start, stop in plan.left_out(step))
+    return max(last - first, 0) - sum(max(stop - start, 0) for start, stop in runs)
 
 
 def _check_documents(plan: Plan, deal: Deal) -> None:

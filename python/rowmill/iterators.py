@@ -15,11 +15,12 @@ from typing import Any, Protocol
 from rowmill import _rust
 from rowmill import torch as _torch
 from rowmill.cursor import Cursor, Run, check_cursor
+from rowmill.padded import collated, engine_output, first_row, shown
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
-from rowmill.runs import current_placement, make_run, partition_of
-from rowmill.values import collate
+from rowmill.runs import begin_stream, check_skipped_steps, current_placement, make_run, partition_of
+from rowmill.states import States, as_cursor, gathered
 
 __all__ = ["PositionIterator", "ReadOptions", "Resumable", "StagedIterator"]
 
@@ -44,17 +45,19 @@ class Resumable:
     _current: Callable[[], Cursor]
     final_stats: dict[str, Any]
 
-    def state_dict(self) -> Cursor:
-        """The cursor after what has been returned so far; see docs/cursor."""
-        return self._current()
+    def state_dict(self, *, gather: bool = False) -> Cursor:
+        """The cursor after what has been returned so far; see docs/cursor. ``gather`` makes it the whole job's."""
+        return gathered(self._current) if gather else self._current()
 
     def current(self) -> Callable[[], Cursor]:
         """What gives the cursor of this pass, also when the iterator is gone."""
         return self._current
 
-    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+    def load_state_dict(self, state: States, *, strict: bool = True) -> None:
         """Moves this iterator to ``state``, whatever it has returned so far."""
-        cursor = check_cursor(state, self._plan.identity, strict=strict)
+        cursor = check_cursor(as_cursor(state), self._plan.identity, strict=strict)
+        if strict:
+            check_skipped_steps(self._plan, cursor)
         self._progress.board.begin(self._worker, cursor["epoch"])
         self._begin(cursor, cursor["epoch"])
 
@@ -89,6 +92,8 @@ class PositionIterator(_rust.Stream, Resumable):
             output=output,
             dtypes=list(plan.full_format.dtypes),
             fill_null=list(plan.full_format.fill_null),
+            padding=plan.pipeline.padding,
+            groups=plan.groups,
             num_threads=options.num_threads,
             prefetch_batches=options.prefetch_batches,
             prefetch_bytes=options.prefetch_bytes,
@@ -106,20 +111,13 @@ class PositionIterator(_rust.Stream, Resumable):
         run = make_run(plan, current_placement(plan), cursor, epoch)
         partition = partition_of(plan, run)
         next_epoch = run.epoch + (run.num_epochs or 1)
-        self.begin(
-            epoch=run.epoch,
-            per_epoch=run.per_epoch,
-            first_position=plan.position_range[0],
-            first_item=run.first_item,
-            skipped=(cursor or {}).get("skipped_rows", 0),
-            **partition,
-        )
+        begin_stream(self, plan, run, (cursor or {}).get("skipped_rows", 0))
         num_items = None if run.total is None else _rust.count_items(**partition)
         if num_items is not None and run.is_over(num_items):
             # A cursor of a finished pass: the pass after this empty one is the next epoch, also where a
             # StatefulDataLoader makes this one only to see that it is over.
             self._progress.board.finish(self._worker, next_epoch)
-        if num_items == 0 and cursor is None and run.total:
+        if num_items == 0 and cursor is None and run.total and not run.left_out:
             _warn_of_nothing(plan, run)
         # The progress keeps the count, not this iterator: when a loop is left, its threads end with it.
         self._current = current = functools.partial(_cursor_of, run, self.counter)
@@ -137,9 +135,9 @@ class HeldStream(Protocol):
     def hold_back(self) -> None: ...
     def acknowledge(self) -> None: ...
     def rewind(self) -> None: ...
-    def state_dict(self) -> Cursor: ...
+    def state_dict(self, *, gather: bool = False) -> Cursor: ...
     def current(self) -> Callable[[], Cursor]: ...
-    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None: ...
+    def load_state_dict(self, state: States, *, strict: bool = True) -> None: ...
     def stats(self) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
@@ -164,15 +162,15 @@ class StagedIterator(Iterator[Any]):
         self._stream.acknowledge()
         return made
 
-    def state_dict(self) -> Cursor:
-        """The cursor after what has been returned so far."""
-        return self._stream.state_dict()
+    def state_dict(self, *, gather: bool = False) -> Cursor:
+        """The cursor after what has been returned so far; ``gather`` makes it the whole job's."""
+        return self._stream.state_dict(gather=gather)
 
     def current(self) -> Callable[[], Cursor]:
         """What gives the cursor of this pass, also when the iterator is gone."""
         return self._stream.current()
 
-    def load_state_dict(self, state: Cursor, *, strict: bool = True) -> None:
+    def load_state_dict(self, state: States, *, strict: bool = True) -> None:
         """Moves this iterator to ``state``."""
         self._stream.load_state_dict(state, strict=strict)
 
@@ -188,10 +186,15 @@ class StagedIterator(Iterator[Any]):
 def position_iterator(plan: Plan, progress: Progress, options: ReadOptions) -> PositionIterator | StagedIterator:
     """The iterator over a pipeline whose samples do not depend on the data."""
     pipeline, batch_format = plan.pipeline, plan.full_format
+    if pipeline.pad is not None and not pipeline.row_stages:
+        output = engine_output(plan)
+        stream = PositionIterator(plan, progress, options, output)
+        is_plain = plan.batch_size is not None and output == batch_format.batch_name and not pipeline.batch_stages
+        return stream if is_plain else StagedIterator(stream, functools.partial(_padded, plan))
     if pipeline.batch is None:
         if not pipeline.row_stages and batch_format.row_name != "python":
             stream = PositionIterator(plan, progress, options, batch_format.row_name)
-            return stream if batch_format.row_name == "arrow" else StagedIterator(stream, _first_row)
+            return stream if batch_format.row_name == "arrow" else StagedIterator(stream, first_row)
         stream = PositionIterator(plan, progress, options, "rows")
         return StagedIterator(stream, _row_function(plan)) if pipeline.row_stages else stream
     output = "row_lists" if pipeline.row_stages else batch_format.batch_name
@@ -230,33 +233,33 @@ def consumer_type(output: str) -> Callable[[Any], Any] | None:
     return None
 
 
-def _first_row(batch: dict[str, Any]) -> dict[str, Any]:
-    return {name: column[0] for name, column in batch.items()}
+def _padded(plan: Plan, batch: dict[str, Any]) -> Any:
+    made = shown(plan, batch)
+    for stage in plan.pipeline.batch_stages:
+        made = stage.row(made)  # type: ignore[union-attr]
+    return made
 
 
 def _row_function(plan: Plan) -> Callable[[dict[str, Any]], Any]:
-    stages, row_format = plan.pipeline.row_stages, plan.full_format
+    stages, is_padded = plan.pipeline.row_stages, plan.pipeline.pad is not None
 
     def apply(row: dict[str, Any]) -> Any:
         for stage in stages:
             row = stage.row(row)  # type: ignore[union-attr]
-        if row_format.row_name == "python":
-            return row
-        made = collate([row], row_format)
-        return made if row_format.row_name == "arrow" else _first_row(made)
+        return row if plan.full_format.row_name == "python" and not is_padded else collated(plan, [row])
 
     return apply
 
 
 def _batch_function(plan: Plan) -> Callable[[Any], Any]:
-    pipeline, batch_format = plan.pipeline, plan.full_format
+    pipeline = plan.pipeline
 
     def apply(batch: Any) -> Any:
         if pipeline.row_stages:
             rows = batch
             for stage in pipeline.row_stages:
                 rows = [stage.row(row) for row in rows]  # type: ignore[union-attr]
-            batch = collate(rows, batch_format)
+            batch = collated(plan, rows)
         for stage in pipeline.batch_stages:
             batch = stage.row(batch)  # type: ignore[union-attr]
         return batch

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rowmill.cursor import Cursor, Identity, check_step
-from rowmill.exceptions import StateMismatchError
+from rowmill.exceptions import StateMismatchError, TopologyError
 from rowmill.lanes import Lane
+from rowmill.left_out import Ranges, still_left_out
 from rowmill.placement import Placement
 from rowmill.plan import Plan
+from rowmill.runs import known_left_out
 
 __all__ = ["Beginning", "Deal", "LanePlaces"]
 
@@ -21,6 +23,7 @@ class LanePlaces:
     Attributes:
         start: Positions that the whole job had delivered when this pass began: its steps x ranks x batch size.
         num_steps: Steps of this consumer since then.
+        left_out: Positions that nobody takes, from the beginning of the pass on.
         padded_to: Where steps are padded to the number that all ranks take: that number, and the pass's last epoch.
     """
 
@@ -33,6 +36,7 @@ class LanePlaces:
     num_steps: int = 0
     num_skipped: int = 0
     padded_to: tuple[int, int] | None = None
+    left_out: Ranges = ()
 
     def cursor(self) -> Cursor:
         """The cursor where the lanes stand."""
@@ -63,6 +67,8 @@ class LanePlaces:
             "position": self.start + self.num_steps * self.placement.num_shards * (self.batch_size or 1),
             "lanes": lanes,
         }
+        if self.left_out:
+            cursor["left_out"] = [list(pair) for pair in self.left_out]
         if self.num_skipped:
             cursor["skipped_rows"] = self.num_skipped
         return cursor
@@ -116,6 +122,7 @@ class Beginning:
     Attributes:
         start: Positions that the whole job had delivered when its workers began.
         done: Steps of this consumer since then.
+        left_out: Positions that nobody takes, from the beginning of the pass on.
         is_over: Whether the lanes were read to their end: the last step may have been a short one.
     """
 
@@ -125,6 +132,7 @@ class Beginning:
     start: int
     done: int
     is_over: bool
+    left_out: Ranges = ()
 
     @classmethod
     def of(cls, plan: Plan, placement: Placement, cursor: Cursor | None, epoch: int) -> Beginning:
@@ -148,13 +156,42 @@ class Beginning:
             # With "keep" no rank counts on the others' number of steps, so that any place is a beginning.
             if plan.remainder_for(placement.num_shards) != "keep" and not is_over:
                 check_step(start, step, None)
-        return cls(first_epoch, deal, lanes, start, (position - start) // step, is_over)
+        left_out = plan.left_out(step)
+        if cursor is not None:
+            left_out = still_left_out(known_left_out(cursor), left_out, start)
+        _check_turns(left_out, step, start, placement)
+        return cls(first_epoch, deal, lanes, start, (position - start) // step, is_over, left_out)
+
+    def own_steps_left_out(self, plan: Plan, placement: Placement) -> Ranges:
+        """What of the consumer's own steps is left out, counted from the beginning of the pass."""
+        step = placement.num_shards * (plan.batch_size or 1)
+        share = self.deal.share
+        return tuple((share(first // step), share(end // step)) for first, end in self.left_out if end > self.start)
 
     def places(self, plan: Plan, placement: Placement) -> LanePlaces:
         """The places of the lanes here, to be moved on."""
         return LanePlaces(
-            plan.identity, placement, plan.batch_size, self.first_epoch, self.lanes, self.start, self.done
+            plan.identity,
+            placement,
+            plan.batch_size,
+            self.first_epoch,
+            self.lanes,
+            self.start,
+            self.done,
+            left_out=self.left_out,
         )
+
+
+def _check_turns(left_out: Ranges, step: int, start: int, placement: Placement) -> None:
+    """Raises TopologyError where the workers, who are asked in turn, would not all leave out as many steps."""
+    for first, end in left_out:
+        if end > start and (end - first) // step % placement.num_workers:
+            raise TopologyError(
+                f"the steps {first // step} to {end // step} that are left out are no multiple of the "
+                f"{placement.num_workers} workers, whose batches would come in another order: a filter, batched map or "
+                "packing binds steps to workers. Read with ds.loader(), which needs none, or leave out "
+                f"{-(-(end - first) // step // placement.num_workers) * placement.num_workers} steps"
+            )
 
 
 def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,11 @@ from rowmill.equal_steps import clipped, samples_left, steps_of
 from rowmill.iterators import ReadOptions, Resumable, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
 from rowmill.lanes import Lane, LaneReader, check_lanes
+from rowmill.padded import collated, engine_output, shown
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
 from rowmill.runs import current_placement
-from rowmill.values import collate
 
 __all__ = ["LanedIterator"]
 
@@ -72,13 +72,14 @@ class LanedIterator(Resumable, Iterator[Any]):
         self._placement = current_placement(plan)
         check_lanes(plan.order.num_lanes, self._placement)
         table = plan.table(options.io)
-        output = plan.full_format.row_name if plan.batch_size is None else plan.full_format.batch_name
+        output = engine_output(plan)
         self._rust = _rust.Lanes(
             table=table,
             order=plan.rust_order,
             output=output,
             dtypes=list(plan.full_format.dtypes),
             fill_null=list(plan.full_format.fill_null),
+            padding=plan.pipeline.padding,
             num_threads=options.num_threads,
             prefetch_bytes=options.prefetch_bytes,
             wrap=consumer_type(output),
@@ -89,21 +90,31 @@ class LanedIterator(Resumable, Iterator[Any]):
         self._begin(cursor, epoch)
 
     def __next__(self) -> Any:
+        while self._is_left_out():
+            self._step(lambda samples: None)
+        made, num_rows = self._step(lambda samples: (self._make(samples), len(samples)))
+        self._num_rows += num_rows
+        return made
+
+    def _step(self, make: Callable[[list[Any]], Any]) -> Any:
+        """Takes a step and makes something of its samples; a step that fails has not been taken."""
         if self._num_steps is not None and self._places.num_steps >= self._num_steps:
             self._finish()
         touched: list[tuple[Lane, Lane]] = []
         try:
-            samples = self._take(touched)
-            made = self._make(samples)
+            made = make(self._take(touched))
         except StopIteration:
             self._finish()
         except BaseException:
             self._roll_back(touched)
             raise
         self._places.num_steps += 1
-        self._num_rows += len(samples)
         self._places.num_skipped = self._first_skipped + self._rust.num_skipped - self._skipped_before
         return made
+
+    def _is_left_out(self) -> bool:
+        step = self._own_steps_done()
+        return any(first <= step < end for first, end in self._left_out)
 
     def stats(self) -> dict[str, Any]:
         """What the engine did so far."""
@@ -119,7 +130,8 @@ class LanedIterator(Resumable, Iterator[Any]):
         begun = Beginning.of(plan, placement, cursor, epoch)
         self._deal, lanes, first_epoch, done = begun.deal, begun.lanes, begun.first_epoch, begun.done
         self._places = begun.places(plan, placement)
-        self._num_rows = 0
+        self._num_rows, self._num_passed = 0, 0
+        self._left_out = begun.own_steps_left_out(plan, placement)
         self._first_skipped = (cursor or {}).get("skipped_rows", 0)
         self._places.num_skipped = self._first_skipped
         # The table counts over all passes that read it.
@@ -188,12 +200,9 @@ class LanedIterator(Resumable, Iterator[Any]):
     def _assemble(self, samples: list[Any]) -> Any:
         plan = self._plan
         is_raw = isinstance(samples[0], tuple)
-        if plan.batch_size is not None:
-            return self._rust.assemble(samples) if is_raw else collate(samples, plan.full_format)
-        if plan.full_format.row_name == "python":
+        if plan.batch_size is None and plan.full_format.row_name == "python" and plan.pipeline.pad is None:
             return samples[0][0].row(samples[0][1]) if is_raw else samples[0]
-        made = self._rust.assemble(samples) if is_raw else collate(samples, plan.full_format)
-        return made if plan.full_format.row_name == "arrow" else {name: column[0] for name, column in made.items()}
+        return shown(plan, self._rust.assemble(samples)) if is_raw else collated(plan, samples)
 
     def _roll_back(self, touched: list[tuple[Lane, Lane]]) -> None:
         """Puts the lanes back to where they were: a step that failed has not been delivered."""
@@ -213,6 +222,7 @@ class LanedIterator(Resumable, Iterator[Any]):
                 self._take([])
             except StopIteration:
                 break
+        self._num_passed = self._deal.share(number)
         # Other workers skip theirs: the whole job stands behind all of them.
         self._places.start = number * self._placement.num_shards * (self._plan.batch_size or 1)
         if self._num_steps is not None:
@@ -240,6 +250,10 @@ class LanedIterator(Resumable, Iterator[Any]):
     def _steps_done(self) -> int:
         """Steps of this pass that this consumer has taken, those before a resume included."""
         return self._deal.share(self._deal.steps_before) + self._places.num_steps
+
+    def _own_steps_done(self) -> int:
+        """The same with those that ``skip`` left out before the first."""
+        return self._num_passed + self._steps_done()
 
     def _count_lane(self, index: int) -> int:
         """The samples of a lane in this pass."""

@@ -11,6 +11,7 @@ from rowmill.iterators import ReadOptions, position_iterator
 from rowmill.laned import LanedIterator
 from rowmill.mixing.counts import mix_stats
 from rowmill.packed import packed_iterator
+from rowmill.states import States
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,11 +52,11 @@ class Loader:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def state_dict(self) -> Cursor:
-        """The cursor after what the newest pass has returned; a JSON-able dict."""
-        return self.dataset.state_dict()
+    def state_dict(self, *, gather: bool = False) -> Cursor:
+        """The cursor after what the newest pass has returned; a JSON-able dict. ``gather`` makes it the whole job's."""
+        return self.dataset.state_dict(gather=gather)
 
-    def load_state_dict(self, state: Cursor, *, strict: bool = True, allow_remix: bool = False) -> None:
+    def load_state_dict(self, state: States, *, strict: bool = True, allow_remix: bool = False) -> None:
         """Makes the next pass begin at ``state``; see ``rowmill.Dataset.load_state_dict``."""
         self.dataset.load_state_dict(state, strict=strict, allow_remix=allow_remix)
 

@@ -9,6 +9,7 @@ from rowmill.checked_cursor import check_whole
 from rowmill.cursor import Cursor
 from rowmill.exceptions import StateMismatchError
 from rowmill.holes import compress, expand
+from rowmill.left_out import after_taken, from_here, joined
 from rowmill.merged_lanes import merge_lanes, missing_ranks
 
 __all__ = ["merge_states", "merge_workers"]
@@ -24,6 +25,7 @@ _SHARED = (
     "mix",
     "pipeline",
     "first_epoch",
+    "left_out",
 )
 
 # More undelivered positions than this between the slowest and the fastest worker is no job that runs.
@@ -116,10 +118,11 @@ def _stateful_workers(snapshot: Mapping[str, Any], steps_since: int) -> list[Cur
 
 
 def _add_steps(cursors: list[Cursor], snapshot: Mapping[str, Any], steps: int) -> None:
-    if any("lanes" in cursor or cursor.get("batch_size") is None for cursor in cursors):
+    if any("lanes" in one or "left_out" in one or one.get("batch_size") is None for one in cursors):
         raise StateMismatchError(
             f"the StatefulDataLoader's state is {steps} steps older than what it has returned, and only a dataset "
-            "that is batched by .batch() says which rows those were; save with snapshot_every_n_steps=1"
+            "that is batched by .batch(), without .skip_steps, says which rows those were; save with "
+            "snapshot_every_n_steps=1"
         )
     by_worker = {_worker(cursor)["id"]: cursor for cursor in cursors}
     last = snapshot.get("_last_yielded_worker_id", len(cursors) - 1)
@@ -200,19 +203,23 @@ def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_
     """One cursor of what consumers (rank, worker) have delivered since the position of ``first``."""
     num_shards = len(counts)
     step = num_shards * batch_size
-    top = max(
+    before = expand(first.get("holes", ()))
+    left_out = from_here(
+        joined((one, end) for one, end in first.get("left_out") or ()), start, start + len(before), step
+    )
+    taken = max(
         (count - 1) * num_workers + worker + 1 if count else 0 for rank in counts for worker, count in enumerate(rank)
     )
     undelivered = [
-        item * step + shard + num_shards * row
+        (after_taken(left_out, item + 1) - 1) * step + shard + num_shards * row
         for shard, rank in enumerate(counts)
         for worker, count in enumerate(rank)
-        for item in range(worker + num_workers * count, top, num_workers)
+        for item in range(worker + num_workers * count, taken, num_workers)
         for row in range(batch_size)
     ]
     if len(undelivered) > _MAX_APART:
         raise StateMismatchError("the workers are more than a million rows apart; the states are not of one job")
-    before = expand(first.get("holes", ()))
+    top = after_taken(left_out, taken)
 
     def position(index: int) -> int:
         """The position at an index of what was left when the workers began."""

@@ -78,7 +78,7 @@ class PackedIterator(_rust.Packed, Resumable):
         steps_before = deal.share(deal.steps_before) + done
         num_skipped = max(deal.share(first) - steps_before, 0)
         ends = [end for end in (agreed, None if last is None else deal.share(last)) if end is not None]
-        left = max(min(ends) - steps_before - num_skipped, 0) if ends else None
+        left_out, before = begun.own_steps_left_out(plan, placement), steps_before + num_skipped
         self.begin(
             first_epoch=begun.first_epoch,
             num_epochs=epochs,
@@ -86,7 +86,8 @@ class PackedIterator(_rust.Packed, Resumable):
             lanes=[(lane.index, lane.epoch, lane.row, lane.emitted, lane.num_samples) for lane in lanes],
             samples=plan.pipeline.samples,
             skip_steps=num_skipped,
-            max_steps=left,
+            left_out=[(max(first - before, 0), end - before) for first, end in left_out if end > before],
+            max_steps=max(min(ends) - before, 0) if ends else None,
             is_agreed=agreed is not None,
             remainder=remainder,
             skipped=skipped,

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
-from rowmill.stages import Batch, Clip, Filter, Map, Pack, Rename, Select, Stage, Tokenize
+from rowmill.stages import Batch, Clip, Filter, Map, Pack, Pad, Rename, Select, Stage, Tokenize
 from rowmill.stages.clip import clip_range
 from rowmill.stages.tokenize import INPUT_IDS
 
@@ -32,6 +33,7 @@ class Pipeline:
         tokenize: What makes ids of the rows that Rust reads, if anything does.
         pack: What makes sequences of their ids, if anything does.
         row_stages: Python stages on single rows (or packed samples), before any batch.
+        pad: How rows of tokens become batches of one width, if they do.
         samples: Range of the samples of a laned pipeline; None is the end.
         batch: The batch stage, if there is one.
         batches: Range of this rank's batches; None is the end.
@@ -46,6 +48,7 @@ class Pipeline:
     pack: Pack | None = None
     row_stages: tuple[Stage, ...] = ()
     samples: tuple[int, int | None] = (0, None)
+    pad: Pad | None = None
     batch: Batch | None = None
     batches: tuple[int, int | None] = (0, None)
     batch_stages: tuple[Stage, ...] = ()
@@ -66,6 +69,11 @@ class Pipeline:
         return self.pack is not None or any(
             isinstance(stage, Filter) or (isinstance(stage, Map) and stage.batched) for stage in self.row_stages
         )
+
+    @property
+    def padding(self) -> _rust.Padding | None:
+        """How the engine pads, if it is to."""
+        return None if self.pad is None else self.pad.rust
 
     @property
     def needs_python_rows(self) -> bool:
@@ -95,6 +103,7 @@ def compile_pipeline(stages: tuple[Stage, ...], stored: list[str], num_rows: int
 def _add_columns(pipeline: Pipeline, stage: Select | Rename) -> Pipeline:
     if pipeline.batch is not None:
         return _described(replace(pipeline, batch_stages=(*pipeline.batch_stages, stage)), stage)
+    _refuse_padded(pipeline, stage.describe())
     if pipeline.row_stages or pipeline.tokenize is not None:
         return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
     # Which columns are read does not change which rows come when: no part of the description.
@@ -113,6 +122,7 @@ def _add_clip(pipeline: Pipeline, clip: Clip) -> Pipeline:
 
 def _add_function(pipeline: Pipeline, stage: Map | Filter) -> Pipeline:
     if pipeline.batch is None:
+        _refuse_padded(pipeline, stage.describe())
         if pipeline.pack is not None and (isinstance(stage, Filter) or stage.batched):
             raise SchemaMismatchError(
                 f"{stage.describe()} stands after .pack and would change how many samples a lane has; put it before "
@@ -136,6 +146,7 @@ def _add_tokenize(pipeline: Pipeline, stage: Tokenize) -> Pipeline:
         raise SchemaMismatchError("tokenize makes ids of single rows; put it before .pack and .batch")
     if pipeline.tokenize is not None:
         raise SchemaMismatchError("the rows are token ids already; .tokenize stands once in a chain")
+    _refuse_padded(pipeline, ".tokenize")
     if pipeline.row_stages or stage.tokenizer.function is not None:
         return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
     stage.check([name for _, name in pipeline.columns])
@@ -147,6 +158,7 @@ def _add_tokenize(pipeline: Pipeline, stage: Tokenize) -> Pipeline:
 def _add_pack(pipeline: Pipeline, stage: Pack) -> Pipeline:
     if pipeline.batch is not None or pipeline.pack is not None:
         raise SchemaMismatchError("pack makes samples of documents; it stands once in a chain, before .batch")
+    _refuse_padded(pipeline, ".pack")
     if pipeline.row_stages or pipeline.samples != (0, None):
         raise SchemaMismatchError(
             "pack takes the rows of files or of .tokenize, not yet those that Python functions or filters have made; "
@@ -167,7 +179,54 @@ def _add_pack(pipeline: Pipeline, stage: Pack) -> Pipeline:
 def _add_batch(pipeline: Pipeline, stage: Batch) -> Pipeline:
     if pipeline.batch is not None:
         raise SchemaMismatchError("the dataset is batched already; .batch stands once in a chain")
-    return replace(pipeline, batch=stage)
+    if not stage.group_steps:
+        return replace(pipeline, batch=stage)
+    _check_groups(pipeline, stage)
+    return _described(replace(pipeline, batch=stage), stage)
+
+
+def _check_groups(pipeline: Pipeline, stage: Batch) -> None:
+    """Rows are dealt by length before any Python function sees them."""
+    if pipeline.is_laned:
+        raise SchemaMismatchError(
+            "group_by_length deals rows by their positions, and a filter, batched map or .pack decides by the data "
+            "which rows there are; leave it out"
+        )
+    names = [*pipeline.column_names, *(name for _, name in pipeline.columns)]
+    if stage.length_column not in names:
+        raise SchemaMismatchError(
+            f"there is no column {stage.length_column!r} to group rows by before Python functions run; the columns are "
+            f"{', '.join(dict.fromkeys(names))}. length_column=NAME chooses one: a list, a text, or a number"
+        )
+
+
+def _add_pad(pipeline: Pipeline, stage: Pad) -> Pipeline:
+    if pipeline.pad is not None:
+        raise SchemaMismatchError("the rows are padded already; .pad stands once in a chain")
+    if pipeline.pack is not None:
+        raise SchemaMismatchError("packed samples have one length already; .pad is for rows that are not packed")
+    if pipeline.batch_stages:
+        raise SchemaMismatchError(
+            ".pad stands after functions of whole batches, whose rows would differ in length; put it before them"
+        )
+    in_python = [one for one in pipeline.row_stages if isinstance(one, Tokenize)]
+    tokenize = in_python[-1] if in_python else pipeline.tokenize
+    if not pipeline.row_stages and stage.column not in pipeline.column_names:
+        raise SchemaMismatchError(
+            f"there is no column {stage.column!r} of token ids to pad; the columns are "
+            f"{', '.join(pipeline.column_names)}. .tokenize makes ids of text, .pad(column=NAME) takes those of "
+            "another column"
+        )
+    # Which rows come when stays as it is: no part of the description.
+    return replace(pipeline, pad=stage.after(tokenize))
+
+
+def _refuse_padded(pipeline: Pipeline, what: str) -> None:
+    if pipeline.pad is not None:
+        raise SchemaMismatchError(
+            f"{what} stands between .pad and .batch, where rows have no common width yet; put it before .pad, or after "
+            ".batch"
+        )
 
 
 _ADD: dict[type, Callable[[Pipeline, Any], Pipeline]] = {
@@ -178,11 +237,12 @@ _ADD: dict[type, Callable[[Pipeline, Any], Pipeline]] = {
     Filter: _add_function,
     Tokenize: _add_tokenize,
     Pack: _add_pack,
+    Pad: _add_pad,
     Batch: _add_batch,
 }
 
 
-def _described(pipeline: Pipeline, stage: Select | Rename | Clip | Map | Filter | Tokenize | Pack) -> Pipeline:
+def _described(pipeline: Pipeline, stage: Select | Rename | Clip | Map | Filter | Tokenize | Pack | Batch) -> Pipeline:
     return replace(pipeline, description=(*pipeline.description, stage.describe()))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from rowmill import _rust
 from rowmill.cursor import Identity
 from rowmill.exceptions import SchemaMismatchError
+from rowmill.left_out import Ranges
 from rowmill.mixing.source import MixedSource
 from rowmill.pipeline import Pipeline, compile_pipeline
 from rowmill.source import OpenedSource
@@ -61,7 +62,8 @@ class Plan:
     """Everything that decides what a dataset yields.
 
     ``num_epochs`` None is one epoch a pass, 0 an endless stream, otherwise so many epochs a pass. ``is_dealt`` says
-    that somebody else has dealt the rows among DataLoader workers already, as HF's IterableDataset does.
+    that somebody else has dealt the rows among DataLoader workers already, as HF's IterableDataset does. Nobody takes
+    ``skipped_steps``, global steps of a pass.
     """
 
     source: OpenedSource | MixedSource
@@ -73,6 +75,7 @@ class Plan:
     num_epochs: int | None = None
     format: Format = Format()  # noqa: RUF009 - frozen, as the other defaults
     is_dealt: bool = False
+    skipped_steps: Ranges = ()
 
     def with_(self, **changes: Any) -> Plan:
         """A copy with these fields changed."""
@@ -161,6 +164,12 @@ class Plan:
         stop = num_rows if stop is None else min(stop, num_rows)
         return min(start, stop), stop
 
+    def left_out(self, step: int) -> Ranges:
+        """Positions of a pass that nobody takes, where a step of the job has ``step`` of them."""
+        # Counted from the first step that there is, as a loop counts them.
+        first = self.pipeline.batches[0]
+        return tuple(((first + start) * step, (first + end) * step) for start, end in self.skipped_steps)
+
     @property
     def epochs_per_pass(self) -> int | None:
         """Epochs of one pass; None is endless."""
@@ -172,6 +181,14 @@ class Plan:
                 )
             return None
         return {None: 1, 0: None}.get(self.num_epochs, self.num_epochs)
+
+    @property
+    def groups(self) -> tuple[int, str, int] | None:
+        """(steps of a run, column, seed) by which rows are grouped by length."""
+        batch = self.pipeline.batch
+        if batch is None or not batch.group_steps:
+            return None
+        return batch.group_steps, batch.length_column, self.order.seed
 
     @property
     def batch_size(self) -> int | None:
@@ -198,5 +215,4 @@ class Plan:
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled parts hold what does not pickle, and are cheap to make again.
-        names = ("source", "stages", "order", "is_shuffled", "rank", "remainder", "num_epochs", "format", "is_dealt")
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}

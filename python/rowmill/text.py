@@ -1,14 +1,15 @@
-"""What a dataset makes of text: token ids, and sequences of them."""
+"""What a dataset makes of text: token ids, sequences of them, and batches of one width."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowmill.exceptions import RowmillError
 from rowmill.stages import Stage
 from rowmill.stages.pack import make_pack
+from rowmill.stages.pad import make_pad
 from rowmill.stages.tokenize import make_tokenize
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ __all__ = ["Texts"]
 
 
 class Texts:
-    """The methods of a Dataset that tokenize and pack."""
+    """The methods of a Dataset that tokenize, pack and pad."""
 
     _plan: Plan
 
@@ -100,6 +101,58 @@ class Texts:
             cu_seqlens=cu_seqlens,
             flatten=flatten,
             pad_token_id=pad_token_id,
+            column=column,
+        )
+        return self._with_stage(stage)
+
+    def pad(
+        self,
+        max_length: int | None = None,
+        *,
+        padding: Literal["longest", "max_length"] = "longest",
+        truncation: bool = True,
+        pad_token_id: int | None = None,
+        padding_side: Literal["left", "right"] = "right",
+        truncation_side: Literal["left", "right"] = "right",
+        pad_to_multiple_of: int | None = None,
+        labels: str | None = None,
+        label_mask: str | None = None,
+        pad_values: Mapping[str, float | None] | None = None,
+        column: str = "input_ids",
+    ) -> Dataset:
+        """Makes batches of rows of token ids one width, as a transformers tokenizer does; see docs/fine-tuning.
+
+        A batch has ``input_ids``, ``attention_mask`` (1 real, 0 padding), and all other columns with a value a token
+        padded too: ``labels`` with -100, the rest with 0. It stands before or after ``.batch``; padding runs in Rust
+        threads, unless Python functions have made the rows.
+
+        Args:
+            max_length: Longest row that truncation leaves, and the width of "max_length".
+            padding: "longest" (as the batch's longest row) or "max_length".
+            truncation: Cut longer rows to ``max_length``; the special tokens that ``.tokenize`` puts at both ends of a
+                row stay.
+            pad_token_id: What stands in ``input_ids`` where padded: the tokenizer's padding token if None, else its
+                end-of-text token.
+            padding_side: Where padding goes.
+            truncation_side: Where a long row is cut.
+            pad_to_multiple_of: Round the width up to a multiple of this.
+            labels: "input_ids" makes labels of the ids; the name of a column takes those.
+            label_mask: Column that says which labels count, for ``labels="input_ids"``: a list with one 0 or 1 a
+                token, or the number of tokens of the prompt, which do not count. The others are -100.
+            pad_values: What stands where other columns are padded; None leaves a list column as it is.
+            column: Column that holds the ids, where they were not made by ``tokenize``.
+        """
+        stage = make_pad(
+            max_length=max_length,
+            padding=padding,
+            truncation=truncation,
+            pad_token_id=pad_token_id,
+            padding_side=padding_side,
+            truncation_side=truncation_side,
+            pad_to_multiple_of=pad_to_multiple_of,
+            labels=labels,
+            label_mask=label_mask,
+            pad_values=pad_values,
             column=column,
         )
         return self._with_stage(stage)

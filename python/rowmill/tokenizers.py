@@ -25,12 +25,13 @@ _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "generation_con
 _WELL_KNOWN = {
     "eos": ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>"),
     "bos": ("<s>", "<|begin_of_text|>", "<bos>"),
+    "pad": ("<pad>", "[PAD]", "<|pad|>"),
 }
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A tokenizer's file and what is said of its special tokens, by "eos" and "bos"."""
+    """A tokenizer's file and what is said of its special tokens, by "eos", "bos" and "pad"."""
 
     origin: str
     content: bytes
@@ -45,6 +46,7 @@ class ResolvedTokenizer:
         name: Where it comes from, for messages.
         eos_id: The id that ends a document, or None where none is known.
         bos_id: The id that begins a document, or None where none is known.
+        pad_id: The id that pads, or None where none is named.
         function: The user's own function from a text to its ids, where that is what was handed over: the slow way,
             which runs in Python; ``rust`` is None then, and nothing is known of its ids.
     """
@@ -54,6 +56,7 @@ class ResolvedTokenizer:
     eos_id: int | None
     bos_id: int | None
     function: Callable[[str], Sequence[int]] | None = None
+    pad_id: int | None = None
     _content: bytes | None = field(default=None, repr=False)
     _allow_special: bool = False
 
@@ -92,6 +95,22 @@ class ResolvedTokenizer:
             ValueError: None is known.
         """
         return self._required("bos", self.bos_id, "prepend_bos=False")
+
+    def required_pad(self) -> int:
+        """The id that pads: the one that is named for it, else the end-of-text id.
+
+        Masks and labels keep the two apart, as padding is 0 in the one and -100 in the others.
+
+        Raises:
+            ValueError: None is known.
+        """
+        id = self.eos_id if self.pad_id is None else self.pad_id
+        if id is None:
+            raise ValueError(
+                f"{self.name}: nothing says which token pads, and no token that ends a text is known, which would do "
+                "too; pass pad_token_id="
+            )
+        return id
 
     def describe(self) -> dict[str, Any]:
         """The tokenizer and its engine, as ``Dataset.describe`` tells it."""
@@ -174,7 +193,20 @@ def resolve_tokenizer(
             stacklevel=2,
         )
     eos, bos = _special_ids(rust, asked, found.special)
-    return ResolvedTokenizer(found.origin, rust, eos, bos, _content=found.content, _allow_special=allow_special)
+    pad = _special_id(rust, "pad", None, found.special.get("pad", _padding_of(found.content)))
+    return ResolvedTokenizer(
+        found.origin, rust, eos, bos, pad_id=pad, _content=found.content, _allow_special=allow_special
+    )
+
+
+def _padding_of(content: bytes) -> str | None:
+    """The token that the file itself pads with."""
+    try:
+        padding = json.loads(content).get("padding")
+    except (ValueError, RecursionError, AttributeError):
+        return None  # a file that engines read all the same
+    token = padding.get("pad_token") if isinstance(padding, dict) else None
+    return token if isinstance(token, str) else None
 
 
 def _from_function(function: Any, eos: str | int | None, bos: str | int | None) -> ResolvedTokenizer:

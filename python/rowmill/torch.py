@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "IterableDatasetBase",
     "TorchDataLoader",
+    "all_gather_bytes",
     "dtype_name",
     "has_torch",
     "is_tensor",
@@ -85,6 +86,27 @@ def _unregister_with_cuda(address: int) -> None:
     import torch
 
     torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]
+
+
+def all_gather_bytes(message: bytes) -> list[bytes]:
+    """The messages of all ranks of ``torch.distributed``, by rank; this one's alone where there is no such job."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return [message]
+    import torch
+
+    # NCCL moves what lies on a GPU only.
+    device = torch.device("cuda", torch.cuda.current_device()) if distributed.get_backend() == "nccl" else "cpu"
+    length = torch.tensor([len(message)], dtype=torch.int64, device=device)
+    lengths = [torch.empty_like(length) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(lengths, length)
+    longest = max(int(one) for one in lengths)
+    padded = torch.zeros(longest, dtype=torch.uint8)
+    padded[: len(message)] = torch.frombuffer(bytearray(message), dtype=torch.uint8)
+    padded = padded.to(device)
+    messages = [torch.empty_like(padded) for _ in lengths]
+    distributed.all_gather(messages, padded)
+    return [bytes(one[: int(n)].cpu().numpy()) for one, n in zip(messages, lengths, strict=True)]
 
 
 def tensor_from(values: Any, dtype: str | None) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from rowmill import torch as _torch
 from rowmill.exceptions import SchemaMismatchError
 
-__all__ = ["Format", "collate", "record_batch"]
+__all__ = ["Format", "batch_column", "chosen", "collate", "numbers_of", "record_batch", "stored_dtype"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def collate(rows: list[dict[str, Any]], batch_format: Format) -> Any:
         return record_batch(columns)
     if batch_format.batch_name == "python":
         return columns
-    return {name: _column(name, values, batch_format) for name, values in columns.items()}
+    return {name: batch_column(name, values, batch_format) for name, values in columns.items()}
 
 
 def record_batch(columns: dict[str, list[Any]]) -> Any:
@@ -81,13 +81,14 @@ def record_batch(columns: dict[str, list[Any]]) -> Any:
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def _column(name: str, values: list[Any], batch_format: Format) -> Any:
+def batch_column(name: str, values: list[Any], batch_format: Format) -> Any:
+    """One column of a batch: a tensor or array where the values are numbers of one shape, else a list."""
     if all(_torch.is_tensor(value) for value in values):
-        return _stacked_tensors(values, batch_format, _chosen(batch_format.dtypes, name))
+        return _stacked_tensors(values, batch_format, chosen(batch_format.dtypes, name))
     numbers = _numbers(_filled(name, values, batch_format))
     if numbers is None:
         return values
-    dtype = _chosen(batch_format.dtypes, name) or _stored(numbers, dict(batch_format.stored).get(name))
+    dtype = chosen(batch_format.dtypes, name) or stored_dtype(numbers, dict(batch_format.stored).get(name))
     if batch_format.batch_name == "torch":
         if isinstance(numbers, list):
             return [_torch.tensor_from(row, dtype or _token_dtype(row)) for row in numbers]
@@ -96,7 +97,7 @@ def _column(name: str, values: list[Any], batch_format: Format) -> Any:
     return numbers if dtype is None else _as_numpy(numbers, dtype)
 
 
-def _stored(numbers: Any, dtype: str | None) -> str | None:
+def stored_dtype(numbers: Any, dtype: str | None) -> str | None:
     """``dtype`` where it holds all of ``numbers``: Python's int and float know no width of their own."""
     if dtype is None or dtype in ("bool", "bfloat16"):
         return None
@@ -132,7 +133,7 @@ def _token_dtype(numbers: np.ndarray[Any, Any]) -> str | None:
 
 def _numbers(values: list[Any]) -> np.ndarray[Any, Any] | list[np.ndarray[Any, Any]] | None:
     """One array where shapes agree, a list of arrays where they differ, None where these are no numbers."""
-    rows = [_row_numbers(value) for value in values]
+    rows = [numbers_of(value) for value in values]
     if not rows or any(row is None for row in rows):
         return None
     arrays = [row for row in rows if row is not None]
@@ -141,7 +142,8 @@ def _numbers(values: list[Any]) -> np.ndarray[Any, Any] | list[np.ndarray[Any, A
     return np.stack(arrays)
 
 
-def _row_numbers(value: Any) -> np.ndarray[Any, Any] | None:
+def numbers_of(value: Any) -> np.ndarray[Any, Any] | None:
+    """A value as an array of numbers; None where it holds others, or lists of different lengths."""
     if isinstance(value, str | bytes | Mapping) or value is None:
         return None
     try:
@@ -154,9 +156,9 @@ def _row_numbers(value: Any) -> np.ndarray[Any, Any] | None:
 def _filled(name: str, values: list[Any], batch_format: Format) -> list[Any]:
     """``values`` with nulls filled, or an error where a numeric column holds one that nothing stands for."""
     present = [value for value in values if value is not None]
-    if len(present) == len(values) or not present or _row_numbers(present[0]) is None:
+    if len(present) == len(values) or not present or numbers_of(present[0]) is None:
         return values
-    fill = _chosen(batch_format.fill_null, name)
+    fill = chosen(batch_format.fill_null, name)
     if fill is None:
         raise SchemaMismatchError(
             f"column {name!r} holds a null, which a numeric batch cannot show; give fill_null={{{name!r}: VALUE}}, "
@@ -166,7 +168,8 @@ def _filled(name: str, values: list[Any], batch_format: Format) -> list[Any]:
     return [np.full_like(example, fill) if value is None else value for value in values]
 
 
-def _chosen(entries: tuple[tuple[str, Any], ...], name: str) -> Any:
+def chosen(entries: tuple[tuple[str, Any], ...], name: str) -> Any:
+    """The entry for a column, else the one for all columns, else None."""
     known = dict(entries)
     return known.get(name, known.get(""))
 

@@ -24,7 +24,7 @@ def main(data: str, folder: Path, batch: int, steps: int, state: str, packed: st
     else:
         ds, column = rowmill.open(data).select_columns(["id", "tokens"]).shuffle(seed=7).batch(batch), "id"
     if state != "none":
-        ds.load_state_dict(json.loads(Path(state).read_text()))
+        ds.load_state_dict(state)
     loader = ds.loader()
     read: list[list[Any]] = []
     for made in loader:
@@ -35,6 +35,7 @@ def main(data: str, folder: Path, batch: int, steps: int, state: str, packed: st
             break
     length = None if packed == "endless" else len(ds)
     result = {"rank": rank, "world": world, "len": length, "read": read, "state": loader.state_dict()}
+    result["gathered"] = loader.state_dict(gather=True)
     (folder / f"rank-{rank}.json").write_text(json.dumps(result))
     dist.destroy_process_group()
 

@@ -46,7 +46,7 @@ def test_two_ranks_read_everything_once_and_three_go_on_from_their_cursor(tmp_pa
     assert steps == [sorted(order[first : first + 12]) for first in range(0, 204, 12)]
 
     begun = torchrun(2, data, tmp_path / "begun", 6, 5)
-    assert begun[0]["state"] == begun[1]["state"]
+    assert begun[0]["state"] == begun[1]["state"] == begun[0]["gathered"]
     assert begun[0]["state"]["position"] == 60
     state = tmp_path / "state.json"
     state.write_text(json.dumps(begun[0]["state"]))
@@ -64,9 +64,26 @@ def test_packed_samples_move_between_numbers_of_ranks_by_a_merged_cursor(tmp_pat
     begun = torchrun(2, data, tmp_path / "begun", 3, 10, packed="endless")
     assert packed_steps(begun) == [sorted(whole[at : at + 6]) for at in range(0, 60, 6)]
     state = tmp_path / "state.json"
-    state.write_text(json.dumps(rowmill.merge_states([result["state"] for result in begun])))
+    merged = rowmill.merge_states([result["state"] for result in begun])
+    assert [result["gathered"] for result in begun] == [merged, merged]
+    assert begun[0]["state"] != merged, "a rank's own state holds its own lanes"
+    state.write_text(json.dumps(begun[1]["gathered"]))
     resumed = torchrun(3, data, tmp_path / "resumed", 2, 10, state, packed="endless")
     assert packed_steps(resumed) == [sorted(whole[at : at + 6]) for at in range(60, 120, 6)]
+
+
+def test_three_ranks_go_on_from_the_folder_of_the_two_ranks_states(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_shards(data, [100, 61], columns=["id", "text"])
+    begun = torchrun(2, data, tmp_path / "begun", 3, 4, packed="endless")
+    folder = tmp_path / "states"
+    folder.mkdir()
+    for result in begun:
+        (folder / f"rank-{result['rank']}.json").write_text(json.dumps(result["state"]))
+    resumed = torchrun(3, data, tmp_path / "resumed", 2, 3, folder, packed="endless")
+    ds = rowmill.open(data).shuffle(seed=7, num_lanes=66).tokenize("bytes").pack(24, document_ids=True).repeat()
+    whole = [row for batch in itertools.islice(iter(ds.batch(6)), 7) for row in batch["document_ids"].tolist()]
+    assert packed_steps(begun) + packed_steps(resumed) == [sorted(whole[at : at + 6]) for at in range(0, 42, 6)]
 
 
 def test_finite_packed_epochs_end_at_the_same_step_on_two_and_three_ranks(tmp_path: Path) -> None:

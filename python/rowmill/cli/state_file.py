@@ -9,34 +9,9 @@ from typing import Any
 
 from rowmill.checked_cursor import check_whole
 from rowmill.exceptions import StateMismatchError
+from rowmill.states import read_state
 
 __all__ = ["read_cursor", "read_state", "write_json", "write_state"]
-
-# A cursor has at most 16 KB; a DataLoader's state of 1,024 workers is far below this.
-_MAX_BYTES = 64 << 20
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-
-
-def read_state(path: Path) -> Any:
-    """The JSON value in a file.
-
-    Raises:
-        StateMismatchError: It is a torch checkpoint or a pickle, or no JSON.
-    """
-    num_bytes = path.stat().st_size
-    if num_bytes > _MAX_BYTES:
-        raise StateMismatchError(f"{path} has {num_bytes:,} bytes and is no state; states are JSON of a few KB")
-    content = path.read_bytes()
-    if content.startswith((_ZIP, _PICKLE)):
-        kind = "a torch checkpoint (a zip around a pickle)" if content.startswith(_ZIP) else "a pickle"
-        raise StateMismatchError(
-            f"{path} is {kind}, and rowmill unpickles nothing, for a pickle can run any program. Load it yourself and "
-            'save the cursor in it as JSON: json.dump(torch.load(path, weights_only=True)["cursor"], file)'
-        )
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise StateMismatchError(f"{path} is no JSON, and states are kept as JSON: {error}") from None
 
 
 def read_cursor(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def to_reader(dataset: Dataset, batch_size: int | None = None) -> pa.RecordBatch
     rows = dataset if plan.batch_size is not None else own_rows(dataset).batch(batch_size or _BATCH_ROWS)
     read = rows._with(format=replace(plan.format, name="arrow"))
     read.set_epoch(dataset.epoch)
-    if not plan.pipeline.row_stages and not plan.pipeline.batch_stages:
+    if not plan.pipeline.needs_python_rows and not plan.pipeline.batch_stages:
         return pa.RecordBatchReader.from_batches(dataset.schema, _batches(iter(read), dataset.schema))
     return _of_made(iter(read), dataset.schema)
 

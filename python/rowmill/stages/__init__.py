@@ -7,8 +7,21 @@ from rowmill.stages.filter import Filter
 from rowmill.stages.identity import describe_function
 from rowmill.stages.map import Map
 from rowmill.stages.pack import Pack
+from rowmill.stages.pad import Pad
 from rowmill.stages.tokenize import Tokenize
 
-__all__ = ["Batch", "Clip", "Filter", "Map", "Pack", "Rename", "Select", "Stage", "Tokenize", "describe_function"]
+__all__ = [
+    "Batch",
+    "Clip",
+    "Filter",
+    "Map",
+    "Pack",
+    "Pad",
+    "Rename",
+    "Select",
+    "Stage",
+    "Tokenize",
+    "describe_function",
+]
 
-Stage = Batch | Clip | Filter | Map | Pack | Rename | Select | Tokenize
+Stage = Batch | Clip | Filter | Map | Pack | Pad | Rename | Select | Tokenize

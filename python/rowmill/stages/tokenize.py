@@ -36,6 +36,13 @@ class Tokenize:
         """The columns that are read, each once: those of the text, then those that stay."""
         return tuple(dict.fromkeys([*(name for _, name in self.parts if name is not None), *self.kept]))
 
+    @property
+    def num_special(self) -> tuple[int, int]:
+        """How many ids stand before and after those of the text."""
+        rust = self.tokenizer.rust
+        prefix, suffix = ([], []) if self.tokenizer.function is not None else (rust.prefix, rust.suffix)
+        return len(prefix) + (self.bos is not None), len(suffix) + (self.eos is not None)
+
     def check(self, names: Sequence[str]) -> None:
         """Raises SchemaMismatchError where a column is not there, or would come twice."""
         check_names(self.columns, list(names))

@@ -16,6 +16,7 @@ use crate::error::{log_skipped, raise};
 use crate::interpreter::{detached, wait};
 use crate::make::{Maker, stats};
 use crate::order::PyOrder;
+use crate::padding::PyPadding;
 use crate::stream::{PREFETCH_BYTES, default_threads};
 use crate::table::{PyTable, dict};
 
@@ -37,7 +38,7 @@ pub struct PyLanes {
 impl PyLanes {
     /// A reader of a table's columns in an order; starts no thread.
     #[new]
-    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, num_threads, prefetch_bytes, wrap, pin))]
+    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, padding, num_threads, prefetch_bytes, wrap, pin))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of Dataset.loader and with_format, one each")]
     fn new(
         py: Python<'_>,
@@ -46,12 +47,13 @@ impl PyLanes {
         output: &str,
         dtypes: Vec<(String, String)>,
         fill_null: Vec<(String, f64)>,
+        padding: Option<PyRef<'_, PyPadding>>,
         num_threads: Option<usize>,
         prefetch_bytes: Option<usize>,
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
-        let maker = Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?;
+        let maker = Maker::try_new(py, table, output, dtypes, fill_null, padding.as_deref(), wrap, pin)?;
         let epochs = order.epochs();
         let num_lanes = epochs.num_lanes() as usize;
         Ok(Self {

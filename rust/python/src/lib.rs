@@ -8,6 +8,7 @@
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
 //! - [`packed`]: packed samples of lanes
+//! - [`padding`]: how rows of tokens are padded
 //! - [`tensors`]: buffers as tensors; [`pinning`]: page-locked memory for CUDA
 //! - [`interpreter`]: the one way out of the interpreter; [`error`]: the one table of errors
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -24,6 +25,7 @@ pub mod mix;
 pub mod mixture;
 pub mod order;
 pub mod packed;
+pub mod padding;
 pub mod pinning;
 pub mod source;
 pub mod stream;
@@ -52,6 +54,8 @@ mod _rust {
     use crate::order::PyOrder;
     #[pymodule_export]
     use crate::packed::{PyLanePlaces, PyPacked};
+    #[pymodule_export]
+    use crate::padding::PyPadding;
     #[pymodule_export]
     use crate::source::PySource;
     #[pymodule_export]

@@ -10,9 +10,11 @@ use rowmill_core::assemble::{
     Batch, BatchRequest, Column, ColumnPlan, Dtype, Pool, PoolBuffer, RowSet, plan_columns, record_batch,
 };
 use rowmill_core::loader::{Output, Step, Table};
+use rowmill_core::text::padded::{PADDED_NAMES, PadPlan, assemble_batch};
 
 use crate::arrow_export::PyRecordBatch;
 use crate::error::{raise, raise_conversion};
+use crate::padding::PyPadding;
 use crate::table::{PyTable, dict, dicts};
 use crate::tensors::Tensors;
 use crate::values::RowConverter;
@@ -41,6 +43,7 @@ pub struct Maker {
     keys: Vec<Py<PyString>>,
     plans: Arc<[ColumnPlan]>,
     names: Arc<[String]>,
+    pad: Option<Arc<PadPlan>>,
     pool: Pool,
     /// pyarrow's `record_batch`, where batches are Arrow's.
     wrap: Option<Py<PyAny>>,
@@ -50,23 +53,29 @@ pub struct Maker {
 
 impl Maker {
     /// Compiles `output` (`rows`, `row_lists`, `python`, `torch`, `numpy`, `arrow`) over a table's columns.
+    ///
+    /// Tensors and arrays are padded where that is asked for.
+    #[expect(clippy::too_many_arguments, reason = "what decides a batch, one each")]
     pub fn try_new(
         py: Python<'_>,
         table: &PyTable,
         output: &str,
         dtypes: Vec<(String, String)>,
         fills: Vec<(String, f64)>,
+        padding: Option<&PyPadding>,
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let kind = kind_of(output);
         let request = request(kind, dtypes, fills).map_err(|error| raise(py, error))?;
         let schema = table.schema_ref();
-        let plans = if matches!(kind, Kind::Torch | Kind::NumPy) {
-            plan_columns(schema, &request).map_err(|error| raise(py, error))?
+        let names: Vec<_> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let (plans, pad) = if matches!(kind, Kind::Torch | Kind::NumPy) {
+            plan(schema, &names, &request, padding).map_err(|error| raise(py, error))?
         } else {
-            vec![ColumnPlan::Objects; schema.fields().len()]
+            (vec![ColumnPlan::Objects; names.len()], None)
         };
+        let shown = pad.as_ref().map_or(&names[..], |pad| pad.names());
         let (wrap, tensors) = match kind {
             Kind::Torch | Kind::NumPy => (None, Some(Tensors::try_new(py, kind == Kind::Torch, wrap, pin)?)),
             _ => (wrap, None),
@@ -76,9 +85,10 @@ impl Maker {
             table: Arc::clone(&table.table),
             schema: Arc::clone(schema),
             converter: Arc::clone(&table.converter),
-            keys: schema.fields().iter().map(|field| PyString::intern(py, field.name()).unbind()).collect(),
+            keys: shown.iter().map(|name| PyString::intern(py, name).unbind()).collect(),
             plans: plans.into(),
-            names: schema.fields().iter().map(|field| field.name().clone()).collect(),
+            names: names.into(),
+            pad: pad.map(Arc::new),
             pool: Pool::new(POOL_BYTES),
             wrap,
             tensors,
@@ -92,6 +102,7 @@ impl Maker {
             Kind::Torch | Kind::NumPy => Output::Batches {
                 plans: Arc::clone(&self.plans),
                 names: Arc::clone(&self.names),
+                pad: self.pad.clone(),
                 pool: self.pool.clone(),
             },
             Kind::RowLists | Kind::Lists => Output::RowSets { gathers: true },
@@ -134,7 +145,7 @@ impl Maker {
             return self.row_set(py, &rows);
         }
         let batch = crate::interpreter::detached(py, || {
-            rowmill_core::assemble::assemble(rows, &self.plans, &self.names, &self.pool)
+            assemble_batch(rows, &self.plans, &self.names, self.pad.as_deref(), &self.pool)
         })?;
         Ok(self.columns(py, batch)?.into_any().unbind())
     }
@@ -211,6 +222,22 @@ impl Maker {
         }
         Ok(list)
     }
+}
+
+/// How the columns become those of a batch, padded where that is asked for.
+fn plan(
+    schema: &SchemaRef,
+    names: &[String],
+    request: &BatchRequest,
+    padding: Option<&PyPadding>,
+) -> rowmill_core::Result<(Vec<ColumnPlan>, Option<PadPlan>)> {
+    let Some(padding) = padding else { return Ok((plan_columns(schema, request)?, None)) };
+    // Columns that padding adds have dtypes of their own to ask for.
+    let mut known = request.clone();
+    known.dtypes.retain(|(name, _)| names.contains(name) || !PADDED_NAMES.contains(&name.as_str()));
+    let mut plans = plan_columns(schema, &known)?;
+    let pad = PadPlan::try_new(&padding.request, names, &mut plans, request)?;
+    Ok((plans, Some(pad)))
 }
 
 fn kind_of(output: &str) -> Kind {

@@ -79,6 +79,8 @@ struct Pass {
     positions: (u64, u64),
     samples: (u64, Option<u64>),
     skip_steps: u64,
+    /// Runs of this consumer's steps that are read but not handed out, counted from the first one of the pass.
+    left_out: Vec<(u64, u64)>,
     max_steps: Option<u64>,
     /// All ranks have agreed on `max_steps`.
     is_agreed: bool,
@@ -196,7 +198,7 @@ impl PyPacked {
 
     /// Places the stream: `lanes` are (lane, epoch, row, emitted, samples) of this consumer's. Where
     /// ranks have agreed on `max_steps`, it gives all of them: after the end of its lanes padded ones, or an error.
-    #[pyo3(signature = (*, first_epoch, num_epochs, positions, lanes, samples, skip_steps, max_steps, is_agreed,
+    #[pyo3(signature = (*, first_epoch, num_epochs, positions, lanes, samples, skip_steps, left_out, max_steps, is_agreed,
                         remainder, skipped))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
     fn begin(
@@ -208,6 +210,7 @@ impl PyPacked {
         lanes: Vec<(u32, u64, u64, u64, u64)>,
         samples: (u64, Option<u64>),
         skip_steps: u64,
+        left_out: Vec<(u64, u64)>,
         max_steps: Option<u64>,
         is_agreed: bool,
         remainder: &str,
@@ -223,6 +226,7 @@ impl PyPacked {
             positions,
             samples,
             skip_steps,
+            left_out,
             max_steps,
             is_agreed,
             remainder: remainder.parse().map_err(|error| raise(py, error))?,
@@ -265,47 +269,23 @@ impl PyPacked {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let mut state = self.locked()?;
         let state = &mut *state;
-        let Some(pass) = &state.pass else {
-            return Err(PyValueError::new_err("the stream has not begun"));
-        };
-        let places = pass.places.get();
-        if places.0.lock().is_finished || self.is_closed.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        if pass.max_steps.is_some_and(|most| places.num_steps() >= most) {
-            state.last_stats = state.stream.take().map(|stream| stream.stats());
-            return places.finish(py).map(|()| None);
-        }
-        if state.stream.is_none() {
-            state.stream = Some(PackedStream::try_start(self.spec(pass)).map_err(|error| raise(py, error))?);
-        }
-        let Some(stream) = &mut state.stream else { return Ok(None) };
-        let step = match wait(py, &mut |timeout| stream.poll(timeout)) {
-            Ok(Some(step)) => step,
-            Ok(None) => {
-                state.last_stats = state.stream.take().map(|stream| stream.stats());
-                if pass.is_agreed && pass.max_steps.is_some_and(|most| places.num_steps() < most) {
-                    return Err(raise(py, too_few_steps()));
-                }
-                return places.finish(py).map(|()| None);
+        while let Some(step) = self.next_step(py, state)? {
+            let Some(pass) = &state.pass else { break };
+            let places = pass.places.get();
+            if pass.leaves_out(places.num_steps()) {
+                let PackedStep { places: moved, skipped, .. } = step;
+                places.moved(Moved { places: moved, skipped, stats: PackStats::default() });
+                continue;
             }
-            Err(error) => {
-                // The step has not been delivered: the next call begins where it began.
-                let stream = state.stream.take();
-                py.detach(|| drop(stream));
-                return Err(error);
+            let (made, moved) = self.made(py, step)?;
+            if self.holds_back.load(Ordering::Relaxed) {
+                state.held_back = Some(moved);
+            } else {
+                places.moved(moved);
             }
-        };
-        if step.skipped > 0 {
-            log_skipped(py, &self.table.take_reports())?;
+            return Ok(Some(made));
         }
-        let (made, moved) = self.made(py, step)?;
-        if self.holds_back.load(Ordering::Relaxed) {
-            state.held_back = Some(moved);
-        } else {
-            places.moved(moved);
-        }
-        Ok(Some(made))
+        Ok(None)
     }
 
     /// What the engine did so far.
@@ -364,7 +344,53 @@ impl PyLanePlaces {
     }
 }
 
+impl Pass {
+    /// Whether a step of this pass is read only to go past it.
+    fn leaves_out(&self, step: u64) -> bool {
+        self.left_out.iter().any(|&(first, last)| (first..last).contains(&step))
+    }
+}
+
 impl PyPacked {
+    /// The engine's next step, whether it is handed out or not; `None` at the end.
+    fn next_step(&self, py: Python<'_>, state: &mut State) -> PyResult<Option<PackedStep>> {
+        let Some(pass) = &state.pass else {
+            return Err(PyValueError::new_err("the stream has not begun"));
+        };
+        let places = pass.places.get();
+        if places.0.lock().is_finished || self.is_closed.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if pass.max_steps.is_some_and(|most| places.num_steps() >= most) {
+            state.last_stats = state.stream.take().map(|stream| stream.stats());
+            return places.finish(py).map(|()| None);
+        }
+        if state.stream.is_none() {
+            state.stream = Some(PackedStream::try_start(self.spec(pass)).map_err(|error| raise(py, error))?);
+        }
+        let Some(stream) = &mut state.stream else { return Ok(None) };
+        let step = match wait(py, &mut |timeout| stream.poll(timeout)) {
+            Ok(Some(step)) => step,
+            Ok(None) => {
+                state.last_stats = state.stream.take().map(|stream| stream.stats());
+                if pass.is_agreed && pass.max_steps.is_some_and(|most| places.num_steps() < most) {
+                    return Err(raise(py, too_few_steps()));
+                }
+                return places.finish(py).map(|()| None);
+            }
+            Err(error) => {
+                // The step has not been delivered: the next call begins where it began.
+                let stream = state.stream.take();
+                py.detach(|| drop(stream));
+                return Err(error);
+            }
+        };
+        if step.skipped > 0 {
+            log_skipped(py, &self.table.take_reports())?;
+        }
+        Ok(Some(step))
+    }
+
     /// The state, unless another thread is inside of `next`: like a generator that is running already.
     fn locked(&self) -> PyResult<parking_lot::MutexGuard<'_, State>> {
         self.state.try_lock().ok_or_else(|| {

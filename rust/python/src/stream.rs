@@ -7,15 +7,16 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rowmill_core::loader::{Epochs, Stream, StreamSpec, Table};
+use rowmill_core::loader::{Epochs, GroupSpec, LengthOf, Stream, StreamSpec, Table, dealt_positions};
 use rowmill_core::order::{Holes, Partition};
 use rowmill_core::prefetch::ProducerStats;
-use rowmill_core::text::encoder::Encoder;
+use rowmill_core::text::encoder::{Encoder, INPUT_IDS};
 
 use crate::error::{log_skipped, raise};
-use crate::interpreter::wait;
+use crate::interpreter::{detached, wait};
 use crate::make::{Maker, stats};
 use crate::order::PyOrder;
+use crate::padding::PyPadding;
 use crate::table::PyTable;
 
 /// What is made ahead without other wishes: enough to ride out a hiccup, little enough to stay in a core's cache.
@@ -114,6 +115,7 @@ pub struct PyStream {
     encoder: Option<Arc<Encoder>>,
     epochs: Arc<Epochs>,
     maker: Maker,
+    groups: Option<GroupSpec>,
     num_threads: usize,
     prefetch_items: u64,
     prefetch_bytes: usize,
@@ -125,8 +127,11 @@ pub struct PyStream {
 #[pymethods]
 impl PyStream {
     /// A stream of a table's columns in an order; starts no thread.
+    ///
+    /// `groups` are (steps of a run, column, seed): the rows of a run are dealt to its steps by their length.
     #[new]
-    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
+    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, padding, groups, num_threads, prefetch_batches,
+                        prefetch_bytes, wrap, pin))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of Dataset.loader and with_format, one each")]
     fn new(
         py: Python<'_>,
@@ -135,14 +140,26 @@ impl PyStream {
         output: &str,
         dtypes: Vec<(String, String)>,
         fill_null: Vec<(String, f64)>,
+        padding: Option<PyRef<'_, PyPadding>>,
+        groups: Option<(u64, String, u64)>,
         num_threads: Option<usize>,
         prefetch_batches: Option<u64>,
         prefetch_bytes: Option<usize>,
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
-        let maker = Maker::try_new(py, table, output, dtypes, fill_null, wrap, pin)?;
+        let maker = Maker::try_new(py, table, output, dtypes, fill_null, padding.as_deref(), wrap, pin)?;
+        let groups = groups.map(|(steps, column, seed)| {
+            let is_encoded = table.encoder.is_some() && column == INPUT_IDS;
+            let by = if is_encoded {
+                Ok(LengthOf::Tokens)
+            } else {
+                LengthOf::column(table.table.schema(), &column)
+            };
+            Ok(GroupSpec { steps: steps.max(1), by: by?, seed })
+        });
         Ok(Self {
+            groups: groups.transpose().map_err(|error| raise(py, error))?,
             table: Arc::clone(&table.table),
             encoder: table.encoder.clone(),
             epochs: order.epochs(),
@@ -158,7 +175,7 @@ impl PyStream {
 
     /// Places the stream: from here on it yields this consumer's items of the stream of positions.
     #[pyo3(signature = (*, epoch, per_epoch, first_position, first_item, skipped, num_positions, num_shards, index,
-                        num_workers, worker, batch_size, remainder, start, holes))]
+                        num_workers, worker, batch_size, remainder, start, holes, left_out))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
     #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn begin(
@@ -178,6 +195,7 @@ impl PyStream {
         remainder: &str,
         start: u64,
         holes: Vec<[u64; 4]>,
+        left_out: Vec<(u64, u64)>,
     ) -> PyResult<()> {
         let partition = partition(
             num_positions,
@@ -189,6 +207,7 @@ impl PyStream {
             remainder,
             start,
             &holes,
+            left_out,
         )
         .map_err(|error| raise(py, error))?;
         let counter = Py::new(py, PyCounter { skipped_before: skipped, ..PyCounter::default() })?;
@@ -207,6 +226,17 @@ impl PyStream {
             Some(pass) => Ok(pass.counter.clone_ref(py)),
             None => Err(PyValueError::new_err("the stream has not begun")),
         }
+    }
+
+    /// The positions whose rows stand at these positions of the stream: others where rows are grouped by length, whose
+    /// runs are read for that.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn dealt(&self, py: Python<'_>, positions: Vec<u64>) -> PyResult<Vec<u64>> {
+        let spec = match &self.locked()?.pass {
+            Some(pass) => self.spec(pass),
+            None => return Err(PyValueError::new_err("the stream has not begun")),
+        };
+        detached(py, || dealt_positions(spec, &positions))
     }
 
     /// From now on an item counts as returned when `acknowledge` is called, not when it is handed out.
@@ -303,6 +333,7 @@ impl PyStream {
             partition: pass.partition.clone(),
             first_item: pass.first_item,
             encoder: self.encoder.clone(),
+            groups: self.groups.clone(),
             output: self.maker.output(),
             num_threads: self.num_threads,
             prefetch_items: self.prefetch_items,
@@ -327,7 +358,8 @@ fn finish(py: Python<'_>, counter: &PyCounter) -> PyResult<()> {
 
 /// What a rank yields in one pass, all its workers together.
 #[pyfunction]
-#[pyo3(signature = (*, num_positions, num_shards, index, num_workers, worker, batch_size, remainder, start, holes))]
+#[pyo3(signature = (*, num_positions, num_shards, index, num_workers, worker, batch_size, remainder, start, holes,
+                    left_out))]
 #[expect(clippy::too_many_arguments, reason = "a partition, one number each")]
 #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
 pub fn count_items(
@@ -341,10 +373,22 @@ pub fn count_items(
     remainder: &str,
     start: u64,
     holes: Vec<[u64; 4]>,
+    left_out: Vec<(u64, u64)>,
 ) -> PyResult<u64> {
-    partition(num_positions, num_shards, index, num_workers, worker, batch_size, remainder, start, &holes)
-        .map(|partition| partition.rank_items())
-        .map_err(|error| raise(py, error))
+    partition(
+        num_positions,
+        num_shards,
+        index,
+        num_workers,
+        worker,
+        batch_size,
+        remainder,
+        start,
+        &holes,
+        left_out,
+    )
+    .map(|partition| partition.rank_items())
+    .map_err(|error| raise(py, error))
 }
 
 #[expect(clippy::too_many_arguments, reason = "a partition, one number each")]
@@ -358,6 +402,7 @@ fn partition(
     remainder: &str,
     start: u64,
     holes: &[[u64; 4]],
+    left_out: Vec<(u64, u64)>,
 ) -> rowmill_core::Result<Partition> {
     Partition {
         num_shards,
@@ -369,6 +414,7 @@ fn partition(
         num_positions: num_positions.unwrap_or(u64::MAX),
         start,
         holes: Holes::try_new(holes, start)?,
+        left_out,
     }
     .validated()
 }

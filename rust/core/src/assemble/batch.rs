@@ -67,17 +67,31 @@ impl Batch {
 /// # Errors
 /// `SchemaMismatch` where a numeric column holds a null without a fill value or a value that its dtype
 /// cannot hold; `CorruptShard` where a file vanished under the rows.
-pub fn assemble(mut rows: RowSet, plans: &[ColumnPlan], names: &[String], pool: &Pool) -> Result<Batch> {
-    let mut columns = Vec::with_capacity(plans.len());
-    for (index, plan) in plans.iter().enumerate() {
-        columns.push(match plan {
-            ColumnPlan::Numeric(numeric) => numeric_column(&rows, index, numeric, &names[index], pool)?,
-            ColumnPlan::Objects => {
-                rows.ensure_column(index)?;
-                Column::Objects
-            }
-        });
+pub fn assemble(rows: RowSet, plans: &[ColumnPlan], names: &[String], pool: &Pool) -> Result<Batch> {
+    let columns = (0..plans.len()).map(|index| column(&rows, index, &plans[index], &names[index], pool));
+    let columns = columns.collect::<Result<_>>()?;
+    finish(rows, columns)
+}
+
+/// One column of the rows.
+pub(crate) fn column(
+    rows: &RowSet,
+    index: usize,
+    plan: &ColumnPlan,
+    name: &str,
+    pool: &Pool,
+) -> Result<Column> {
+    match plan {
+        ColumnPlan::Numeric(numeric) => numeric_column(rows, index, numeric, name, pool),
+        ColumnPlan::Objects => {
+            rows.ensure_column(index)?;
+            Ok(Column::Objects)
+        }
     }
+}
+
+/// The batch of columns that were made of rows; those that are no column of the rows stand last.
+pub(crate) fn finish(mut rows: RowSet, columns: Vec<Column>) -> Result<Batch> {
     rows.check_damage()?;
     let num_rows = rows.len();
     let objects: Vec<_> =
@@ -97,23 +111,34 @@ fn numeric_column(
     name: &str,
     pool: &Pool,
 ) -> Result<Column> {
-    rows.ensure_column(index)?;
-    let mut leaves = Vec::with_capacity(rows.len());
-    for at in 0..rows.len() {
-        let (array, row) = rows.cell(index, at);
-        match descend(array, &plan.hops, row) {
-            Ok(leaf) => leaves.push(Some(leaf)),
-            Err(NotARun::Uneven) => return Ok(Column::Objects),
-            Err(NotARun::Null) if plan.fill.is_some() => leaves.push(None),
-            Err(NotARun::Null) => return Err(null_error(name)),
-        }
-    }
+    let Some(leaves) = leaves(rows, index, plan, name)? else { return Ok(Column::Objects) };
     let mut shapes = leaves.iter().flatten().map(|leaf| leaf.shape);
     let first = shapes.next().unwrap_or_default();
     if shapes.all(|shape| shape == first) {
         return one_tensor(&leaves, first, plan, name, pool);
     }
     ragged(&leaves, plan, name, pool)
+}
+
+/// The run of numbers that each row is, `None` for a null that is filled; nothing where rows hold uneven lists.
+pub(crate) fn leaves<'a>(
+    rows: &'a RowSet,
+    index: usize,
+    plan: &NumericPlan,
+    name: &str,
+) -> Result<Option<Vec<Option<Leaf<'a>>>>> {
+    rows.ensure_column(index)?;
+    let mut leaves = Vec::with_capacity(rows.len());
+    for at in 0..rows.len() {
+        let (array, row) = rows.cell(index, at);
+        match descend(array, &plan.hops, row) {
+            Ok(leaf) => leaves.push(Some(leaf)),
+            Err(NotARun::Uneven) => return Ok(None),
+            Err(NotARun::Null) if plan.fill.is_some() => leaves.push(None),
+            Err(NotARun::Null) => return Err(null_error(name)),
+        }
+    }
+    Ok(Some(leaves))
 }
 
 fn one_tensor(
@@ -149,7 +174,13 @@ fn ragged(leaves: &[Option<Leaf<'_>>], plan: &NumericPlan, name: &str, pool: &Po
     Ok(Column::Ragged { rows, dtype: plan.target })
 }
 
-fn write_row(leaf: Option<&Leaf<'_>>, plan: &NumericPlan, name: &str, place: &mut [u8]) -> Result<()> {
+/// Writes a row's numbers, or what stands for a null, into `place`, which has room for just these.
+pub(crate) fn write_row(
+    leaf: Option<&Leaf<'_>>,
+    plan: &NumericPlan,
+    name: &str,
+    place: &mut [u8],
+) -> Result<()> {
     let written = match (leaf, plan.fill) {
         (None, fill) => fill_all(plan.target, place, fill.unwrap_or_default()),
         (Some(leaf), fill) => write_values(leaf, fill, plan, name, place)?,

@@ -106,3 +106,28 @@ impl Unpacker {
         }
     }
 }
+
+/// A group in whose place stands an error.
+pub(super) fn failed(error: Error) -> Group {
+    Group::Rows { rows: Arc::default(), gaps: std::iter::once((0, Gap::Failed(error))).collect() }
+}
+
+/// The rows whose files can still be read, with gaps where the others were, and how many those are.
+pub(super) fn leave_out_damaged(
+    rows: &RowSet,
+    mut gaps: VecDeque<(usize, Gap)>,
+) -> (RowSet, VecDeque<(usize, Gap)>, u64) {
+    let (sound, lost) = rows.without_damaged();
+    let (mut before, mut gaps_now) = (0, VecDeque::new());
+    for index in 0..=rows.len() {
+        while gaps.front().is_some_and(|(at, _)| *at == index) {
+            gaps_now.extend(gaps.pop_front().map(|(_, gap)| (before, gap)));
+        }
+        if index < rows.len() && rows.is_damaged(index) {
+            gaps_now.push_back((before, Gap::Skipped));
+        } else {
+            before += 1;
+        }
+    }
+    (sound, gaps_now, lost)
+}

@@ -8,6 +8,7 @@
 //! - [`stream`]: one consumer's items, made ahead.
 //! - [`group`]: what is handed over at a time.
 //! - [`lanes`]: chunks of lanes on demand.
+//! - [`length_groups`]: runs of rows grouped by length.
 //! - [`ahead`]: which blocks are announced when; `advice`: the thread that tells the kernel.
 //! - [`mod@verify`]: everything read once and checked; `content` is what a block's values are as one number.
 //! - [`packed`]: documents of lanes packed into sequences.
@@ -23,6 +24,7 @@ pub mod counts;
 pub mod epochs;
 pub mod group;
 pub mod lanes;
+pub mod length_groups;
 pub mod packed;
 pub mod pruned;
 pub mod shards;
@@ -36,8 +38,9 @@ pub use choice::{Choice, choose};
 pub use epochs::{Epochs, MixedSource};
 pub use group::Step;
 pub use lanes::{Chunk, ChunkRows, Lanes};
+pub use length_groups::{GroupSpec, LengthOf};
 pub use pruned::Pruned;
 pub use shards::Shards;
-pub use stream::{Output, Stream, StreamSpec};
+pub use stream::{Output, Stream, StreamSpec, dealt_positions};
 pub use table::{Member, OnError, Projection, Table, layout_of};
 pub use verify::{ShardVerdict, verify};

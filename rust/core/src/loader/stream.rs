@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use super::ahead::ReadAhead;
 use super::epochs::{EpochReaders, Epochs};
-use super::group::{Gap, Group, Made, Step, Unpacker};
+use super::group::{Gap, Group, Made, Step, Unpacker, failed, leave_out_damaged};
+use super::length_groups::{GroupSpec, GroupedRun, GroupedRuns, LengthOf};
 use super::table::{RecentBlocks, Table};
 use super::windows::OpenWindows;
-use crate::assemble::{ColumnPlan, Pool, RowSet, assemble};
+use crate::assemble::{ColumnPlan, Pool, RowSet};
 use crate::error::{Error, Result};
 use crate::order::Partition;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
 use crate::text::encoder::Encoder;
+use crate::text::padded::{PadPlan, assemble_batch};
 use crate::text::tokenizer::Scratch;
 
 /// Rows handed over together: enough that a hand-over costs little beside making their dicts.
@@ -41,6 +43,8 @@ pub enum Output {
         plans: Arc<[ColumnPlan]>,
         /// The columns' names, for error texts.
         names: Arc<[String]>,
+        /// How rows of tokens are padded, where they are.
+        pad: Option<Arc<PadPlan>>,
         /// Where batch buffers come from.
         pool: Pool,
     },
@@ -70,6 +74,8 @@ pub struct StreamSpec {
     pub first_item: u64,
     /// What becomes of rows that are tokenized.
     pub encoder: Option<Arc<Encoder>>,
+    /// How batches are grouped by the length of their rows, where they are; no damage is left out then.
+    pub groups: Option<GroupSpec>,
     /// What items are.
     pub output: Output,
     /// Threads of the engine; 0 makes items in the consumer's thread.
@@ -114,6 +120,9 @@ impl StreamSpec {
     /// Lanes that this consumer reads: the windows of all of them are open at a time.
     pub fn lanes_read(&self) -> u64 {
         let lanes = u64::from(self.epochs.num_lanes());
+        if self.groups.is_some() {
+            return lanes;
+        }
         // A rank that shares a factor with the lanes meets only every so-many-th of them.
         lanes / gcd(lanes, self.partition.num_shards)
     }
@@ -145,9 +154,11 @@ impl Stream {
             announce_first_windows(&spec, ahead);
         }
         let windows = OpenWindows::new(Arc::clone(&spec.table), Arc::clone(&spec.epochs), spec.lanes_read());
+        let runs = GroupedRuns::of(&spec);
         let (spec, windows) = (Arc::new(spec), Arc::new(windows));
         let make_job = move || {
-            let mut worker = Worker::new(Arc::clone(&spec), ahead.clone(), Arc::clone(&windows));
+            let mut worker =
+                Worker::new(Arc::clone(&spec), ahead.clone(), Arc::clone(&windows), runs.clone());
             Box::new(move |job: u64| Ok(worker.group(job, per_job))) as Job<u64, Group>
         };
         let producer = Producer::start(limits, num_jobs, Arc::new(make_job));
@@ -215,6 +226,19 @@ impl Stream {
     }
 }
 
+/// The positions whose rows a stream deals at these positions of it, where it groups them by length.
+///
+/// # Errors
+/// Those of reading the rows of the runs that they are in.
+pub fn dealt_positions(spec: StreamSpec, positions: &[u64]) -> Result<Vec<u64>> {
+    let windows = OpenWindows::new(Arc::clone(&spec.table), Arc::clone(&spec.epochs), spec.lanes_read());
+    let runs = GroupedRuns::of(&spec);
+    let mut worker = Worker::new(Arc::new(spec), None, Arc::new(windows), runs);
+    let dealt =
+        |position: &u64| Ok(worker.run_at(*position)?.map_or(*position, |run| run.dealt_at(*position)));
+    positions.iter().map(dealt).collect()
+}
+
 /// Tells the kernel of every lane's first window at once: met one by one, each would be waited for alone.
 fn announce_first_windows(spec: &StreamSpec, ahead: &ReadAhead) {
     let positions = (spec.first_item..).map_while(|item| spec.partition.item(item)).flatten();
@@ -229,17 +253,27 @@ struct Worker {
     spec: Arc<StreamSpec>,
     ahead: Option<Arc<ReadAhead>>,
     windows: Arc<OpenWindows>,
+    runs: Option<Arc<GroupedRuns>>,
+    /// The run that was read from last.
+    run: Option<Arc<GroupedRun>>,
     readers: EpochReaders,
     recent: RecentBlocks,
     scratch: RefCell<Scratch>,
 }
 
 impl Worker {
-    fn new(spec: Arc<StreamSpec>, ahead: Option<Arc<ReadAhead>>, windows: Arc<OpenWindows>) -> Self {
+    fn new(
+        spec: Arc<StreamSpec>,
+        ahead: Option<Arc<ReadAhead>>,
+        windows: Arc<OpenWindows>,
+        runs: Option<Arc<GroupedRuns>>,
+    ) -> Self {
         Self {
             spec,
             ahead,
             windows,
+            runs,
+            run: None,
             readers: EpochReaders::default(),
             recent: RecentBlocks::default(),
             scratch: RefCell::default(),
@@ -253,14 +287,14 @@ impl Worker {
         match &spec.output {
             Output::Rows => self.rows(items),
             Output::RowSets { .. } => Group::RowSets(items.map(|item| self.row_set(item)).collect()),
-            Output::Batches { plans, names, pool } => {
+            Output::Batches { plans, names, pad, pool } => {
                 let batch = |item| {
                     let Made { item, mut skipped } = self.row_set(item);
                     let batch = |rows: RowSet| {
                         if rows.is_empty() {
                             return Ok(None);
                         }
-                        assemble(self.encoded(rows)?, plans, names, pool).map(Some)
+                        assemble_batch(self.encoded(rows)?, plans, names, pad.as_deref(), pool).map(Some)
                     };
                     let item = item.and_then(|rows| self.retry_sound(rows, &mut skipped, batch));
                     Made { item, skipped }
@@ -308,9 +342,14 @@ impl Worker {
     /// Rows as token ids, where that is asked for.
     fn encoded(&self, rows: RowSet) -> Result<RowSet> {
         match &self.spec.encoder {
-            Some(encoder) => encoder.apply(&rows, &mut self.scratch.borrow_mut()),
-            None => Ok(rows),
+            Some(encoder) if !self.has_encoded_runs() => encoder.apply(&rows, &mut self.scratch.borrow_mut()),
+            _ => Ok(rows),
         }
+    }
+
+    /// Whether rows come from their run as token ids: by their number they were grouped.
+    fn has_encoded_runs(&self) -> bool {
+        self.runs.as_ref().is_some_and(|runs| runs.by() == LengthOf::Tokens)
     }
 
     /// Copies small rows side by side: the consumer then reads from its cache instead of waiting for memory.
@@ -331,6 +370,10 @@ impl Worker {
         let spec = Arc::clone(&self.spec);
         let mut rows = RowSet::default();
         for position in spec.partition.item(item).into_iter().flatten() {
+            if let Some(run) = self.run_at(position)? {
+                run.push(position, &mut rows);
+                continue;
+            }
             // One by one only where damage is left out: a whole batch is brought in faster at once.
             let is_there = if spec.table.skips() {
                 self.push_present(position, &mut rows)?
@@ -348,6 +391,30 @@ impl Worker {
             }
             self.encoded(rows)
         })
+    }
+
+    /// The run that a position of the stream is in, where rows are grouped by length.
+    fn run_at(&mut self, position: u64) -> Result<Option<Arc<GroupedRun>>> {
+        let Some(runs) = self.runs.clone() else { return Ok(None) };
+        if self.run.as_ref().is_none_or(|run| !run.contains(position)) {
+            // Let go of the old one before the new one is read: each holds the rows of all its steps.
+            self.run = None;
+            self.run = Some(runs.at(position, |positions| self.read_run(positions))?);
+        }
+        Ok(self.run.clone())
+    }
+
+    fn read_run(&mut self, positions: std::ops::Range<u64>) -> Result<RowSet> {
+        let mut rows = RowSet::default();
+        for position in positions {
+            self.push(position, &mut rows)?;
+        }
+        if let (Some(encoder), true) = (&self.spec.encoder, self.has_encoded_runs()) {
+            return encoder.apply(&rows, &mut self.scratch.borrow_mut());
+        }
+        rows.ensure()?;
+        rows.check_damage()?;
+        Ok(rows)
     }
 
     /// Does `work` on rows; where a file is lost under them and damage is left out, on those that can be read.
@@ -402,31 +469,6 @@ impl Worker {
         self.windows.reached(&spot);
         spec.table.push_row(place, rows, &mut self.recent)
     }
-}
-
-/// A group in whose place stands an error.
-fn failed(error: Error) -> Group {
-    Group::Rows { rows: Arc::default(), gaps: std::iter::once((0, Gap::Failed(error))).collect() }
-}
-
-/// The rows whose files can still be read, with gaps where the others were, and how many those are.
-fn leave_out_damaged(
-    rows: &RowSet,
-    mut gaps: VecDeque<(usize, Gap)>,
-) -> (RowSet, VecDeque<(usize, Gap)>, u64) {
-    let (sound, lost) = rows.without_damaged();
-    let (mut before, mut gaps_now) = (0, VecDeque::new());
-    for index in 0..=rows.len() {
-        while gaps.front().is_some_and(|(at, _)| *at == index) {
-            gaps_now.extend(gaps.pop_front().map(|(_, gap)| (before, gap)));
-        }
-        if index < rows.len() && rows.is_damaged(index) {
-            gaps_now.push_back((before, Gap::Skipped));
-        } else {
-            before += 1;
-        }
-    }
-    (sound, gaps_now, lost)
 }
 
 fn ensure_last(rows: &RowSet, is_there: bool) -> Result<bool> {

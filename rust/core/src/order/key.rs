@@ -18,6 +18,8 @@ pub enum Level {
     Rows = 4,
     /// The schedule of a mix's sources.
     Mix = 5,
+    /// The steps of a run in which rows are grouped by length.
+    LengthGroups = 8,
 }
 
 /// The key of one permutation.

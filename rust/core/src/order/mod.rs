@@ -10,6 +10,7 @@
 //! - `epoch`: one epoch's order, shared by threads
 //! - `reader`: one thread's fast view of it
 //! - `partition`: which positions a rank and a worker take, in which step
+//! - `length_groups`: rows of a run dealt to its steps by length
 //! - `holes`, `runs`: positions not yet delivered below the cursor
 //! - `merge`: one position and its holes from what several workers have delivered
 //! - `quality`: how good a shuffle is
@@ -20,6 +21,7 @@ mod holes;
 mod key;
 mod lanes;
 mod layout;
+mod length_groups;
 mod merge;
 mod partition;
 mod permutation;
@@ -37,6 +39,7 @@ pub(crate) use key::Stream;
 pub use key::{Key, Level};
 pub use lanes::Lanes;
 pub use layout::{Layout, Place};
+pub use length_groups::deal_by_length;
 pub use merge::merge_delivered;
 pub use partition::{Partition, Remainder};
 pub use permutation::Permutation;

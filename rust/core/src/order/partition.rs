@@ -73,6 +73,8 @@ pub struct Partition {
     pub start: u64,
     /// Which positions below `start + holes.len()` those were not.
     pub holes: Holes,
+    /// Runs `(first, last + 1)` of the steps from `start` on that nobody takes: ascending, apart, none empty.
+    pub left_out: Vec<(u64, u64)>,
 }
 
 impl Partition {
@@ -88,6 +90,7 @@ impl Partition {
             num_positions,
             start: 0,
             holes: Holes::none(),
+            left_out: Vec::new(),
         }
     }
 
@@ -110,6 +113,16 @@ impl Partition {
                 "the cursor's position {start} with {} holes lies beyond the stream's {end} positions",
                 self.holes.len()
             )));
+        }
+        let mut before = 0;
+        for &(first, last) in &self.left_out {
+            if first >= last || (first <= before && before > 0) {
+                return Err(Error::InvalidArgument(format!(
+                    "the steps {:?} that are left out are no ascending runs",
+                    self.left_out
+                )));
+            }
+            before = last;
         }
         // Holes are made against a position: they may have met another one since.
         Holes::try_new(&self.holes.to_lists(), start)?;
@@ -149,8 +162,25 @@ impl Partition {
 
     /// How many steps the job takes from `start` to the end.
     pub fn num_steps(&self) -> u64 {
+        self.taken_of(self.all_steps())
+    }
+
+    /// The same with those that are left out.
+    fn all_steps(&self) -> u64 {
         let (left, size) = (self.num_positions - self.start, self.global_batch());
         if self.remainder == Remainder::Drop || self.is_endless() { left / size } else { left.div_ceil(size) }
+    }
+
+    /// How many of the first `steps` steps are taken.
+    fn taken_of(&self, steps: u64) -> u64 {
+        let left_out = self.left_out.iter().map(|&(first, last)| last.min(steps).saturating_sub(first));
+        steps - left_out.sum::<u64>()
+    }
+
+    /// Which step the `taken`-th one that is taken is, counted with those that are left out.
+    fn step_of(&self, taken: u64) -> u64 {
+        let passed = self.left_out.iter().take_while(|(first, _)| self.taken_of(*first) <= taken);
+        taken + passed.map(|(first, last)| last - first).sum::<u64>()
     }
 
     /// How many items the rank yields from `start` to the end, all its workers together.
@@ -162,7 +192,9 @@ impl Partition {
     pub fn items_of(&self, index: u64) -> u64 {
         let (left, size) = (self.num_positions - self.start, self.global_batch());
         match self.remainder {
-            Remainder::Keep if !self.is_endless() => left / size + u64::from(left % size > index),
+            Remainder::Keep if !self.is_endless() => {
+                self.taken_of(left / size + u64::from(left % size > index))
+            }
             Remainder::Keep | Remainder::Drop | Remainder::Pad => self.num_steps(),
         }
     }
@@ -183,7 +215,7 @@ impl Partition {
         if item >= self.rank_items() {
             return None;
         }
-        let first = self.start + item * self.global_batch() + self.index;
+        let first = self.start + self.step_of(item) * self.global_batch() + self.index;
         let left = self.num_positions.saturating_sub(first).div_ceil(self.num_shards);
         let len = if self.remainder == Remainder::Pad { self.batch() } else { self.batch().min(left) };
         Some(
@@ -198,7 +230,7 @@ impl Partition {
         if step >= self.num_steps() {
             return None;
         }
-        let (size, first) = (self.global_batch(), self.start + step * self.global_batch());
+        let (size, first) = (self.global_batch(), self.start + self.step_of(step) * self.global_batch());
         let len = if self.remainder == Remainder::Pad { size } else { size.min(self.num_positions - first) };
         Some(Strided { index: first, left: len, stride: 1 }.map(|index| self.position_at(index)))
     }
@@ -215,7 +247,8 @@ impl Partition {
     /// Where the cursor stands after the rank has been handed `items` in all.
     pub fn next_position(&self, items: u64) -> u64 {
         let left = self.num_positions - self.start;
-        self.start + items.saturating_mul(self.global_batch()).min(left)
+        let steps = items.checked_sub(1).map_or(0, |last| self.step_of(last) + 1);
+        self.start + steps.saturating_mul(self.global_batch()).min(left)
     }
 
     /// The same with the holes that are then left.
@@ -311,6 +344,29 @@ mod tests {
             assert_eq!(endless.rank_items(), u64::MAX / 12);
             let last = endless.rank_item(endless.rank_items() - 1).unwrap();
             assert_eq!(last.last(), Some(u64::MAX / 12 * 12 - 1));
+        }
+    }
+
+    #[test]
+    fn steps_that_are_left_out_are_nobodys() {
+        let left_out = vec![(0, 1), (3, 5), (9, 20)];
+        for remainder in [Remainder::Drop, Remainder::Pad, Remainder::Keep] {
+            for index in 0..2 {
+                let all = partition(2, index, 3, remainder, 56);
+                let part = Partition { left_out: left_out.clone(), ..all.clone() }.validated().unwrap();
+                let kept = |step: &u64| !left_out.iter().any(|(first, last)| (first..last).contains(&step));
+                let steps: Vec<_> = (0..all.rank_items()).filter(kept).collect();
+                let of = |partition: &Partition, item| partition.rank_item(item).unwrap().collect::<Vec<_>>();
+                assert_eq!(part.rank_items(), steps.len() as u64, "{remainder} {index}");
+                for (item, step) in steps.iter().enumerate() {
+                    assert_eq!(of(&part, item as u64), of(&all, *step), "{remainder} {index}");
+                    assert_eq!(part.next_position(item as u64 + 1), all.next_position(step + 1));
+                }
+            }
+        }
+        assert_eq!(Partition { left_out: vec![(0, 99)], ..Partition::whole(9) }.rank_items(), 0);
+        for bad in [vec![(3, 3)], vec![(5, 6), (2, 3)], vec![(1, 4), (3, 6)]] {
+            assert!(Partition { left_out: bad, ..Partition::whole(9) }.validated().is_err());
         }
     }
 

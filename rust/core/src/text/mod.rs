@@ -3,8 +3,10 @@
 //! - [`tokenizer`]: text to ids, the same ids everywhere.
 //! - [`encoder`]: rows to ids; [`values`]: the text of a column's value.
 //! - [`pack`]: documents of tokens to sequences of one length, and back.
+//! - [`padded`]: rows of tokens to one padded batch.
 
 pub mod encoder;
 pub mod pack;
+pub mod padded;
 pub mod tokenizer;
 pub mod values;

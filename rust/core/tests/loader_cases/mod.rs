@@ -77,6 +77,7 @@ impl Data {
             partition: Partition::whole(self.num_rows()),
             first_item: 0,
             encoder: None,
+            groups: None,
             output: Output::Rows,
             num_threads: 0,
             prefetch_items: 4,
@@ -118,7 +119,7 @@ pub fn outputs(table: &Table) -> [(&'static str, Output); 4] {
         ("rows", Output::Rows),
         ("row sets", Output::RowSets { gathers: false }),
         ("gathered row sets", Output::RowSets { gathers: true }),
-        ("batches", Output::Batches { plans, names, pool: Pool::new(1 << 20) }),
+        ("batches", Output::Batches { plans, names, pad: None, pool: Pool::new(1 << 20) }),
     ]
 }
 

@@ -72,7 +72,7 @@ pub struct PadSpec {
 }
 
 /// What is left of a row: the special tokens at its beginning, a run of its body, those at its end.
-type Kept = [Range<usize>; 3];
+pub type Kept = [Range<usize>; 3];
 
 impl PadSpec {
     /// The width of a batch of rows of these lengths.
@@ -115,6 +115,18 @@ impl PadSpec {
                 "max_length={limit} has no room for the {special} special tokens of each row"
             ))),
         }
+    }
+
+    /// The parts of a row of `len` tokens that stay, and the places among `width` that they fill; the rest is padded.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where `max_length` has no room for the special tokens.
+    pub fn place(&self, len: usize, width: usize) -> Result<(Kept, Range<usize>)> {
+        let kept = self.kept(len)?;
+        let len = kept.iter().map(ExactSizeIterator::len).sum::<usize>();
+        assert!(len <= width, "the width is that of rows of these lengths");
+        let first = if self.padding_side == Side::Right { 0 } else { width - len };
+        Ok((kept, first..first + len))
     }
 
     /// The parts of a row of `len` tokens that stay.
@@ -186,14 +198,12 @@ impl PadSpec {
     ) -> Result<()> {
         assert_eq!(out.len(), rows.len() * width, "the caller sized the batch by this width");
         for (index, row) in rows.iter().enumerate() {
-            let kept = self.kept(row.len())?;
+            let (kept, filled) = self.place(row.len(), width)?;
             let places = &mut out[index * width..(index + 1) * width];
-            let len = kept.iter().map(ExactSizeIterator::len).sum::<usize>();
-            assert!(len <= width, "the width is that of rows of these lengths");
             let (real, padded) = match self.padding_side {
-                Side::Right => places.split_at_mut(len),
+                Side::Right => places.split_at_mut(filled.end),
                 Side::Left => {
-                    let (padded, real) = places.split_at_mut(width - len);
+                    let (padded, real) = places.split_at_mut(filled.start);
                     (real, padded)
                 }
             };
