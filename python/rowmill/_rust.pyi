@@ -11,6 +11,7 @@ from typing_extensions import disjoint_base
 __all__ = [
     "Buffer",
     "Counter",
+    "LanePacker",
     "LanePlaces",
     "Lanes",
     "Mixture",
@@ -208,6 +209,15 @@ class TokenCounts:
     def lane_tokens(
         self, order: Order, *, first_epoch: int, num_epochs: int, positions: tuple[int, int]
     ) -> list[int]: ...
+
+@final
+class LanePacker:
+    def __new__(
+        cls, *, mode: str, seq_len: int, taken: int, labels: str | None, pad_id: int, columns: Sequence[str]
+    ) -> Self: ...
+    def document(self, row_id: int, element: int, ids: _Bytes) -> None: ...
+    def finish(self) -> None: ...
+    def pop(self) -> tuple[list[_Bytes], int, int] | None: ...
 
 @final
 class LanePlaces:

@@ -6,7 +6,7 @@ import functools
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rowmill import _rust
 from rowmill import torch as _torch
@@ -15,6 +15,7 @@ from rowmill.equal_steps import clipped, samples_left, steps_of
 from rowmill.iterators import ReadOptions, Resumable, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
 from rowmill.lanes import Lane, LaneReader, check_lanes
+from rowmill.packed_rows import DocumentPacker
 from rowmill.padded import collated, engine_output, shown
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
@@ -24,11 +25,18 @@ from rowmill.runs import current_placement
 __all__ = ["LanedIterator"]
 
 
+class Samples(Protocol):
+    """What reads lanes."""
+
+    def samples(self, lane: Lane, first_epoch: int) -> Iterator[Any]:
+        """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
+
+
 @dataclass
 class _Turns:
     """Whose turn it is: always the lane whose next sample is globally the first."""
 
-    reader: LaneReader
+    reader: Samples
     lanes: list[Lane]
     num_lanes: int
     first_epoch: int
@@ -72,13 +80,15 @@ class LanedIterator(Resumable, Iterator[Any]):
         self._placement = current_placement(plan)
         check_lanes(plan.order.num_lanes, self._placement)
         table = plan.table(options.io)
-        output = engine_output(plan)
+        # Documents that Python packs are read as rows: the format is that of the samples.
+        is_packed = plan.pipeline.packs_python_rows
+        output = "row_lists" if is_packed else engine_output(plan)
         self._rust = _rust.Lanes(
             table=table,
             order=plan.rust_order,
             output=output,
-            dtypes=list(plan.full_format.dtypes),
-            fill_null=list(plan.full_format.fill_null),
+            dtypes=[] if is_packed else list(plan.full_format.dtypes),
+            fill_null=[] if is_packed else list(plan.full_format.fill_null),
             padding=plan.pipeline.padding,
             num_threads=options.num_threads,
             prefetch_bytes=options.prefetch_bytes,
@@ -136,7 +146,9 @@ class LanedIterator(Resumable, Iterator[Any]):
         self._places.num_skipped = self._first_skipped
         # The table counts over all passes that read it.
         self._skipped_before = self._rust.num_skipped
-        self._reader = LaneReader(plan, self._rust)
+        self._reader: Samples = (
+            DocumentPacker(plan, self._rust) if plan.pipeline.packs_python_rows else LaneReader(plan, self._rust)
+        )
         self._turns = self._new_turns(lanes)
         left = self._count_steps(cursor)
         self._num_steps = None if left is None else done + left

@@ -39,7 +39,7 @@ class Loader:
         """Begins a pass: at the cursor that was loaded, else at the beginning of the epoch that is due."""
         plan, progress = self.dataset._plan, self.dataset._progress
         made: Any
-        if plan.pipeline.pack is not None:
+        if plan.pipeline.pack is not None and not plan.pipeline.packs_python_rows:
             made = packed_iterator(plan, progress, self.options)
         elif plan.pipeline.is_laned:
             made = LanedIterator(plan, progress, self.options)

@@ -32,6 +32,7 @@ class Pipeline:
         positions: Range of positions of each epoch's order; a stop of None is the epoch's end.
         tokenize: What makes ids of the rows that Rust reads, if anything does.
         pack: What makes sequences of their ids, if anything does.
+        packs_python_rows: Whether these are rows that Python functions have made: their stages are no part of this.
         row_stages: Python stages on single rows (or packed samples), before any batch.
         pad: How rows of tokens become batches of one width, if they do.
         samples: Range of the samples of a laned pipeline; None is the end.
@@ -46,6 +47,7 @@ class Pipeline:
     positions: tuple[int, int | None] = (0, None)
     tokenize: Tokenize | None = None
     pack: Pack | None = None
+    packs_python_rows: bool = False
     row_stages: tuple[Stage, ...] = ()
     samples: tuple[int, int | None] = (0, None)
     pad: Pad | None = None
@@ -78,7 +80,7 @@ class Pipeline:
     @property
     def needs_python_rows(self) -> bool:
         """Whether rows pass through Python functions before they are batched."""
-        return bool(self.row_stages)
+        return bool(self.row_stages) or self.packs_python_rows
 
     @property
     def group_size(self) -> int:
@@ -159,12 +161,16 @@ def _add_pack(pipeline: Pipeline, stage: Pack) -> Pipeline:
     if pipeline.batch is not None or pipeline.pack is not None:
         raise SchemaMismatchError("pack makes samples of documents; it stands once in a chain, before .batch")
     _refuse_padded(pipeline, ".pack")
-    if pipeline.row_stages or pipeline.samples != (0, None):
+    is_grouped = any(isinstance(one, Map) and one.batched for one in pipeline.row_stages)
+    if pipeline.samples != (0, None) or is_grouped or (pipeline.row_stages and (stage.cu_seqlens or stage.flatten)):
         raise SchemaMismatchError(
-            "pack takes the rows of files or of .tokenize, not yet those that Python functions or filters have made; "
-            "write what they make once, with rowmill.convert or datasets, and pack that"
+            "pack takes the rows of files or of .tokenize, and those of .map and .filter row by row, not yet those of "
+            "batched functions, of .take or .skip after a filter, or with cu_seqlens; write what they make once, with "
+            "rowmill.convert or datasets, and pack that"
         )
-    if pipeline.tokenize is None:
+    if pipeline.row_stages:
+        pipeline = replace(pipeline, row_stages=(), packs_python_rows=True)
+    elif pipeline.tokenize is None:
         chosen = tuple((stored, name) for stored, name in pipeline.columns if name == stage.column)
         if not chosen:
             names = ", ".join(name for _, name in pipeline.columns)

@@ -13,7 +13,7 @@ from rowmill.left_out import Ranges
 from rowmill.mixing.source import MixedSource
 from rowmill.pipeline import Pipeline, compile_pipeline
 from rowmill.source import OpenedSource
-from rowmill.stages import Stage
+from rowmill.stages import Pack, Stage
 from rowmill.values import Format
 
 __all__ = ["MixOrder", "Mode", "OrderSettings", "Plan"]
@@ -92,6 +92,12 @@ class Plan:
         """The compiled chain."""
         source = self.source.rust
         return compile_pipeline(self.stages, source.column_names, source.num_rows)
+
+    @cached_property
+    def document_plan(self) -> Plan:
+        """What stands before ``.pack``: where the documents come from."""
+        at = next(at for at, stage in enumerate(self.stages) if isinstance(stage, Pack))
+        return self.with_(stages=self.stages[:at])
 
     @cached_property
     def rust_order(self) -> _rust.Order:

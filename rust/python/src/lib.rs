@@ -7,7 +7,7 @@
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
-//! - [`packed`]: packed samples of lanes
+//! - [`packed`]: packed samples of lanes; [`lane_packer`]: of documents that Python makes
 //! - [`padding`]: how rows of tokens are padded
 //! - [`tensors`]: buffers as tensors; [`pinning`]: page-locked memory for CUDA
 //! - [`interpreter`]: the one way out of the interpreter; [`error`]: the one table of errors
@@ -19,6 +19,7 @@ pub mod dlpack;
 pub mod error;
 pub mod interpreter;
 pub mod kept;
+pub mod lane_packer;
 pub mod lanes;
 pub mod make;
 pub mod mix;
@@ -44,6 +45,8 @@ mod _rust {
     use crate::counts::PyTokenCounts;
     #[pymodule_export]
     use crate::dlpack::Buffer;
+    #[pymodule_export]
+    use crate::lane_packer::PyLanePacker;
     #[pymodule_export]
     use crate::lanes::{PyLanes, PyRows};
     #[pymodule_export]
