@@ -206,6 +206,8 @@ def test_open_takes_paths_of_the_hub(hub: HubServer):
         ds = rowmill.open(url)
         assert (ids(ds), ds.state_dict()["revision"]) == (list(range(30)), f"alice/demo@{repo.sha}"), url
     assert len(ids(rowmill.open("hf://datasets/alice/demo"))) == 40
+    assert ids(rowmill.load_dataset("hf://datasets/alice/demo@v1/data", split="test")) == list(range(100, 110))
+    assert ids(rowmill.load_dataset("hf://datasets/alice/demo/data/test-*")) == list(range(100, 110))
     with pytest.raises(rowmill.MissingShardError, match=repo.sha):
         rowmill.open("hf://datasets/alice/demo/none/*.parquet")
     with pytest.raises(ValueError, match="hf://datasets/OWNER"):

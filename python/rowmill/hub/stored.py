@@ -38,8 +38,8 @@ def find_stored(question: Question, settings: Settings) -> Place:
         asked = parse_url(repo)
         repo, revision = asked.repo, revision or asked.revision
         if asked.path:
-            below = "data_files" if has_magic(asked.path) or is_data_file(asked.path) else "data_dir"
-            question = replace(question, **{below: asked.path})
+            is_file = has_magic(asked.path) or is_data_file(asked.path)
+            question = replace(question, data_files=asked.path) if is_file else replace(question, data_dir=asked.path)
     repository = open_repository(repo, revision, settings)
     record = _record(repository, question)
     if (place := _remembered(record, question, repository)) is not None:
