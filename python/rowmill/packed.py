@@ -79,6 +79,7 @@ class PackedIterator(_rust.Packed, Resumable):
         num_skipped = max(deal.share(first) - steps_before, 0)
         ends = [end for end in (agreed, None if last is None else deal.share(last)) if end is not None]
         left_out, before = begun.own_steps_left_out(plan, placement), steps_before + num_skipped
+        left = max(min(ends) - before, 0) if ends else None
         self.begin(
             first_epoch=begun.first_epoch,
             num_epochs=epochs,
@@ -87,7 +88,7 @@ class PackedIterator(_rust.Packed, Resumable):
             samples=plan.pipeline.samples,
             skip_steps=num_skipped,
             left_out=[(max(first - before, 0), end - before) for first, end in left_out if end > before],
-            max_steps=max(min(ends) - before, 0) if ends else None,
+            max_steps=left,
             is_agreed=agreed is not None,
             remainder=remainder,
             skipped=skipped,

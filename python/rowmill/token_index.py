@@ -19,6 +19,7 @@ from typing import Any
 from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.folders import index_folder
+from rowmill.mixing.source import MixedSource
 from rowmill.plan import Plan
 from rowmill.source import OpenedSource
 from rowmill.stages import Tokenize
@@ -60,7 +61,7 @@ class _Opened:
     answers: dict[Any, list[int]] = field(default_factory=dict)
 
 
-_opened: weakref.WeakKeyDictionary[OpenedSource, dict[str, _Opened]] = weakref.WeakKeyDictionary()
+_opened: weakref.WeakKeyDictionary[OpenedSource | MixedSource, dict[str, _Opened]] = weakref.WeakKeyDictionary()
 
 
 def build_index(
