@@ -47,13 +47,13 @@ impl PyLanes {
         output: &str,
         dtypes: Vec<(String, String)>,
         fill_null: Vec<(String, f64)>,
-        padding: Option<PyRef<'_, PyPadding>>,
+        padding: Option<&PyPadding>,
         num_threads: Option<usize>,
         prefetch_bytes: Option<usize>,
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
-        let maker = Maker::try_new(py, table, output, dtypes, fill_null, padding.as_deref(), wrap, pin)?;
+        let maker = Maker::try_new(py, table, output, dtypes, fill_null, padding, wrap, pin)?;
         let epochs = order.epochs();
         let num_lanes = epochs.num_lanes() as usize;
         Ok(Self {

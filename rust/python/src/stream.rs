@@ -140,7 +140,7 @@ impl PyStream {
         output: &str,
         dtypes: Vec<(String, String)>,
         fill_null: Vec<(String, f64)>,
-        padding: Option<PyRef<'_, PyPadding>>,
+        padding: Option<&PyPadding>,
         groups: Option<(u64, String, u64)>,
         num_threads: Option<usize>,
         prefetch_batches: Option<u64>,
@@ -148,7 +148,7 @@ impl PyStream {
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
-        let maker = Maker::try_new(py, table, output, dtypes, fill_null, padding.as_deref(), wrap, pin)?;
+        let maker = Maker::try_new(py, table, output, dtypes, fill_null, padding, wrap, pin)?;
         let groups = groups.map(|(steps, column, seed)| {
             let is_encoded = table.encoder.is_some() && column == INPUT_IDS;
             let by = if is_encoded {
