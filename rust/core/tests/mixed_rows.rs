@@ -108,6 +108,6 @@ fn rows_are_fetched_by_the_ids_that_the_order_gives() {
     let paths: Vec<_> = (0..4).map(|at| rows.locate(at).0.source().path().to_owned()).collect();
     assert!(paths[..2].iter().all(|path| path.starts_with(mixed.sources[0].folder.path())));
     assert!(paths[2..].iter().all(|path| path.starts_with(mixed.sources[1].folder.path())));
-    let error = table.fetch(&[2 * num_rows]).unwrap_err().to_string();
-    assert!(error.contains("out of range"), "{error}");
+    let error = table.fetch(&[2 * num_rows]).err().map(|error| error.to_string());
+    assert!(error.is_some_and(|error| error.contains("out of range")));
 }

@@ -17,7 +17,7 @@ use crate::order::PyOrder;
 use crate::source::{Opened, PySource};
 use crate::table::PyTable;
 
-/// How a source is ordered: mode, seed, window_bytes, reshuffle_each_epoch, its rows, the positions of each epoch.
+/// How a source is ordered: mode, seed, `window_bytes`, `reshuffle_each_epoch`, its rows and positions.
 type PlainOrder = (String, u64, u64, bool, (u64, u64), (u64, u64));
 
 /// One source; without data where it gave samples once and does no more.
