@@ -1,11 +1,14 @@
-"""Documents packed into samples of 2048 tokens: of text, and of ids on the disk; int64 torch batches of eight."""
+"""Documents packed into samples of 2048 tokens: of text, and of ids on the disk; int64 torch batches of eight.
+
+And what a resume costs: its first batch beside that of a fresh start, and the cursor.
+"""
 
 from typing import Any
 
 import report
 from corpus import BATCH_SIZE, SEQ_LEN
 from options import parse
-from tables import Case, Options
+from tables import Case, Options, run_all
 from throughput import table
 
 TOKENS = BATCH_SIZE * SEQ_LEN / 1e6
@@ -20,6 +23,13 @@ OF_TOKENS = [
     Case("rowmill, packed", "peers.packing:rowmill_tokens", "tokens_arrow", is_own=True),
     Case("rowmill, plain batches", "peers.rowmill:tokens_shuffled", "tokens_arrow", target_ratio=0.5),
 ]
+RESUME = [
+    Case(f"rowmill, {mode}", "peers.packing:rowmill_packed_resume", "text_arrow", is_own=True, keywords={"mode": mode})
+    for mode in ("concat", "best_fit")
+]
+RESUME_TARGET = 3.0
+STATE_TARGET = 200e-6
+BYTES_TARGET = 16 << 10
 
 
 def main(options: Options) -> dict[str, Any]:
@@ -28,8 +38,31 @@ def main(options: Options) -> dict[str, Any]:
         "of_text": table("packed_text", "text to packed samples", "M tokens/s", TOKENS, OF_TEXT, options),
         "of_tokens": table("packed_tokens", "ids to packed samples", "M tokens/s", TOKENS, OF_TOKENS, options),
     }
+    results = run_all(RESUME, options)
+    columns = ["pipeline", "fresh first batch, ms", "after a resume, ms", "state_dict, us", "cursor, bytes", "target"]
+    report.show("resume with packing", columns, [resumed(case, results[case.name]) for case in RESUME])
+    content["resume"] = {"title": "resume with packing", "options": vars(options), "results": results}
     report.save("packing", content)
     return content
+
+
+def resumed(case: Case, result: dict[str, Any]) -> list[str]:
+    """One line on a resume."""
+    if "problem" in result:
+        return [case.name, *["-"] * 4, result["problem"]]
+    met = (
+        result["resumed_seconds"] <= RESUME_TARGET * result["fresh_seconds"]
+        and result["state_seconds"] < STATE_TARGET
+        and result["state_bytes"] <= BYTES_TARGET
+    )
+    return [
+        case.name,
+        f"{result['fresh_seconds'] * 1e3:.1f}",
+        f"{result['resumed_seconds'] * 1e3:.1f}",
+        f"{result['state_seconds'] * 1e6:.0f}",
+        f"{result['state_bytes']:,.0f}",
+        f"<= 3x, < 200 us, <= 16 KB {'met' if met else 'MISSED'}",
+    ]
 
 
 if __name__ == "__main__":

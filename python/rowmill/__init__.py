@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from rowmill.mixing.mix import mix as mix
     from rowmill.opening import open as open
     from rowmill.presets import list_available_datasets as list_available_datasets
+    from rowmill.receipts import merge_receipts as merge_receipts
     from rowmill.token_batches import create_huggingface_dataset as create_huggingface_dataset
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "from_dataset",
     "list_available_datasets",
     "load_dataset",
+    "merge_receipts",
     "merge_states",
     "mix",
     "open",
@@ -91,6 +93,7 @@ _LAZY = {
     "from_dataset": "rowmill.interop.from_dataset",
     "load_dataset": "rowmill.hub.load",
     "list_available_datasets": "rowmill.presets",
+    "merge_receipts": "rowmill.receipts",
     "merge_states": "rowmill.merge",
     "mix": "rowmill.mixing.mix",
     "open": "rowmill.opening",

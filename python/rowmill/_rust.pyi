@@ -177,6 +177,20 @@ class Table:
         force: bool,
         progress: Callable[[int, int], object] | None,
     ) -> TokenCounts: ...
+    def sample_documents(
+        self,
+        order: Order,
+        *,
+        counts: TokenCounts | None,
+        token_column: str,
+        eos: int | None,
+        mode: str,
+        seq_len: int,
+        first_epoch: int,
+        num_epochs: int | None,
+        positions: tuple[int, int],
+        wanted: Sequence[tuple[tuple[int, int, int, int, int], tuple[int, int]]],
+    ) -> list[list[list[tuple[int, int, int]]]]: ...
 
 @final
 class TokenCounts:
@@ -227,6 +241,8 @@ class LanePlaces:
     def num_steps(self) -> int: ...
     @property
     def num_skipped(self) -> int: ...
+    @property
+    def receipt(self) -> tuple[str, int, int, int]: ...
     def on_finish(self, callback: Callable[[], object]) -> None: ...
 
 @disjoint_base
@@ -246,6 +262,7 @@ class Packed:
         cu_seqlens: bool,
         flatten: bool,
         batch_size: int,
+        receipt_seed: int,
         output: str,
         num_threads: int | None,
         prefetch_batches: int | None,
@@ -267,6 +284,7 @@ class Packed:
         is_agreed: bool,
         remainder: str,
         skipped: int,
+        receipt: tuple[str, int, int, int],
     ) -> None: ...
     @property
     def places(self) -> LanePlaces: ...

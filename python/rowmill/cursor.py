@@ -18,6 +18,7 @@ from rowmill.holes import Runs, drop_first, expand
 from rowmill.left_out import Ranges, after_taken, from_here, joined
 from rowmill.mixing.history import mix_difference
 from rowmill.placement import Placement
+from rowmill.receipts import check_receipt
 
 __all__ = [
     "ORDER_VERSION",
@@ -248,6 +249,8 @@ def _check_shape(cursor: Mapping[str, Any]) -> None:
         raise StateMismatchError(f"the cursor's left_out is {cursor['left_out']!r:.200}, no ranges; it is damaged")
     if not isinstance(cursor.get("pipeline") or [], list | tuple):
         raise StateMismatchError(f"the cursor's pipeline is {cursor['pipeline']!r}, no list; it is damaged")
+    if "receipt" in cursor:
+        check_receipt(cursor["receipt"])
     worker = cursor.get("worker")
     if worker is not None and not _has_counts(worker, ("id", "num_workers", "shard", "items")):
         raise StateMismatchError(f"the cursor's worker is {worker!r}; it is damaged")

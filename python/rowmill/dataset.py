@@ -21,6 +21,7 @@ from rowmill.left_out import after_taken, as_ranges
 from rowmill.loader import Loader
 from rowmill.mixing.remix import resumed
 from rowmill.packed import packed_schema
+from rowmill.packed_rows import packed_rows_at
 from rowmill.padded import padded_schema
 from rowmill.placement import Placement, find_rank, find_worker
 from rowmill.plan import NUM_LANES, WINDOW_BYTES, Mode, OrderSettings, Plan
@@ -301,11 +302,16 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
             raise OutOfRangeError(f"positions {start} to {stop} are out of range; an epoch has {end - first}")
         return self._plan.rust_order.row_ids(self.epoch, first + start, first + stop)
 
-    def rows_at(self, step: int) -> list[int]:
+    def rows_at(self, step: int, *, state: Cursor | None = None) -> list[Any]:
         """Row ids of step ``step`` of the current epoch over all ranks, in order of position.
 
-        It reads no row, or with ``group_by_length`` those of the run that the step is in.
+        It reads no row, or with ``group_by_length`` those of the run that the step is in. Of packed samples it is a list
+        of ``PackedRow``: of each row of each rank's batch the documents in it, as (row id, first token, token after the
+        last). Where tokens were not counted (``count_tokens``), documents are read from the epoch's beginning, or from
+        ``state``: a cursor of the whole job before that step.
         """
+        if self._plan.pipeline.pack is not None:
+            return packed_rows_at(self._plan, find_rank(self._plan.rank)[0], step, self.epoch, state)
         self._refuse_lanes("rows_at")
         num_shards, index = find_rank(self._plan.rank)
         run = make_run(self._plan, Placement(num_shards, index), None, self.epoch)

@@ -24,6 +24,7 @@ class LanePlaces:
         start: Positions that the whole job had delivered when this pass began: its steps x ranks x batch size.
         num_steps: Steps of this consumer since then.
         left_out: Positions that nobody takes, from the beginning of the pass on.
+        receipt: What was delivered, where that is kept.
         padded_to: Where steps are padded to the number that all ranks take: that number, and the pass's last epoch.
     """
 
@@ -37,6 +38,7 @@ class LanePlaces:
     num_skipped: int = 0
     padded_to: tuple[int, int] | None = None
     left_out: Ranges = ()
+    receipt: dict[str, Any] | None = None
 
     def cursor(self) -> Cursor:
         """The cursor where the lanes stand."""
@@ -71,6 +73,8 @@ class LanePlaces:
             cursor["left_out"] = [list(pair) for pair in self.left_out]
         if self.num_skipped:
             cursor["skipped_rows"] = self.num_skipped
+        if self.receipt is not None:
+            cursor["receipt"] = self.receipt
         return cursor
 
 

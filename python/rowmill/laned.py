@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from rowmill import _rust
 from rowmill import torch as _torch
 from rowmill.cursor import Cursor
+from rowmill.document_packer import DocumentPacker
 from rowmill.equal_steps import clipped, samples_left, steps_of
 from rowmill.iterators import ReadOptions, Resumable, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
 from rowmill.lanes import Lane, LaneReader, check_lanes
-from rowmill.packed_rows import DocumentPacker
 from rowmill.padded import collated, engine_output, shown
 from rowmill.placement import find_worker
 from rowmill.plan import Plan

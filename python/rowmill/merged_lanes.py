@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rowmill.cursor import Cursor
 from rowmill.exceptions import StateMismatchError
+from rowmill.receipts import merge_receipts
 
 __all__ = ["merge_lanes", "missing_ranks"]
 
@@ -82,7 +83,14 @@ def _interleave(cursors: Sequence[Cursor], into: int) -> Cursor:
         if into == 1 and "start" not in cursors[0]["lanes"]
         else start + sum(place - start for place in places)
     )
-    return {**cursors[0], "epoch": epoch, "position": position, "lanes": merged}
+    whole = {**cursors[0], "epoch": epoch, "position": position, "lanes": merged}
+    receipts = [cursor.get("receipt") for cursor in by_place.values()]
+    known = [receipt for receipt in receipts if receipt is not None]
+    whole.pop("receipt", None)
+    # One that counts from another place than the others says nothing of the whole.
+    if len(known) == len(receipts) and len({receipt["since"] for receipt in known}) == 1:
+        whole["receipt"] = merge_receipts(known)
+    return whole
 
 
 def _by_place(cursors: Sequence[Cursor], of: int, into: int) -> dict[int, Cursor]:

@@ -20,6 +20,7 @@ from rowmill.lanes import Lane, check_lanes
 from rowmill.placement import Placement, find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
+from rowmill.receipts import RECEIPT_VERSION, begin_receipt, receipt_seed
 from rowmill.runs import current_placement
 from rowmill.stages import Pack
 from rowmill.values import collate
@@ -54,6 +55,7 @@ class PackedIterator(_rust.Packed, Resumable):
             cu_seqlens=pack.cu_seqlens,
             flatten=pack.flatten,
             batch_size=plan.batch_size or 1,
+            receipt_seed=receipt_seed(plan.identity.fingerprint),
             output=output,
             num_threads=options.num_threads,
             prefetch_batches=options.prefetch_batches,
@@ -92,6 +94,7 @@ class PackedIterator(_rust.Packed, Resumable):
             is_agreed=agreed is not None,
             remainder=remainder,
             skipped=skipped,
+            receipt=begin_receipt(cursor, deal.consumer),
         )
         next_epoch = begun.first_epoch + (epochs or 1)
         if begun.is_over or (agreed is not None and left == 0):
@@ -142,6 +145,8 @@ def _cursor_of(known: LanePlaces, done: int, num_skipped: int, places: _rust.Lan
             for lane, (epoch, row, emitted, samples) in zip(known.lanes, places.lanes, strict=True)
         ]
     known.num_skipped = places.num_skipped
+    digest, samples, tokens, since = places.receipt
+    known.receipt = {"version": RECEIPT_VERSION, "digest": digest, "samples": samples, "tokens": tokens, "since": since}
     return known.cursor()
 
 

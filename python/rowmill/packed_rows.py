@@ -1,113 +1,156 @@
-"""Samples packed of documents that Python functions make: each lane packs its own, as Rust's packed lanes do."""
+"""Which documents are in a step of packed samples: by arithmetic where their tokens were counted, else by reading."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from rowmill import _rust
-from rowmill.exceptions import SchemaMismatchError
-from rowmill.lanes import Lane, LaneReader, lane_rows
+from rowmill.cursor import Cursor, check_cursor
+from rowmill.equal_steps import clipped, packed_steps
+from rowmill.exceptions import OutOfRangeError
+from rowmill.lane_places import Beginning
+from rowmill.lanes import Lane, check_lanes
+from rowmill.placement import Placement
 from rowmill.plan import Plan
-from rowmill.stages import Pack, Tokenize
+from rowmill.token_index import find_index, how_to_build, lane_samples
 
-__all__ = ["DocumentPacker"]
+__all__ = ["PackedRow", "packed_rows_at"]
 
-# Passes of a lane through the data without a token, after which an endless stream is not going to have one.
-_EMPTY_EPOCHS = 16
-
-# Rows of a lane in an epoch are far fewer: an epoch and a row in one number that grows from document to document.
-_ROWS = 1 << 40
+# More samples than any lane has.
+_FAR = 1 << 62
 
 
-class DocumentPacker:
-    """Reads lanes of a plan whose documents pass through Python functions before they are packed.
+@dataclass(frozen=True)
+class PackedRow:
+    """One row of a batch of packed samples.
 
-    A lane's place is (first row whose document is not wholly emitted, tokens emitted of it) with "concat", and (first
-    row of the group, samples emitted from it) with "best_fit": a resume makes the documents from there once more.
+    Attributes:
+        rank: The rank whose batch it is in.
+        row: Which row of that batch.
+        sample: The sample's number in the pass, over all ranks.
+        documents: Of each document in it the row id, and which of its tokens: the first, and the one after the last.
     """
 
-    def __init__(self, plan: Plan, rust: _rust.Lanes) -> None:
-        pack = plan.pipeline.pack
-        assert pack is not None, "only packed pipelines come here"
-        self._plan, self._pack = plan, pack
-        self._documents = plan.document_plan
-        self._reader = LaneReader(self._documents, rust)
-        self._pad_id = _pad_id(pack, self._documents)
+    rank: int
+    row: int
+    sample: int
+    documents: tuple[tuple[int, int, int], ...]
 
-    def samples(self, lane: Lane, first_epoch: int) -> Iterator[dict[str, Any]]:
-        """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
-        pack, stages = self._pack, self._plan.pipeline.row_stages
-        packer = _rust.LanePacker(
-            mode=pack.mode,
-            seq_len=pack.seq_len,
-            taken=lane.emitted,
-            labels=pack.labels,
-            pad_id=self._pad_id,
-            columns=pack.names,
+
+@dataclass(frozen=True)
+class _Pick:
+    """A sample of a lane, and where it goes."""
+
+    rank: int
+    row: int
+    lane: int
+    number: int
+
+
+def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cursor | None = None) -> list[PackedRow]:
+    """The rows of step ``step`` of the pass, rank by rank; those that only pad the step are left out.
+
+    Args:
+        plan: What is packed.
+        num_shards: Ranks of the job.
+        step: Step of the pass that begins with ``epoch``, or that ``state`` is of.
+        epoch: First epoch of the pass.
+        state: A cursor of all lanes to begin at: what has to be read without counts begins there.
+
+    Raises:
+        OutOfRangeError: The pass has no such step, or the cursor stands behind it.
+    """
+    cursor = None if state is None else check_cursor(state, plan.identity, strict=True)
+    check_lanes(plan.order.num_lanes, Placement(num_shards, 0))
+    first_epoch = cursor["first_epoch"] if cursor else epoch
+    totals = None if plan.epochs_per_pass is None else lane_samples(plan, first_epoch)
+    picks: list[_Pick] = []
+    lanes: dict[int, Lane] = {}
+    for rank in range(num_shards):
+        placement = Placement(num_shards, rank)
+        begun = Beginning.of(plan, placement, cursor, epoch)
+        before = begun.deal.steps_before + begun.done
+        at = step + plan.pipeline.batches[0] - before
+        if at < 0:
+            raise OutOfRangeError(f"step {step} is before the cursor, which stands after {before} steps")
+        last = plan.pipeline.batches[1]
+        agreed = None if totals is None else packed_steps(plan, placement, begun, cursor)
+        if any(end is not None and at + before >= end for end in (last, agreed)):
+            raise OutOfRangeError(_out_of_range(step))
+        lanes.update({lane.index: lane for lane in begun.lanes})
+        picks += _picks(plan, begun.lanes, totals, rank, at)
+    if not picks:
+        raise OutOfRangeError(_out_of_range(step))
+    return _read(plan, first_epoch, lanes, picks)
+
+
+def _picks(plan: Plan, lanes: Sequence[Lane], totals: Sequence[int] | None, rank: int, at: int) -> list[_Pick]:
+    """The samples of a rank's step ``at``: its lanes take turns, those that have ended are left out."""
+    size = plan.batch_size or 1
+    ranges = {}
+    for lane in lanes:
+        first, stop = clipped(plan, lane.index, _FAR if totals is None else totals[lane.index])
+        ranges[lane.index] = max(first, lane.num_samples), stop
+
+    def before(number: int) -> int:
+        return sum(max(min(stop, number) - first, 0) for first, stop in ranges.values())
+
+    # The round that the first sample of the step is in.
+    number = bisect_right(range(_FAR), at * size, key=before) - 1
+    place = before(max(number, 0)) - at * size
+    picks: list[_Pick] = []
+    number = max(number, 0)
+    most = max((stop for _, stop in ranges.values()), default=0)
+    while len(picks) < size and number < most:
+        for index, (first, stop) in sorted(ranges.items()):
+            if first <= number < stop:
+                if 0 <= place < size:
+                    picks.append(_Pick(rank, place, index, number))
+                place += 1
+        number += 1
+    return picks
+
+
+def _read(plan: Plan, first_epoch: int, lanes: dict[int, Lane], picks: Sequence[_Pick]) -> list[PackedRow]:
+    pack, counts = plan.pipeline.pack, find_index(plan)
+    assert pack is not None, "only packed pipelines come here"
+    numbers: dict[int, list[int]] = {}
+    for pick in picks:
+        numbers.setdefault(pick.lane, []).append(pick.number)
+    wanted = []
+    for index, asked in numbers.items():
+        lane = lanes[index]
+        place = (index, lane.epoch, lane.row, lane.emitted, lane.num_samples)
+        wanted.append((place, (min(asked), max(asked) - min(asked) + 1)))
+    found = plan.table().sample_documents(
+        plan.rust_order,
+        counts=counts,
+        token_column="input_ids" if plan.pipeline.tokenize is not None else pack.column,
+        eos=pack.eos,
+        mode=pack.mode,
+        seq_len=pack.seq_len,
+        first_epoch=first_epoch,
+        num_epochs=plan.epochs_per_pass,
+        positions=plan.position_range,
+        wanted=wanted,
+    )
+    samples = {
+        (index, min(asked) + at): tuple((row_id, start, start + length) for row_id, start, length in documents)
+        for (index, asked), made in zip(numbers.items(), found, strict=True)
+        for at, documents in enumerate(made)
+    }
+    if any((pick.lane, pick.number) not in samples for pick in picks):
+        raise OutOfRangeError(
+            f"a lane ends before this step, and where the others go on then only counts of all documents tell: "
+            f"{how_to_build(plan)}"
         )
-        for is_last in self._feed(packer, lane, first_epoch):
-            while (made := packer.pop()) is not None:
-                columns, element, taken = made
-                lane.epoch, lane.row, lane.emitted = first_epoch + element // _ROWS, element % _ROWS, taken
-                lane.num_samples += 1
-                row: Any = dict(zip(pack.names, map(_column, pack.names, columns), strict=True))
-                for stage in stages:
-                    row = stage.row(row)  # type: ignore[union-attr]
-                yield row
-            if is_last:
-                lane.epoch, lane.row, lane.emitted = first_epoch + (self._plan.epochs_per_pass or 0), 0, 0
-
-    def _feed(self, packer: _rust.LanePacker, lane: Lane, first_epoch: int) -> Iterator[bool]:
-        """Gives the packer document after document, then its end; tells after each whether it was the end."""
-        order, num_lanes = self._plan.rust_order, self._plan.order.num_lanes
-        first, _ = lane_rows(lane.index, num_lanes, self._plan.position_range)
-        place = Lane(lane.index, lane.epoch, lane.row)
-        with_token = place.epoch
-        for document in self._reader.samples(place, first_epoch):
-            row = place.row - 1  # the reader stands behind the row that it has just handed out
-            position = (first + row) * num_lanes + lane.index
-            ids = self._ids(document)
-            packer.document(
-                order.row_ids(place.epoch, position, position + 1)[0],
-                (place.epoch - first_epoch) * _ROWS + row,
-                ids.tobytes(),
-            )
-            with_token = place.epoch if ids.size else with_token
-            if place.epoch - with_token > _EMPTY_EPOCHS:
-                raise SchemaMismatchError(
-                    f"the documents of lane {lane.index} held no token in {_EMPTY_EPOCHS} epochs, and an endless "
-                    "stream would wait for one for ever; look at what the functions before .pack make"
-                )
-            yield False
-        packer.finish()
-        yield True
-
-    def _ids(self, document: Any) -> np.ndarray[Any, np.dtype[np.uint32]]:
-        row = document[0].row(document[1]) if isinstance(document, tuple) else document
-        column = self._pack.column
-        if column not in row:
-            raise SchemaMismatchError(
-                f"there is no column {column!r} of token ids to pack; the columns are {', '.join(row)}. "
-                ".pack(..., column=NAME) takes those of another column"
-            )
-        ids = np.asarray([] if row[column] is None else row[column])
-        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-            raise SchemaMismatchError(f"column {column!r} holds {row[column]!r:.80}, no list of token ids")
-        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 1 << 32:
-            raise SchemaMismatchError(f"column {column!r} holds an id outside of 0 to 2^32 - 1")
-        return ids.astype(np.uint32)
+    num_lanes = plan.order.num_lanes
+    return [
+        PackedRow(pick.rank, pick.row, pick.number * num_lanes + pick.lane, samples[pick.lane, pick.number])
+        for pick in picks
+    ]
 
 
-def _column(name: str, values: bytes) -> np.ndarray[Any, Any]:
-    column = np.frombuffer(values, np.int64)
-    return column.astype(bool) if name == "loss_mask" else column.copy()
-
-
-def _pad_id(pack: Pack, documents: Plan) -> int:
-    """Padded places carry no loss and no document: any id serves, and the end of a document is in every vocabulary."""
-    tokenize = next((stage for stage in reversed(documents.stages) if isinstance(stage, Tokenize)), None)
-    chosen = pack.pad_token_id if pack.pad_token_id is not None else tokenize and tokenize.eos
-    return chosen or 0
+def _out_of_range(step: int) -> str:
+    return f"step {step} is out of range: the pass ends before"

@@ -117,3 +117,19 @@ def test_a_plot_without_matplotlib_names_the_remedy(run: Run, sample: Path, monk
     result = run("bench", sample, "--shuffle", "--plot", "order.png")
     assert result.exit_code == 1
     assert "rowmill[plot]" in result.stderr
+
+
+def test_rows_of_a_packed_step_are_the_documents_in_it(run_json: RunJson, run: Run, sample: Path) -> None:
+    command = ["rows", sample, "--seq-len", 64, "--tokens", "bytes", "--step", 3, "--ranks", 2, "--batch-size", 2]
+    told = run_json(*command, "--seed", 7, "--repeat")
+    ds = rowmill.open(sample).shuffle(7).tokenize("bytes").pack(64, document_ids=True).repeat()
+    for rank in range(2):
+        batches = iter(ds.shard(2, rank).batch(2))
+        ids = [next(batches)["document_ids"].tolist() for _ in range(4)][3]
+        rows = [row["documents"] for row in told["rows"] if row["rank"] == rank]
+        spread = [[one["row_id"] for one in row for _ in range(one["first_token"], one["end_token"])] for row in rows]
+        assert spread == ids
+    assert all(one["shard"].endswith(".arrow") for row in told["rows"] for one in row["documents"])
+    assert "rust-book" in run(*command, "--repeat").stdout
+    wrong = run("rows", sample, "--step", 3, "--tokens", "bytes")
+    assert (wrong.exit_code, "--seq-len" in wrong.stderr) == (2, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from processes import launch
 
 import rowmill
 
@@ -210,6 +212,36 @@ def test_a_large_document_streams(tmp_path: Path) -> None:
     ]
     assert bytes(tokens[:-1]).decode() == large
     assert tokens[-1] == EOS
+
+
+# A child of its own: another test's memory is none of this one's.
+FLAT = """
+import sys, rowmill
+
+def anonymous():
+    line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
+    return int(line.split()[1]) << 10
+
+ds = rowmill.open(sys.argv[1]).shuffle(3, num_lanes=4).tokenize("bytes").pack(2048, document_ids=True).batch(8)
+loader = ds.with_format("numpy").loader(num_threads=2)
+stream = iter(loader)
+next(stream)
+before, most = anonymous(), 0
+for number, batch in enumerate(stream):
+    most = max(most, anonymous()) if number % 32 == 0 else most
+print(most - before, loader.stats()["tokens"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what the process holds")
+def test_memory_stays_flat_with_a_document_of_a_hundred_megabytes(tmp_path: Path) -> None:
+    schema = pa.schema([("text", pa.large_string())])
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for text in ["a small one"] * 5 + ["mill stone\n" * (100_000_000 // 11)] + ["another"] * 5:
+            writer.write_batch(pa.record_batch({"text": [text]}, schema))
+    held, tokens = map(int, launch.finish(launch.start("-c", FLAT, tmp_path)).split())
+    assert tokens > 99_999_990
+    assert held < 40 << 20
 
 
 def test_bad_text_names_file_row_and_column(tmp_path: Path) -> None:

@@ -59,3 +59,37 @@ def datasets_text(corpus: Corpus) -> Iterable[Any]:
                 ids = ids[size:]
 
     return Again(packed)
+
+
+def rowmill_packed_resume(corpus: Corpus, mode: str = "concat", steps: int = 300) -> dict[str, Any]:
+    """A fresh start's first batch, the first one after a resume in a new stream, and what taking a cursor costs."""
+    import json
+
+    import rowmill
+    from peers.opening import timed
+
+    def started() -> Any:
+        ds = rowmill.open(corpus.text_arrow).shuffle(seed=42).tokenize(tokenizer_file(), eos_token=0)
+        return ds.pack(SEQ_LEN, mode=mode).batch(BATCH_SIZE).repeat().loader(num_threads=2)
+
+    def first_batch(state: Any = None) -> float:
+        loader = started()
+        if state is not None:
+            loader.load_state_dict(state)
+        seconds, _ = timed(lambda: next(iter(loader)))
+        loader.close()
+        return seconds
+
+    loader = started()
+    for _ in zip(range(steps), loader, strict=False):
+        pass
+    state = loader.state_dict()
+    state_seconds = min(timed(lambda: [loader.state_dict() for _ in range(200)])[0] for _ in range(5)) / 200
+    loader.close()
+    fresh, resumed = (min(first_batch(one) for _ in range(3)) for one in (None, state))
+    return {
+        "fresh_seconds": fresh,
+        "resumed_seconds": resumed,
+        "state_seconds": state_seconds,
+        "state_bytes": len(json.dumps(state)),
+    }

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
+from rowmill.cli import packed_step
+from rowmill.cli import token_counts as counts
+from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset, with_warnings
 from rowmill.cli.options import Lanes, Mode, OneMode, Seed
 from rowmill.cli.output import AsJson, plural, print_json, print_table, short_path
 
@@ -23,15 +25,40 @@ def rows(
     mode: OneMode = Mode.window,
     lanes: Lanes = None,
     epoch: Annotated[int, typer.Option(min=0, help="Epoch, from 0.")] = 0,
+    seq_len: packed_step.SeqLen = None,
+    pack: packed_step.Way = "concat",
+    repeat: packed_step.Repeat = False,
+    state: packed_step.StateFile = None,
+    tokens: counts.Tokens = None,
+    column: counts.TextColumn = None,
+    token_column: counts.TokenColumn = None,
+    append_eos: counts.AppendEos = True,
+    prepend_bos: counts.PrependBos = False,
+    eos_token: counts.EosToken = None,
+    bos_token: counts.BosToken = None,
+    allow_special: counts.AllowSpecial = False,
     split: Split = None,
     index_dir: IndexDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which rows are in a step, by rank, and where they lie; reads no row.
 
-    The same rows for every number of ranks, as long as ranks x batch size is the same.
+    The same rows for every number of ranks, as long as ranks x batch size is the same. With --seq-len: which documents
+    are in each sample; without a token index (rowmill index --tokens) they are read from the epoch's beginning, or
+    from --state on.
     """
     opened = open_dataset(paths, index_dir, split=split)
+    counting = counts.Counting(
+        tokens, column, token_column, append_eos, prepend_bos, eos_token, bos_token, allow_special
+    )
+    if seq_len is not None:
+        shuffled = opened.shuffle(seed, mode=mode.value, num_lanes=lanes).shard(ranks, 0)
+        packed = with_warnings(lambda: counting.packed(shuffled, seq_len, pack)).batch(batch_size)
+        packed = packed.repeat() if repeat else packed
+        packed_step.tell_step(packed.set_epoch(epoch), step, ranks, state, as_json=as_json)
+        return
+    if state is not None or repeat or tokens is not None or token_column is not None:
+        raise ValueError("--state, --repeat and what is tokenized say something of packed samples; give --seq-len too")
     ds = opened.shuffle(seed, mode=mode.value, num_lanes=lanes).shard(ranks, 0).batch(batch_size)
     ds.set_epoch(epoch)
     row_ids = ds.rows_at(step)

@@ -52,6 +52,19 @@ class Counting:
     bos_token: str | None
     allow_special: bool
 
+    def packed(self, opened: Dataset, seq_len: int, mode: str) -> Dataset:
+        """The documents as samples.
+
+        Raises:
+            ValueError: The options do not go together.
+        """
+        if self.token_column is not None and self.tokens is None:
+            return opened.pack(seq_len, mode=mode, column=self.token_column)  # type: ignore[arg-type]
+        documents = self.dataset(opened)
+        if documents is None:
+            raise ValueError("--seq-len packs token ids: name a tokenizer with --tokens, or --token-column")
+        return documents.pack(seq_len, mode=mode)  # type: ignore[arg-type]
+
     def dataset(self, opened: Dataset) -> Dataset | None:
         """The documents; None where nothing is to be counted.
 

@@ -6,9 +6,11 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rowmill_core::loader::counts::{
-    CountSpec, CountsKey, LaneQuestion, TokenCounts, count_tokens, lane_samples, lane_tokens,
+    CountSpec, CountsKey, LaneQuestion, SegmentQuestion, TokenCounts, Wanted, count_tokens, lane_samples,
+    lane_tokens, sample_segments,
 };
-use rowmill_core::loader::packed::Content;
+use rowmill_core::loader::packed::{Content, Documents, LanePlace};
+use rowmill_core::text::pack::Segment;
 
 use crate::error::{log_skipped, raise};
 use crate::interpreter::detached;
@@ -194,6 +196,62 @@ impl PyTable {
         log_skipped(py, &self.table.take_reports())?;
         let (counts, num_counted) = signals.or_else_raise(made)?;
         Ok(PyTokenCounts { counts, num_counted })
+    }
+}
+
+/// (lane, epoch, row, emitted, samples) of a lane's place, the first sample wanted of it, and how many.
+pub type WantedSamples = ((u32, u64, u64, u64, u64), (u64, u64));
+
+/// Documents of a sample: row id, first token, number of tokens.
+pub type SampleDocuments = Vec<(u64, u64, u64)>;
+
+impl PyTable {
+    /// The documents of wanted samples; see `Table.sample_documents`.
+    #[expect(clippy::too_many_arguments, reason = "what decides the samples of a pass, one each")]
+    pub fn documents_of(
+        &self,
+        py: Python<'_>,
+        order: &PyOrder,
+        counts: Option<&PyTokenCounts>,
+        token_column: &str,
+        eos: Option<u32>,
+        mode: &str,
+        seq_len: usize,
+        first_epoch: u64,
+        num_epochs: Option<u64>,
+        positions: (u64, u64),
+        wanted: Vec<WantedSamples>,
+    ) -> PyResult<Vec<Vec<SampleDocuments>>> {
+        let made = || {
+            let content = match &self.encoder {
+                Some(encoder) => Content::Text(encoder.clone()),
+                None => Content::stored(self.table.schema(), token_column, eos)?,
+            };
+            Ok((content, mode.parse()?))
+        };
+        let (content, mode) = made().map_err(|error| raise(py, error))?;
+        let (table, epochs) = (self.table.clone(), order.epochs());
+        let documents = Documents { table, epochs, content, first_epoch, num_epochs, positions };
+        let wanted: Vec<_> = wanted
+            .into_iter()
+            .map(|((lane, epoch, row, emitted, num_samples), samples)| Wanted {
+                place: LanePlace { lane, epoch, row, emitted, num_samples },
+                samples,
+            })
+            .collect();
+        let question = SegmentQuestion {
+            documents: &documents,
+            mode,
+            seq_len,
+            counts: counts.map(|counts| &counts.counts),
+            num_threads: num_cores(),
+        };
+        let mut signals = Signals::default();
+        let found = detached(py, || sample_segments(&question, &wanted, &mut || signals.go_on(|_| Ok(()))))?;
+        let found = signals.or_else_raise(found)?;
+        let document = |segment: &Segment| (segment.row_id, segment.offset, segment.len as u64);
+        let sample = |segments: Vec<Segment>| segments.iter().map(document).collect();
+        Ok(found.into_iter().map(|samples| samples.into_iter().map(sample).collect()).collect())
     }
 }
 

@@ -12,7 +12,7 @@ use rowmill_core::assemble::{Dtype, Pool};
 use rowmill_core::loader::packed::{
     Content, Documents, LanePlace, PackSpec, PackedColumn, PackedSpec, PackedStep, PackedStream,
 };
-use rowmill_core::loader::{Epochs, Table};
+use rowmill_core::loader::{Epochs, RECEIPT_VERSION, Receipt, Table};
 use rowmill_core::prefetch::ProducerStats;
 use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten};
 
@@ -37,6 +37,10 @@ struct Places {
     num_steps: u64,
     num_skipped: u64,
     stats: PackStats,
+    /// Of the whole pass, what was delivered before this iterator began included.
+    receipt: Receipt,
+    /// Position from which it counts.
+    receipt_since: u64,
     is_finished: bool,
     on_finish: Option<Py<PyAny>>,
 }
@@ -60,6 +64,14 @@ impl PyLanePlaces {
     #[getter]
     fn num_skipped(&self) -> u64 {
         self.0.lock().num_skipped
+    }
+
+    /// (digest in hex, samples, tokens, position from which it counts) of what was delivered.
+    #[getter]
+    fn receipt(&self) -> (String, u64, u64, u64) {
+        let places = self.0.lock();
+        let Receipt { digest, samples, tokens } = places.receipt;
+        (format!("{digest:032x}"), samples, tokens, places.receipt_since)
     }
 
     /// Sets what is called when the pass has been read to its end.
@@ -101,6 +113,7 @@ struct Moved {
     places: Vec<(usize, LanePlace)>,
     skipped: u64,
     stats: PackStats,
+    receipt: Receipt,
 }
 
 /// Batches of packed samples of one consumer; `begin` places it, `next` reads.
@@ -115,6 +128,7 @@ pub struct PyPacked {
     columns: Arc<[PackedColumn]>,
     keys: Vec<String>,
     pool: Pool,
+    receipt_seed: u64,
     tensors: Tensors,
     num_threads: usize,
     prefetch_items: u64,
@@ -132,7 +146,7 @@ impl PyPacked {
     /// which is ended by `eos`, if given.
     #[new]
     #[pyo3(signature = (*, table, order, token_column, eos, mode, seq_len, labels, pad_id, columns, cu_seqlens, flatten,
-                        batch_size, output, num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
+                        batch_size, receipt_seed, output, num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
     #[expect(
         clippy::too_many_arguments,
         reason = "the keywords of Dataset.pack, loader and with_format, one each"
@@ -151,6 +165,7 @@ impl PyPacked {
         cu_seqlens: bool,
         flatten: bool,
         batch_size: usize,
+        receipt_seed: u64,
         output: &str,
         num_threads: Option<usize>,
         prefetch_batches: Option<u64>,
@@ -186,6 +201,7 @@ impl PyPacked {
             columns: packed,
             keys: columns.into_iter().map(|(name, _)| name).collect(),
             pool: Pool::new(POOL_BYTES),
+            receipt_seed,
             tensors: Tensors::try_new(py, output == "torch", wrap, pin)?,
             num_threads: num_threads.unwrap_or_else(|| usual_threads(2)),
             prefetch_items: prefetch_batches.unwrap_or(PREFETCH_STEPS),
@@ -199,7 +215,7 @@ impl PyPacked {
     /// Places the stream: `lanes` are (lane, epoch, row, emitted, samples) of this consumer's. Where
     /// ranks have agreed on `max_steps`, it gives all of them: after the end of its lanes padded ones, or an error.
     #[pyo3(signature = (*, first_epoch, num_epochs, positions, lanes, samples, skip_steps, left_out, max_steps, is_agreed,
-                        remainder, skipped))]
+                        remainder, skipped, receipt))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
     fn begin(
         &self,
@@ -215,11 +231,16 @@ impl PyPacked {
         is_agreed: bool,
         remainder: &str,
         skipped: u64,
+        receipt: (String, u64, u64, u64),
     ) -> PyResult<()> {
         let lane =
             |(lane, epoch, row, emitted, num_samples)| LanePlace { lane, epoch, row, emitted, num_samples };
         let lanes = lanes.into_iter().map(lane).collect();
-        let places = Places { lanes, num_skipped: skipped, ..Places::default() };
+        let (digest, samples, tokens, receipt_since) = receipt;
+        let digest = u128::from_str_radix(&digest, 16)
+            .map_err(|error| PyValueError::new_err(format!("{digest:?} is no receipt's digest: {error}")))?;
+        let receipt = Receipt { digest, samples, tokens };
+        let places = Places { lanes, num_skipped: skipped, receipt, receipt_since, ..Places::default() };
         let pass = Pass {
             first_epoch,
             num_epochs,
@@ -274,7 +295,8 @@ impl PyPacked {
             let places = pass.places.get();
             if pass.leaves_out(places.num_steps()) {
                 let PackedStep { places: moved, skipped, .. } = step;
-                places.moved(Moved { places: moved, skipped, stats: PackStats::default() });
+                let (stats, receipt) = (PackStats::default(), Receipt::default());
+                places.moved(Moved { places: moved, skipped, stats, receipt });
                 continue;
             }
             let (made, moved) = self.made(py, step)?;
@@ -303,6 +325,13 @@ impl PyPacked {
             dict.set_item("padding_share", places.stats.padding_share())?;
             dict.set_item("documents", documents)?;
             dict.set_item("cut_documents", cut_documents)?;
+            let receipt = PyDict::new(py);
+            receipt.set_item("version", RECEIPT_VERSION)?;
+            receipt.set_item("digest", format!("{:032x}", places.receipt.digest))?;
+            receipt.set_item("samples", places.receipt.samples)?;
+            receipt.set_item("tokens", places.receipt.tokens)?;
+            receipt.set_item("since", places.receipt_since)?;
+            dict.set_item("receipt", receipt)?;
         }
         Ok(dict)
     }
@@ -332,6 +361,7 @@ impl PyLanePlaces {
         places.num_steps += 1;
         places.num_skipped += moved.skipped;
         places.stats += moved.stats;
+        places.receipt += moved.receipt;
     }
 
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
@@ -421,6 +451,7 @@ impl PyPacked {
             owed_steps: if pass.is_agreed { left + skip_steps } else { 0 },
             remainder: pass.remainder,
             columns: Arc::clone(&self.columns),
+            receipt_seed: self.receipt_seed,
             pool: self.pool.clone(),
             num_threads: self.num_threads,
             prefetch_items: self.prefetch_items,
@@ -430,7 +461,7 @@ impl PyPacked {
 
     /// A step as a dict of tensors, and what moves with it.
     fn made(&self, py: Python<'_>, step: PackedStep) -> PyResult<(Py<PyAny>, Moved)> {
-        let PackedStep { batch, places, stats, skipped } = step;
+        let PackedStep { batch, places, stats, receipt, skipped } = step;
         let (rows, len) = (batch.num_rows, batch.seq_len);
         let shape: &[usize] = if self.is_flat { &[rows * len] } else { &[rows, len] };
         let dict = PyDict::new(py);
@@ -440,7 +471,7 @@ impl PyPacked {
         if self.pack.cu_seqlens {
             self.add_cuts(py, &dict, &batch.cu_seqlens, len)?;
         }
-        Ok((dict.into_any().unbind(), Moved { places, skipped, stats }))
+        Ok((dict.into_any().unbind(), Moved { places, skipped, stats, receipt }))
     }
 
     fn add_cuts(

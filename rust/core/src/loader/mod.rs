@@ -12,6 +12,7 @@
 //! - [`ahead`]: which blocks are announced when; `advice`: the thread that tells the kernel.
 //! - [`mod@verify`]: everything read once and checked; `content` is what a block's values are as one number.
 //! - [`packed`]: documents of lanes packed into sequences.
+//! - [`receipt`]: one value for what was delivered.
 //! - [`pruned`]: blocks that a filter needs not see.
 //! - [`windows`]: which windows are open, and room for them.
 
@@ -27,6 +28,7 @@ pub mod lanes;
 pub mod length_groups;
 pub mod packed;
 pub mod pruned;
+pub mod receipt;
 pub mod shards;
 pub mod stream;
 pub mod table;
@@ -40,6 +42,7 @@ pub use group::Step;
 pub use lanes::{Chunk, ChunkRows, Lanes};
 pub use length_groups::{GroupSpec, LengthOf};
 pub use pruned::Pruned;
+pub use receipt::{RECEIPT_VERSION, Receipt};
 pub use shards::Shards;
 pub use stream::{Output, Stream, StreamSpec, dealt_positions};
 pub use table::{Member, OnError, Projection, Table, layout_of};

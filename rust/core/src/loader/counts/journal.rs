@@ -270,15 +270,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.part");
         let mut journal = Journal::open(&path, KEY).unwrap();
-        [10, 0, 20].into_iter().for_each(|first| journal.add(&range(first)).unwrap());
+        for first in [10, 0, 20] {
+            journal.add(&range(first)).unwrap();
+        }
         let bytes = std::fs::read(&path).unwrap();
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x80;
             std::fs::write(&path, &changed).unwrap();
-            let done = Journal::open(&path, KEY).unwrap().done();
-            let whole = [vec![], vec![10..20], vec![0..10, 10..20]];
-            assert!(whole.contains(&done), "{at}: {done:?}");
+            let done: Vec<_> =
+                Journal::open(&path, KEY).unwrap().done().iter().map(|rows| rows.start).collect();
+            assert!([[].as_slice(), &[10], &[0, 10]].contains(&done.as_slice()), "{at}: {done:?}");
         }
         std::fs::write(&path, &bytes).unwrap();
         assert!(Journal::open(&path, CountsKey { digest: 4, ..KEY }).unwrap().done().is_empty());

@@ -4,6 +4,7 @@
 //! - `journal`: what a pass has counted so far, for the one that goes on after a kill.
 //! - [`build`]: the pass.
 //! - [`lanes`]: the tokens and samples of each lane of an order.
+//! - [`segments`]: which documents a sample is made of.
 //! - `crew`: work on several threads that can be stopped.
 
 pub mod build;
@@ -11,7 +12,9 @@ mod crew;
 pub mod file;
 mod journal;
 pub mod lanes;
+pub mod segments;
 
 pub use build::{CountSpec, Progress, count_tokens};
 pub use file::{CountsKey, TokenCounts};
 pub use lanes::{LaneQuestion, lane_samples, lane_tokens};
+pub use segments::{SegmentQuestion, Wanted, sample_segments};

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::batch::PackedBatch;
 use crate::error::Error;
+use crate::loader::receipt::Receipt;
 use crate::prefetch::Weigh;
 use crate::text::pack::PackStats;
 
@@ -35,6 +36,8 @@ pub struct Turn {
     pub is_over: bool,
     /// What was packed for it.
     pub stats: PackStats,
+    /// What was delivered by it.
+    pub receipt: Receipt,
     /// Rows left out for damage on the way.
     pub skipped: u64,
 }

@@ -6,6 +6,7 @@ use super::group::{LanePlace, Turn};
 use super::stream::PackedSpec;
 use crate::assemble::Dtype;
 use crate::error::{Error, Result};
+use crate::loader::receipt::Receipt;
 use crate::text::pack::{Element, Labels, PackMode, PackStats, Packer, Sample};
 
 /// How documents become samples.
@@ -70,6 +71,7 @@ impl Lane {
             is_sample: false,
             is_over: false,
             stats: PackStats::default(),
+            receipt: Receipt::default(),
             skipped: 0,
         };
         let number = self.place.num_samples * spec.num_lanes + u64::from(self.place.lane);
@@ -86,6 +88,8 @@ impl Lane {
         if number >= spec.samples.0 {
             write(&sample, batch, spec)?;
             turn.stats = sample.stats();
+            let first_epoch = spec.documents.first_epoch;
+            turn.receipt = Receipt::of_sample(spec.receipt_seed, first_epoch, number, sample.segments());
             turn.is_sample = true;
         }
         Ok(turn)

@@ -11,6 +11,7 @@ use super::lane::PackSpec;
 use super::work::{Shared, Worker};
 use crate::assemble::Pool;
 use crate::error::{Error, Result};
+use crate::loader::receipt::Receipt;
 use crate::order::Remainder;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
 use crate::text::pack::PackStats;
@@ -45,6 +46,8 @@ pub struct PackedSpec {
     pub owed_steps: u64,
     /// What is made of a sample.
     pub columns: Arc<[PackedColumn]>,
+    /// What receipts are seeded with: some of the data's fingerprint.
+    pub receipt_seed: u64,
     /// Where buffers come from.
     pub pool: Pool,
     /// Threads of the engine; 0 makes samples in the consumer's thread.
@@ -85,8 +88,18 @@ pub struct PackedStep {
     pub places: Vec<(usize, LanePlace)>,
     /// What was packed for it.
     pub stats: PackStats,
+    /// What was delivered by it; samples that pad it are not.
+    pub receipt: Receipt,
     /// Rows left out for damage on the way to it.
     pub skipped: u64,
+}
+
+impl PackedStep {
+    /// A step whose lanes have not moved yet.
+    fn of(batch: PackedBatch) -> Self {
+        let (stats, receipt) = (PackStats::default(), Receipt::default());
+        Self { batch, places: Vec::new(), stats, receipt, skipped: 0 }
+    }
 }
 
 /// The engine of one consumer; its threads start with it.
@@ -213,8 +226,7 @@ impl PackedStream {
 
     /// A step that is one round as it was made.
     fn whole(&mut self, round: Round) -> PackedStep {
-        let mut step =
-            PackedStep { batch: round.batch, places: Vec::new(), stats: PackStats::default(), skipped: 0 };
+        let mut step = PackedStep::of(round.batch);
         round.turns.into_iter().for_each(|turn| self.note(&mut step, &turn));
         step
     }
@@ -237,6 +249,7 @@ impl PackedStream {
     fn note(&mut self, step: &mut PackedStep, turn: &Turn) {
         step.places.push((turn.at, turn.place));
         step.stats += turn.stats;
+        step.receipt += turn.receipt;
         step.skipped += turn.skipped;
         self.ended[turn.at] |= turn.is_over;
     }
@@ -248,7 +261,7 @@ impl PackedStream {
             self.spec.batch_size,
             &self.spec.pool,
         )?;
-        Ok(PackedStep { batch, places: Vec::new(), stats: PackStats::default(), skipped: 0 })
+        Ok(PackedStep::of(batch))
     }
 
     /// The short step at the end, as the remainder asks for it.

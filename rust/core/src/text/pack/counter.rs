@@ -74,6 +74,16 @@ impl SampleCounter {
         }
     }
 
+    /// The samples of the group that the last document has closed, which then count no more; `None` where it closed none.
+    pub fn closed_group(&mut self) -> Option<u64> {
+        match &mut self.way {
+            Way::BestFit { seen, num_samples, .. } if seen.documents == 0 && *num_samples > 0 => {
+                Some(std::mem::take(num_samples))
+            }
+            Way::Concat(_) | Way::BestFit { .. } => None,
+        }
+    }
+
     /// The samples of a lane that ends here.
     pub fn finish(self) -> u64 {
         match self.way {

@@ -1,0 +1,113 @@
+"""Samples packed of documents that Python functions make: each lane packs its own, as Rust's packed lanes do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from rowmill import _rust
+from rowmill.exceptions import SchemaMismatchError
+from rowmill.lanes import Lane, LaneReader, lane_rows
+from rowmill.plan import Plan
+from rowmill.stages import Pack, Tokenize
+
+__all__ = ["DocumentPacker"]
+
+# Passes of a lane through the data without a token, after which an endless stream is not going to have one.
+_EMPTY_EPOCHS = 16
+
+# Rows of a lane in an epoch are far fewer: an epoch and a row in one number that grows from document to document.
+_ROWS = 1 << 40
+
+
+class DocumentPacker:
+    """Reads lanes of a plan whose documents pass through Python functions before they are packed.
+
+    A lane's place is (first row whose document is not wholly emitted, tokens emitted of it) with "concat", and (first
+    row of the group, samples emitted from it) with "best_fit": a resume makes the documents from there once more.
+    """
+
+    def __init__(self, plan: Plan, rust: _rust.Lanes) -> None:
+        pack = plan.pipeline.pack
+        assert pack is not None, "only packed pipelines come here"
+        self._plan, self._pack = plan, pack
+        self._documents = plan.document_plan
+        self._reader = LaneReader(self._documents, rust)
+        self._pad_id = _pad_id(pack, self._documents)
+
+    def samples(self, lane: Lane, first_epoch: int) -> Iterator[dict[str, Any]]:
+        """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
+        pack, stages = self._pack, self._plan.pipeline.row_stages
+        packer = _rust.LanePacker(
+            mode=pack.mode,
+            seq_len=pack.seq_len,
+            taken=lane.emitted,
+            labels=pack.labels,
+            pad_id=self._pad_id,
+            columns=pack.names,
+        )
+        for is_last in self._feed(packer, lane, first_epoch):
+            while (made := packer.pop()) is not None:
+                columns, element, taken = made
+                lane.epoch, lane.row, lane.emitted = first_epoch + element // _ROWS, element % _ROWS, taken
+                lane.num_samples += 1
+                row: Any = dict(zip(pack.names, map(_column, pack.names, columns), strict=True))
+                for stage in stages:
+                    row = stage.row(row)  # type: ignore[union-attr]
+                yield row
+            if is_last:
+                lane.epoch, lane.row, lane.emitted = first_epoch + (self._plan.epochs_per_pass or 0), 0, 0
+
+    def _feed(self, packer: _rust.LanePacker, lane: Lane, first_epoch: int) -> Iterator[bool]:
+        """Gives the packer document after document, then its end; tells after each whether it was the end."""
+        order, num_lanes = self._plan.rust_order, self._plan.order.num_lanes
+        first, _ = lane_rows(lane.index, num_lanes, self._plan.position_range)
+        place = Lane(lane.index, lane.epoch, lane.row)
+        with_token = place.epoch
+        for document in self._reader.samples(place, first_epoch):
+            row = place.row - 1  # the reader stands behind the row that it has just handed out
+            position = (first + row) * num_lanes + lane.index
+            ids = self._ids(document)
+            packer.document(
+                order.row_ids(place.epoch, position, position + 1)[0],
+                (place.epoch - first_epoch) * _ROWS + row,
+                ids.tobytes(),
+            )
+            with_token = place.epoch if ids.size else with_token
+            if place.epoch - with_token > _EMPTY_EPOCHS:
+                raise SchemaMismatchError(
+                    f"the documents of lane {lane.index} held no token in {_EMPTY_EPOCHS} epochs, and an endless "
+                    "stream would wait for one for ever; look at what the functions before .pack make"
+                )
+            yield False
+        packer.finish()
+        yield True
+
+    def _ids(self, document: Any) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        row = document[0].row(document[1]) if isinstance(document, tuple) else document
+        column = self._pack.column
+        if column not in row:
+            raise SchemaMismatchError(
+                f"there is no column {column!r} of token ids to pack; the columns are {', '.join(row)}. "
+                ".pack(..., column=NAME) takes those of another column"
+            )
+        ids = np.asarray([] if row[column] is None else row[column])
+        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+            raise SchemaMismatchError(f"column {column!r} holds {row[column]!r:.80}, no list of token ids")
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 1 << 32:
+            raise SchemaMismatchError(f"column {column!r} holds an id outside of 0 to 2^32 - 1")
+        return ids.astype(np.uint32)
+
+
+def _column(name: str, values: bytes) -> np.ndarray[Any, Any]:
+    column = np.frombuffer(values, np.int64)
+    return column.astype(bool) if name == "loss_mask" else column.copy()
+
+
+def _pad_id(pack: Pack, documents: Plan) -> int:
+    """Padded places carry no loss and no document: any id serves, and the end of a document is in every vocabulary."""
+    tokenize = next((stage for stage in reversed(documents.stages) if isinstance(stage, Tokenize)), None)
+    chosen = pack.pad_token_id if pack.pad_token_id is not None else tokenize and tokenize.eos
+    return chosen or 0

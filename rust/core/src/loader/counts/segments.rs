@@ -1,0 +1,201 @@
+//! Which documents a sample is made of, found without reading the samples before it where counts are there.
+//!
+//! Documents are skipped by their lengths, to the one (or the group) that the sample begins in; from there the packer
+//! itself says what comes, given as many tokens as the documents have.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::crew;
+use super::file::TokenCounts;
+use crate::error::{Error, Result};
+use crate::loader::epochs::EpochReaders;
+use crate::loader::packed::documents::{DocumentCounter, Documents};
+use crate::loader::packed::group::LanePlace;
+use crate::text::pack::{PackMode, Packer, SampleCounter, Segment};
+
+/// Epochs without a token, after which none is going to come.
+const EMPTY_EPOCHS: u64 = 16;
+
+/// What the packer gets instead of tokens: only their number matters.
+const TOKENS: [u8; 1 << 14] = [0; 1 << 14];
+
+/// A lane at a place, and its samples that are asked for: their numbers in the lane, ascending and without gaps.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Where the lane stands.
+    pub place: LanePlace,
+    /// The first one's number, and how many.
+    pub samples: (u64, u64),
+}
+
+/// Of which stream samples are asked.
+pub struct SegmentQuestion<'a> {
+    /// Its documents.
+    pub documents: &'a Documents,
+    /// How they are packed.
+    pub mode: PackMode,
+    /// Tokens of a sample.
+    pub seq_len: usize,
+    /// The tokens of each document; they are read and encoded where there are none.
+    pub counts: Option<&'a TokenCounts>,
+    /// Lanes at a time.
+    pub num_threads: usize,
+}
+
+/// The segments of the wanted samples, lane by lane; fewer where a lane ends before. `None` where `watch`, which is
+/// asked ten times a second, said to stop.
+///
+/// # Errors
+/// What reading raises, or `CorruptShard` where the counts are damaged.
+pub fn sample_segments(
+    question: &SegmentQuestion<'_>,
+    wanted: &[Wanted],
+    watch: &mut dyn FnMut() -> bool,
+) -> Result<Option<Vec<Vec<Vec<Segment>>>>> {
+    let is_stopped = AtomicBool::new(false);
+    let state = || DocumentCounter::new(&question.documents.table, &question.documents.content);
+    let found = crew::run(
+        wanted.len(),
+        question.num_threads,
+        state,
+        |counter, index| {
+            let lane = LaneWalk::new(question, wanted[index].place, counter, &is_stopped);
+            lane.samples(wanted[index].samples)
+        },
+        &mut || {
+            let goes_on = watch();
+            is_stopped.fetch_or(!goes_on, Ordering::Relaxed);
+            goes_on
+        },
+    );
+    match found {
+        Err(Error::Closed) => Ok(None),
+        found => found,
+    }
+}
+
+/// A walk along a lane's documents.
+struct LaneWalk<'a, 'b, 'c> {
+    question: &'a SegmentQuestion<'b>,
+    place: LanePlace,
+    counter: &'a mut DocumentCounter<'c>,
+    is_stopped: &'a AtomicBool,
+    readers: EpochReaders,
+    /// The first element of the lane in each epoch, and their number.
+    rows: (u64, u64),
+}
+
+impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
+    fn new(
+        question: &'a SegmentQuestion<'b>,
+        place: LanePlace,
+        counter: &'a mut DocumentCounter<'c>,
+        is_stopped: &'a AtomicBool,
+    ) -> Self {
+        let rows = question.documents.lane_rows(place.lane);
+        Self { question, place, counter, is_stopped, readers: EpochReaders::default(), rows }
+    }
+
+    fn samples(mut self, (first, number): (u64, u64)) -> Result<Vec<Vec<Segment>>> {
+        let begin = match self.question.mode {
+            PackMode::Concat => self.skip_tokens(first)?,
+            PackMode::BestFit => self.skip_groups(first)?,
+        };
+        let Some((mut next, taken)) = begin else { return Ok(Vec::new()) };
+        let mut packer = Packer::resume(self.question.mode, self.question.seq_len, taken)?;
+        let mut found = Vec::new();
+        loop {
+            found.extend(std::iter::from_fn(|| packer.pop()).map(|sample| sample.segments().to_vec()));
+            if found.len() as u64 >= number {
+                found.truncate(number as usize);
+                return Ok(found);
+            }
+            let Some((row_id, num_tokens)) = self.document(next)? else {
+                packer.finish()?;
+                found.extend(std::iter::from_fn(|| packer.pop()).map(|sample| sample.segments().to_vec()));
+                found.truncate(number as usize);
+                return Ok(found);
+            };
+            if let Some(mut left) = num_tokens {
+                packer.begin(row_id, next);
+                while left > 0 {
+                    let piece = left.min(TOKENS.len() as u64);
+                    packer.tokens(&TOKENS[..piece as usize]);
+                    left -= piece;
+                }
+                packer.end()?;
+            }
+            next += 1;
+        }
+    }
+
+    /// The document in which a sample begins, and its tokens that come before; `None` where the lane ends before.
+    fn skip_tokens(&mut self, sample: u64) -> Result<Option<(u64, u64)>> {
+        let samples = sample.saturating_sub(self.place.num_samples);
+        let mut left = samples * self.question.seq_len as u64 + self.place.emitted;
+        let (mut next, mut since_token) = (self.first(), 0);
+        while let Some((_, num_tokens)) = self.document(next)? {
+            let num_tokens = num_tokens.unwrap_or(0);
+            if left < num_tokens {
+                return Ok(Some((next, left)));
+            }
+            left -= num_tokens;
+            next += 1;
+            since_token = if num_tokens > 0 { 0 } else { since_token + 1 };
+            if since_token > EMPTY_EPOCHS * self.rows.1 {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first document of the group that holds a sample, and the group's samples before it.
+    fn skip_groups(&mut self, sample: u64) -> Result<Option<(u64, u64)>> {
+        let mut counter = SampleCounter::try_new(self.question.mode, self.question.seq_len)?;
+        let (mut next, mut since_token) = (self.first(), 0);
+        let (mut begin, mut before) = (next, self.place.num_samples - self.place.emitted);
+        while let Some((_, num_tokens)) = self.document(next)? {
+            next += 1;
+            since_token = if num_tokens.unwrap_or(0) > 0 { 0 } else { since_token + 1 };
+            if since_token > EMPTY_EPOCHS * self.rows.1 {
+                return Ok(None);
+            }
+            let Some(num_tokens) = num_tokens else { continue };
+            counter.document(num_tokens);
+            if let Some(samples) = counter.closed_group() {
+                if sample < before + samples {
+                    return Ok(Some((begin, sample - before)));
+                }
+                (begin, before) = (next, before + samples);
+            }
+        }
+        let left = counter.finish();
+        Ok((sample < before + left).then(|| (begin, sample - before)))
+    }
+
+    /// The document that the place names, counted from the first epoch of the pass on.
+    fn first(&self) -> u64 {
+        let epochs = self.place.epoch.saturating_sub(self.question.documents.first_epoch);
+        epochs * self.rows.1 + self.place.row.min(self.rows.1)
+    }
+
+    /// Row id and tokens of a document, none where it is left out for damage; `None` after the last one.
+    fn document(&mut self, number: u64) -> Result<Option<(u64, Option<u64>)>> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
+        let (documents, (first, len)) = (self.question.documents, self.rows);
+        if len == 0 || documents.num_epochs.is_some_and(|epochs| number >= epochs * len) {
+            return Ok(None);
+        }
+        let epoch = documents.first_epoch + number / len;
+        let reader = self.readers.reader(&documents.epochs, epoch);
+        let place = reader.locate_in_lane(self.place.lane, first + number % len);
+        let row_id = documents.epochs.layout().row_id(place.block, place.row);
+        let num_tokens = match self.question.counts {
+            Some(counts) => counts.row(row_id)?,
+            None => self.counter.count(row_id)?,
+        };
+        Ok(Some((row_id, num_tokens)))
+    }
+}
