@@ -305,12 +305,13 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
     def rows_at(self, step: int, *, state: Cursor | None = None) -> list[Any]:
         """Row ids of step ``step`` of the current epoch over all ranks, in order of position.
 
-        It reads no row, or with ``group_by_length`` those of the run that the step is in. Of packed samples it is a list
-        of ``PackedRow``: of each row of each rank's batch the documents in it, as (row id, first token, token after the
-        last). Where tokens were not counted (``count_tokens``), documents are read from the epoch's beginning, or from
+        It reads no row, or with ``group_by_length`` those of the run that the step is in. Of packed samples it is a
+        list of ``PackedRow``: of each row of each rank's batch the documents in it, as (row id, first token, token
+        after the last). Where tokens were not counted (``count_tokens``), documents are read from the epoch's beginning, or from
         ``state``: a cursor of the whole job before that step.
         """
         if self._plan.pipeline.pack is not None:
+            step = after_taken(self._plan.skipped_steps, step + 1) - 1
             return packed_rows_at(self._plan, find_rank(self._plan.rank)[0], step, self.epoch, state)
         self._refuse_lanes("rows_at")
         num_shards, index = find_rank(self._plan.rank)

@@ -16,7 +16,10 @@ from rowmill.placement import Placement
 from rowmill.plan import Plan
 from rowmill.token_index import how_to_build, lane_samples
 
-__all__ = ["clipped", "packed_steps", "packed_total", "samples_left", "steps_of"]
+__all__ = ["clipped", "lane_totals", "packed_steps", "packed_total", "samples_left", "steps_of"]
+
+# More samples than any lane gives.
+_FAR = 1 << 62
 
 
 def clipped(plan: Plan, lane: int, total: int) -> tuple[int, int]:
@@ -57,10 +60,9 @@ def packed_steps(plan: Plan, placement: Placement, begun: Beginning, cursor: Cur
     remainder = plan.remainder_for(placement.num_shards)
     if plan.epochs_per_pass is None:
         _check_documents(plan, begun.deal)
+    if remainder == "keep" or _is_endless(plan):
         return None
-    if remainder == "keep":
-        return None
-    totals = lane_samples(plan, begun.first_epoch)
+    totals = lane_totals(plan, begun.first_epoch)
     if totals is None:
         raise TopologyError(_unknown_end(plan, placement.num_shards))
     done = begun.deal.share(begun.deal.steps_before) + begun.done
@@ -76,10 +78,13 @@ def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
         TypeError: The stream is endless, or there is no token-count index.
         TopologyError: The lanes cannot be dealt to the ranks.
     """
-    if plan.epochs_per_pass is None:
-        raise TypeError("the dataset is endless (.repeat()); it has no length")
+    first, last = plan.pipeline.batches
+    if _is_endless(plan):
+        if last is None:
+            raise TypeError("the dataset is endless (.repeat()); it has no length")
+        return _taken(plan, placement, first, last)
     check_lanes(plan.order.num_lanes, placement)
-    totals = lane_samples(plan, epoch)
+    totals = lane_totals(plan, epoch)
     if totals is None and plan.is_mixed:
         raise TypeError("how many samples a mix's documents make depends on their tokens; only reading tells")
     if totals is None:
@@ -93,11 +98,30 @@ def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
     if remainder == "keep":
         left = [left[placement.index]]
     number = steps_of(left, plan.batch_size or 1, remainder)
-    first, last = plan.pipeline.batches
-    last = number if last is None else min(number, last)
+    return _taken(plan, placement, first, number if last is None else min(number, last))
+
+
+def _taken(plan: Plan, placement: Placement, first: int, last: int) -> int:
+    """The steps from ``first`` to ``last`` that ``skip_steps`` does not leave out."""
     step = placement.num_shards * (plan.batch_size or 1)
     runs = ((max(start // step, first), min(stop // step, last)) for start, stop in plan.left_out(step))
     return max(last - first, 0) - sum(max(stop - start, 0) for start, stop in runs)
+
+
+def lane_totals(plan: Plan, first_epoch: int) -> list[int] | None:
+    """The samples of each lane before .skip and .take; of an endless stream more than are ever asked for.
+
+    None where only a token-count index would tell, and there is none.
+    """
+    if plan.epochs_per_pass is not None:
+        return lane_samples(plan, first_epoch)
+    num_lanes = plan.order.num_lanes
+    ranges = (lane_rows(lane, num_lanes, plan.position_range) for lane in range(num_lanes))
+    return [_FAR if stop > first else 0 for first, stop in ranges]
+
+
+def _is_endless(plan: Plan) -> bool:
+    return plan.epochs_per_pass is None and plan.pipeline.samples[1] is None
 
 
 def _check_documents(plan: Plan, deal: Deal) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rowmill.cursor import Cursor, check_cursor
-from rowmill.equal_steps import clipped, packed_steps
+from rowmill.equal_steps import clipped, lane_totals, packed_steps
 from rowmill.exceptions import OutOfRangeError
 from rowmill.lane_places import Beginning
 from rowmill.lanes import Lane, check_lanes
 from rowmill.placement import Placement
 from rowmill.plan import Plan
-from rowmill.token_index import find_index, how_to_build, lane_samples
+from rowmill.token_index import find_index, how_to_build
 
 __all__ = ["PackedRow", "packed_rows_at"]
 
@@ -64,7 +64,7 @@ def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cu
     cursor = None if state is None else check_cursor(state, plan.identity, strict=True)
     check_lanes(plan.order.num_lanes, Placement(num_shards, 0))
     first_epoch = cursor["first_epoch"] if cursor else epoch
-    totals = None if plan.epochs_per_pass is None else lane_samples(plan, first_epoch)
+    totals, drops = lane_totals(plan, first_epoch), plan.remainder_for(num_shards) == "drop"
     picks: list[_Pick] = []
     lanes: dict[int, Lane] = {}
     for rank in range(num_shards):
@@ -79,7 +79,8 @@ def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cu
         if any(end is not None and at + before >= end for end in (last, agreed)):
             raise OutOfRangeError(_out_of_range(step))
         lanes.update({lane.index: lane for lane in begun.lanes})
-        picks += _picks(plan, begun.lanes, totals, rank, at)
+        found = _picks(plan, begun.lanes, totals, rank, at)
+        picks += () if drops and len(found) < (plan.batch_size or 1) else found
     if not picks:
         raise OutOfRangeError(_out_of_range(step))
     return _read(plan, first_epoch, lanes, picks)

@@ -196,3 +196,18 @@ def test_without_counts_the_error_comes_before_the_first_step_and_its_command_he
     assert told.exit_code == 0, told.output
     assert "40 counted" in told.stdout
     assert len(mine) == len(list(mine)) > 0
+
+
+@given(st.data(), st.sampled_from(["drop", "pad"]), st.integers(0, 40))
+def test_some_samples_of_an_endless_stream_end_together_without_counts(
+    data: st.DataObject, remainder: str, number: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), data.draw(texts(6)), data.draw(st.integers(1, 9)), 2)
+        ds = rowmill.open(folder, index_dir=folder + "/index").shuffle(3, num_lanes=NUM_LANES).tokenize("bytes")
+        ds = ds.pack(9, mode=data.draw(st.sampled_from(["concat", "best_fit"]))).take(number).repeat()
+        ds = ds.batch(data.draw(st.integers(1, 4)), remainder=remainder).with_format("numpy")
+        num_shards = data.draw(st.sampled_from(CONSUMERS))
+        lengths = {len(job(ds, num_shards, rank)) for rank in range(num_shards)}
+        assert lengths == {len(read(ds, num_shards, rank)) for rank in range(num_shards)}
+        assert len(lengths) == 1

@@ -75,5 +75,5 @@ mod tests {
         }
     }
 
-    const GOLDEN: u128 = 0;
+    const GOLDEN: u128 = 0xeea5_c297_7501_b163_0876_bc0b_8406_8028;
 }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::crew;
 use super::file::TokenCounts;
+use super::{crew, row_id_at};
 use crate::error::Result;
-use crate::loader::epochs::Epochs;
+use crate::loader::epochs::{EpochReaders, Epochs};
 use crate::loader::packed::documents::lane_rows;
-use crate::order::{EpochOrder, WindowSpan};
+use crate::order::WindowSpan;
 use crate::text::pack::{PackMode, SampleCounter};
 
 /// Of which pass the lanes are asked.
@@ -38,13 +38,12 @@ pub fn lane_samples(
 ) -> Result<Option<Vec<u64>>> {
     question.of_lanes(watch, |lane| {
         let mut counter = SampleCounter::try_new(mode, seq_len)?;
-        for epoch in 0..question.num_epochs {
-            let order = question.epochs.order(question.first_epoch + epoch);
+        for epoch in question.first_epoch..question.first_epoch + question.num_epochs {
             let elements = question.elements(lane);
             if counter.needs_sums_only() {
-                counter.document(question.sum(&order, lane, elements)?);
+                counter.document(question.sum(epoch, lane, elements)?);
             } else {
-                question.each(&order, lane, elements, |num_tokens| counter.document(num_tokens))?;
+                question.each(epoch, lane, elements, |num_tokens| counter.document(num_tokens))?;
             }
         }
         Ok(counter.finish())
@@ -57,10 +56,8 @@ pub fn lane_samples(
 /// `CorruptShard` where the counts are damaged.
 pub fn lane_tokens(question: &LaneQuestion<'_>, watch: &mut dyn FnMut() -> bool) -> Result<Option<Vec<u64>>> {
     question.of_lanes(watch, |lane| {
-        (0..question.num_epochs).try_fold(0, |sum, epoch| {
-            let order = question.epochs.order(question.first_epoch + epoch);
-            Ok(sum + question.sum(&order, lane, question.elements(lane))?)
-        })
+        let mut epochs = question.first_epoch..question.first_epoch + question.num_epochs;
+        epochs.try_fold(0, |sum, epoch| Ok(sum + question.sum(epoch, lane, question.elements(lane))?))
     })
 }
 
@@ -81,7 +78,8 @@ impl LaneQuestion<'_> {
     }
 
     /// The tokens of elements of a lane together: whole windows by their blocks, whatever their rows' order.
-    fn sum(&self, order: &std::sync::Arc<EpochOrder>, lane: u32, elements: Range<u64>) -> Result<u64> {
+    fn sum(&self, epoch: u64, lane: u32, elements: Range<u64>) -> Result<u64> {
+        let order = self.epochs.order(epoch);
         let (mut sum, mut next) = (0, elements.start);
         while next < elements.end {
             let span = order.window_at(lane, next);
@@ -96,7 +94,7 @@ impl LaneQuestion<'_> {
                 }
                 other => {
                     let end = other.as_ref().map_or(elements.end, |span| span.elements.end.min(elements.end));
-                    self.each(order, lane, next..end, |num_tokens| sum += num_tokens)?;
+                    self.each(epoch, lane, next..end, |num_tokens| sum += num_tokens)?;
                     end
                 }
             };
@@ -106,17 +104,11 @@ impl LaneQuestion<'_> {
     }
 
     /// The tokens of each document of a lane, in its order; those left out for damage are none.
-    fn each(
-        &self,
-        order: &std::sync::Arc<EpochOrder>,
-        lane: u32,
-        elements: Range<u64>,
-        mut visit: impl FnMut(u64),
-    ) -> Result<()> {
-        let (mut reader, layout) = (order.reader(), order.layout());
+    fn each(&self, epoch: u64, lane: u32, elements: Range<u64>, mut visit: impl FnMut(u64)) -> Result<()> {
+        let mut readers = EpochReaders::default();
         for element in elements {
-            let place = reader.locate_in_lane(lane, element);
-            if let Some(num_tokens) = self.counts.row(layout.row_id(place.block, place.row))? {
+            let row_id = row_id_at(&mut readers, self.epochs, epoch, lane, element);
+            if let Some(num_tokens) = self.counts.row(row_id)? {
                 visit(num_tokens);
             }
         }

@@ -14,7 +14,15 @@ mod journal;
 pub mod lanes;
 pub mod segments;
 
+use crate::loader::epochs::{EpochReaders, Epochs};
+
 pub use build::{CountSpec, Progress, count_tokens};
 pub use file::{CountsKey, TokenCounts};
 pub use lanes::{LaneQuestion, lane_samples, lane_tokens};
 pub use segments::{SegmentQuestion, Wanted, sample_segments};
+
+/// The id of the row at an element of a lane.
+fn row_id_at(readers: &mut EpochReaders, epochs: &Epochs, epoch: u64, lane: u32, element: u64) -> u64 {
+    let place = readers.reader(epochs, epoch).locate_in_lane(lane, element);
+    epochs.layout().row_id(place.block, place.row)
+}

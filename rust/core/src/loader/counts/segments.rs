@@ -5,8 +5,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::crew;
 use super::file::TokenCounts;
+use super::{crew, row_id_at};
 use crate::error::{Error, Result};
 use crate::loader::epochs::EpochReaders;
 use crate::loader::packed::documents::{DocumentCounter, Documents};
@@ -189,9 +189,8 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
             return Ok(None);
         }
         let epoch = documents.first_epoch + number / len;
-        let reader = self.readers.reader(&documents.epochs, epoch);
-        let place = reader.locate_in_lane(self.place.lane, first + number % len);
-        let row_id = documents.epochs.layout().row_id(place.block, place.row);
+        let element = first + number % len;
+        let row_id = row_id_at(&mut self.readers, &documents.epochs, epoch, self.place.lane, element);
         let num_tokens = match self.question.counts {
             Some(counts) => counts.row(row_id)?,
             None => self.counter.count(row_id)?,
