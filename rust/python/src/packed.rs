@@ -236,10 +236,7 @@ impl PyPacked {
         let lane =
             |(lane, epoch, row, emitted, num_samples)| LanePlace { lane, epoch, row, emitted, num_samples };
         let lanes = lanes.into_iter().map(lane).collect();
-        let (digest, samples, tokens, receipt_since) = receipt;
-        let digest = u128::from_str_radix(&digest, 16)
-            .map_err(|error| PyValueError::new_err(format!("{digest:?} is no receipt's digest: {error}")))?;
-        let receipt = Receipt { digest, samples, tokens };
+        let (receipt, receipt_since) = receipt_of(receipt)?;
         let places = Places { lanes, num_skipped: skipped, receipt, receipt_since, ..Places::default() };
         let pass = Pass {
             first_epoch,
@@ -507,4 +504,11 @@ fn too_few_steps() -> Error {
          without a change of size; count again, with `rowmill index ... --force` or ds.count_tokens(force=True)"
             .to_owned(),
     )
+}
+
+/// A receipt, and the position from which it counts, of (digest in hex, samples, tokens, position).
+fn receipt_of((digest, samples, tokens, since): (String, u64, u64, u64)) -> PyResult<(Receipt, u64)> {
+    let digest = u128::from_str_radix(&digest, 16)
+        .map_err(|error| PyValueError::new_err(format!("{digest:?} is no receipt's digest: {error}")))?;
+    Ok((Receipt { digest, samples, tokens }, since))
 }
