@@ -104,6 +104,11 @@ def cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:
     yield after(shuffled.batch(4).skip_steps([(1, 3), (5, 6)]), 3)
     yield after(laned.batch(4).skip_steps([(1, 3), (5, 6)]), 3)
 
+    packed = shuffled.pack(32, column="tokens").repeat()
+    ranks = [after(packed.shard(2, rank).batch(4), 3) for rank in range(2)]
+    yield from ranks
+    yield rowmill.merge_states(ranks)
+
 
 def worker_cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:
     from torchdata.stateful_dataloader import StatefulDataLoader
