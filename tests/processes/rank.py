@@ -25,6 +25,8 @@ def main(data: str, folder: Path, batch: int, steps: int, state: str, packed: st
         ds, column = rowmill.open(data).select_columns(["id", "tokens"]).shuffle(seed=7).batch(batch), "id"
     if state != "none":
         ds.load_state_dict(state)
+    # Of the epoch that comes: after the loop that is the next one.
+    length = None if packed == "endless" else len(ds)
     loader = ds.loader()
     read: list[list[Any]] = []
     for made in loader:
@@ -33,7 +35,6 @@ def main(data: str, folder: Path, batch: int, steps: int, state: str, packed: st
         dist.all_reduce(torch.ones(1))
         if len(read) == steps:
             break
-    length = None if packed == "endless" else len(ds)
     result = {"rank": rank, "world": world, "len": length, "read": read, "state": loader.state_dict()}
     result["gathered"] = loader.state_dict(gather=True)
     (folder / f"rank-{rank}.json").write_text(json.dumps(result))
