@@ -307,6 +307,73 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
 
         It reads no row, or with ``group_by_length`` those of the run that the step is in. Of packed samples it is a
         list of ``PackedRow``: of each row of each rank's batch the documents in it, as (row id, first token, token
+        after the last). Where tokens were not counted (``count_tokens``), documents are read from the epoch's
+        beginning, or from ``state``: a cursor of the whole job before that step.
+        """
+        if self._plan.pipeline.pack is not None:
+            return packed_total(self._plan, Placement(*find_rank(self._plan.rank)), self.epoch)
+        if self._plan.pipeline.is_laned:
+            raise TypeError(
+                "the dataset's length depends on the data (.filter or a batched .map); only reading it tells"
+            )
+        num_shards, index = find_rank(self._plan.rank)
+        number = num_items(self._plan, Placement(num_shards, index))
+        if number is None:
+            raise TypeError("the dataset is endless (.repeat(), or a mix that never stops); it has no length")
+        return number
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the data set that an epoch is drawn from, over all ranks, before any filter."""
+        if not self._plan.has_end:
+            return self._plan.source.rust.num_rows
+        start, stop = self._plan.position_range
+        return stop - start
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns that are read."""
+        pipeline = self._plan.pipeline
+        return pipeline.column_names if pipeline.pad is None else pipeline.pad.shown_names(pipeline.column_names)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that are read, as a pyarrow.Schema with the file's metadata."""
+        import pyarrow
+
+        pipeline = self._plan.pipeline
+        if pipeline.pack is not None:
+            return packed_schema(self._plan)
+        schema = pyarrow.schema(self._table().schema)
+        kept = [pair for pair in pipeline.columns if pair[1] in pipeline.column_names]
+        known = with_features(schema, kept, self._plan.source.options.features)
+        return known if pipeline.pad is None else padded_schema(known, pipeline.pad)
+
+    @property
+    def features(self) -> Any:
+        """HF's features: ``datasets.Features`` where ``datasets`` is importable, else a dict; None without any."""
+        return features_of(self.schema)
+
+    @property
+    def fingerprint(self) -> str:
+        """128 bits, in hex, of the shards' sizes, row counts and headers, and of the Hub's commit where one was loaded.
+
+        Without a commit it is the same for a copy elsewhere.
+        """
+        return self._plan.source.fingerprint
+
+    def row_ids(self, start: int, stop: int) -> list[int]:
+        """Row ids at these positions of the current epoch; reads no row."""
+        first, end = self._plan.position_range
+        if not 0 <= start <= stop <= end - first:
+            raise OutOfRangeError(f"positions {start} to {stop} are out of range; an epoch has {end - first}")
+        return self._plan.rust_order.row_ids(self.epoch, first + start, first + stop)
+
+    def rows_at(self, step: int, *, state: Cursor | None = None) -> list[Any]:
+        """Row ids of step ``step`` of the current epoch over all ranks, in order of position.
+
+        It reads no row, or with ``group_by_length`` those of the run that the step is in. Of packed samples it is a
+        list of ``PackedRow``: of each row of each rank's batch the documents in it, as (row id, first token, token
         after the last). Where tokens were not counted (``count_tokens``), documents are read from the epoch's beginning, or from
         ``state``: a cursor of the whole job before that step.
         """
