@@ -65,7 +65,7 @@ def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_a_killed_job_goes_on_as_if_nothing_had_been(tmp_path: Path, ranks: int) -> None:
-    # 110 steps pass the end of the first epoch, which has 103.
+    # 110 steps pass the end of the smaller source's first epoch.
     done = demo(tmp_path, "--steps", "110", "--kill-at", "47", "--ranks", str(ranks), "--json")
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
@@ -79,7 +79,7 @@ def test_a_killed_job_goes_on_as_if_nothing_had_been(tmp_path: Path, ranks: int)
 
 @pytest.mark.processes
 def test_ranks_that_do_not_fit_are_told_in_one_paragraph(tmp_path: Path) -> None:
-    done = demo(tmp_path, "--steps", "20", "--kill-at", "12", "--ranks", "3")
+    done = demo(tmp_path, "--steps", "20", "--kill-at", "12", "--ranks", "5")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 

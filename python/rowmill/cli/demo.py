@@ -1,4 +1,4 @@
-"""``rowmill demo``: shards, a training, a kill, a resume on other ranks, the same stream."""
+"""``rowmill demo``: two sources mixed and packed, a training, a kill, a resume on other ranks, the same stream."""
 
 from __future__ import annotations
 

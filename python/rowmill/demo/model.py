@@ -1,28 +1,29 @@
-"""A language model of bytes, small enough to learn something in seconds on one core."""
+"""A language model, small enough to learn something in seconds on one core."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Momentum", "make_model", "next_byte_loss"]
+__all__ = ["Momentum", "make_model", "next_token_loss"]
 
 _CONTEXT = 8
-_WIDTH = 24
+_WIDTH = 16
+_HIDDEN = 48
 _LEARNING_RATE, _MOMENTUM = 0.3, 0.9
 
 
-def make_model(seed: int) -> tuple[Any, Any]:
-    """A model and its optimiser, the same for the same seed."""
+def make_model(seed: int, vocab_size: int) -> tuple[Any, Any]:
+    """A model of ``vocab_size`` ids and its optimiser, the same for the same seed."""
     import torch
     from torch import nn
 
     torch.manual_seed(seed)
     model = nn.Sequential(
-        nn.Embedding(256, _WIDTH),
+        nn.Embedding(vocab_size, _WIDTH),
         nn.Flatten(2),
-        nn.Linear(_CONTEXT * _WIDTH, 192),
+        nn.Linear(_CONTEXT * _WIDTH, _HIDDEN),
         nn.ReLU(),
-        nn.Linear(192, 256),
+        nn.Linear(_HIDDEN, vocab_size),
     )
     return model, Momentum(list(model.parameters()))
 
@@ -50,10 +51,9 @@ class Momentum:
         self._velocities = state
 
 
-def next_byte_loss(model: Any, tokens: Any) -> Any:
-    """Mean loss, in nats, of each byte given the eight before it; ``tokens`` is int64 [rows, length + 1]."""
+def next_token_loss(model: Any, input_ids: Any, labels: Any) -> Any:
+    """Mean loss, in nats, of the token after each eight; both int64 [rows, length], -100 where nothing is asked."""
     from torch.nn import functional
 
-    before, after = tokens[:, :-1], tokens[:, 1:]
-    contexts = functional.pad(before, (_CONTEXT - 1, 0)).unfold(1, _CONTEXT, 1)
-    return functional.cross_entropy(model(contexts).flatten(0, 1), after.flatten())
+    contexts = functional.pad(input_ids, (_CONTEXT - 1, 0)).unfold(1, _CONTEXT, 1)
+    return functional.cross_entropy(model(contexts).flatten(0, 1), labels.flatten())

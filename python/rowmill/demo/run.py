@@ -1,4 +1,4 @@
-"""The demo's story: shards, training, a kill, a resume on other ranks, and the proof that the stream is the same."""
+"""The demo's story: two sources, training, a kill, a resume on other ranks, the proof that the stream is the same."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import rowmill
 from rowmill.demo.jobs import run_job
-from rowmill.demo.shards import write_shards
-from rowmill.demo.stream import read_steps, row_digests, step_digests, stream_digest
+from rowmill.demo.sources import write_sources
+from rowmill.demo.stream import read_steps, sample_digests, step_digests, stream_digest
 from rowmill.demo.teller import Teller
-from rowmill.demo.train import Settings, dataset
+from rowmill.demo.train import NUM_LANES, SEQUENCE_LENGTH, WEIGHTS, Settings, dataset
 from rowmill.exceptions import RowmillError
 
 __all__ = ["Outcome", "run"]
@@ -82,7 +83,7 @@ class Outcome:
 
 
 def run(
-    teller: Teller, *, num_steps: int = 160, kill_at: int = 93, num_ranks: int = 2, global_batch: int = 32
+    teller: Teller, *, num_steps: int = 160, kill_at: int = 93, num_ranks: int = 2, global_batch: int = 24
 ) -> Outcome:
     """Runs the demo in a temporary folder, which it removes.
 
@@ -91,26 +92,26 @@ def run(
         num_steps: Steps of the whole training.
         kill_at: The step after which the first job, of one rank, is killed.
         num_ranks: Ranks of the job that goes on.
-        global_batch: Rows of a step over all ranks.
+        global_batch: Samples of a step over all ranks.
 
     Raises:
         RowmillError: torch is missing, or a process of the demo failed.
         ValueError: ``num_ranks`` does not divide ``global_batch``.
     """
     if global_batch % num_ranks:
-        raise ValueError(f"{num_ranks} ranks cannot share a global batch of {global_batch} rows evenly")
+        raise ValueError(f"{num_ranks} ranks cannot share a global batch of {global_batch} samples evenly")
     if importlib.util.find_spec("torch") is None:
         raise RowmillError("the demo trains a model and needs torch: pip install 'rowmill[torch]'")
     with tempfile.TemporaryDirectory(prefix="rowmill-demo-", ignore_cleanup_errors=True) as folder:
         settings = _prepare(Path(folder), teller, num_steps, global_batch)
         losses: dict[int, float] = {}
         first = replace(settings, folder=str(Path(folder, "first")))
-        with teller.phase(f"training: 1 rank x {global_batch} rows", num_steps) as told:
+        with teller.phase(f"training: 1 rank x {global_batch} samples", num_steps) as told:
             run_job(first, _follow(losses, told), kill_at=kill_at)
         teller.say(f"[bold red]SIGKILL[/] after step {kill_at}; the newest checkpoint is all that is left")
 
         second = replace(settings, folder=str(Path(folder, "second")), num_ranks=num_ranks)
-        with teller.phase(f"resumed: {num_ranks} ranks x {global_batch // num_ranks} rows", num_steps) as told:
+        with teller.phase(f"resumed: {num_ranks} ranks x {global_batch // num_ranks} samples", num_steps) as told:
             run_job(second, _follow(losses, told))
         return Outcome(
             expected=step_digests(_uninterrupted(settings)),
@@ -122,17 +123,18 @@ def run(
 
 def _prepare(folder: Path, teller: Teller, num_steps: int, global_batch: int) -> Settings:
     data = str(folder / "data")
-    files = write_shards(data)
+    files = write_sources(data)
+    for name, file in files.items():
+        known = rowmill.open(file, index_dir=data).describe()
+        teller.say(
+            f"opened {name}: {known['num_rows']:,} documents of the Rust book in {known['num_blocks']} blocks of "
+            f"{known['format']}, {known['num_bytes'] / 1e3:.0f} kB, fingerprint {known['fingerprint'][:12]}"
+        )
     settings = Settings(data, str(folder), str(folder / "checkpoint.pt"), num_steps, global_batch)
-    known = dataset(settings).describe()
+    shares = " and ".join(f"{weight:.0%} {name}" for name, weight in WEIGHTS.items())
     teller.say(
-        f"opened {len(files)} shards of the Rust book: {known['num_rows']:,} rows in {known['num_blocks']} blocks, "
-        f"{known['num_bytes'] / 1e6:.1f} MB, fingerprint {known['fingerprint'][:12]}"
-    )
-    order = known["order"]
-    teller.say(
-        f"order: {order['mode']} shuffle, seed {order['seed']}, {order['num_lanes']} lanes; an epoch is "
-        f"{known['num_rows'] // global_batch} steps of {global_batch} rows, and the training {num_steps} steps"
+        f"mixed ({shares}), tokenised, packed into sequences of {SEQUENCE_LENGTH} over {NUM_LANES} lanes; "
+        f"{num_steps} steps of {global_batch} samples"
     )
     return settings
 
@@ -146,10 +148,7 @@ def _follow(losses: dict[int, float], told: Any) -> Any:
 
 
 def _uninterrupted(settings: Settings) -> dict[int, list[str]]:
-    """The rows of each step, read straight through by one process."""
-    ds = dataset(settings).shard(1, 0).with_format("numpy", dtypes={"tokens": "int64"})
-    with ds.loader() as loader:
-        return {
-            step: row_digests(batch["id"], batch["tokens"])
-            for step, batch in zip(range(settings.num_steps), loader, strict=False)
-        }
+    """The samples of each step, read straight through by one process."""
+    with dataset(settings).shard(1, 0).with_format("numpy", dtypes="int64").loader() as loader:
+        steps = zip(range(settings.num_steps), loader, strict=False)
+        return {step: sample_digests(batch) for step, batch in steps}

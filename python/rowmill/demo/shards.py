@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["SEQUENCE_LENGTH", "write_shards"]
+__all__ = ["SEQUENCE_LENGTH", "chapters", "write_shards"]
 
 SEQUENCE_LENGTH = 128
 _SAMPLE = "rust-book.jsonl.gz"
@@ -53,10 +53,14 @@ def write_shards(folder: str | os.PathLike[str], num_shards: int = 4, rows_per_b
     return files
 
 
-def _rows() -> Iterator[dict[str, Any]]:
+def chapters() -> Iterator[dict[str, str]]:
+    """The chapters of the sample: ``id`` and ``text``, Markdown."""
     packed = resources.files("rowmill").joinpath("data", _SAMPLE).read_bytes()
-    for line in gzip.decompress(packed).splitlines():
-        document = json.loads(line)
+    yield from map(json.loads, gzip.decompress(packed).splitlines())
+
+
+def _rows() -> Iterator[dict[str, Any]]:
+    for document in chapters():
         content = document["text"].encode()
         # A last piece that is too short has no next byte for each of its own: it stays out.
         for number, first in enumerate(range(0, len(content) - SEQUENCE_LENGTH, SEQUENCE_LENGTH)):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["log_path", "read_steps", "row_digests", "step_digests", "stream_digest"]
+__all__ = ["log_path", "read_steps", "sample_digests", "step_digests", "stream_digest"]
 
 
 def log_path(folder: Path, rank: int) -> Path:
@@ -16,20 +16,19 @@ def log_path(folder: Path, rank: int) -> Path:
     return folder / f"stream-{rank}.jsonl"
 
 
-def row_digests(ids: list[str], tokens: Any) -> list[str]:
-    """One digest a row, of its id and its tokens; ``tokens`` is int64 [rows, length], in NumPy."""
-    return [
-        hashlib.sha256(row_id.encode() + row.tobytes()).hexdigest()[:16]
-        for row_id, row in zip(ids, tokens, strict=True)
-    ]
+def sample_digests(batch: dict[str, Any]) -> list[str]:
+    """One digest a sample, of its tokens, its labels and its documents; the batch's columns are NumPy's."""
+    columns = [batch[name] for name in ("input_ids", "labels", "document_ids")]
+    samples = zip(*columns, strict=True)
+    return [hashlib.sha256(b"".join(part.tobytes() for part in sample)).hexdigest()[:16] for sample in samples]
 
 
 def read_steps(folder: Path, num_ranks: int) -> dict[int, list[str]]:
-    """Digests of the rows of each global step that all ranks have logged, in order of position."""
+    """Digests of the samples of each global step that all ranks have logged, in order."""
     logs = [dict(_entries(log_path(folder, rank))) for rank in range(num_ranks)]
     steps = sorted(set.intersection(*(set(log) for log in logs)))
-    # Rank r of R owns the positions p = r (mod R), so the ranks' rows come in turn.
-    return {step: [row for rows in zip(*(log[step] for log in logs), strict=True) for row in rows] for step in steps}
+    # Rank r of R owns the samples k = r (mod R), so the ranks' come in turn.
+    return {step: [one for turn in zip(*(log[step] for log in logs), strict=True) for one in turn] for step in steps}
 
 
 def _entries(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -37,12 +36,12 @@ def _entries(path: Path) -> Iterator[tuple[int, list[str]]]:
         # A process that was killed may have left half a line.
         if line.endswith("\n"):
             entry = json.loads(line)
-            yield entry["step"], entry["rows"]
+            yield entry["step"], entry["samples"]
 
 
 def step_digests(steps: dict[int, list[str]]) -> dict[int, str]:
     """One digest a global step."""
-    return {step: stream_digest(rows) for step, rows in steps.items()}
+    return {step: stream_digest(samples) for step, samples in steps.items()}
 
 
 def stream_digest(texts: Iterable[str]) -> str:

@@ -1,7 +1,8 @@
 """One rank of a training job: ``python -m rowmill.demo.train SETTINGS``, ended by its last step or a kill.
 
-It reads the shards in the order that the settings say, logs the rows of each step, and every few steps writes a
-checkpoint: model, optimiser and cursor in one file. It begins at the checkpoint where there is one.
+It mixes, tokenises and packs the sources as the settings say, logs the samples of each step, and every few steps
+writes a checkpoint: model, optimiser and the whole job's cursor in one file. It begins at the checkpoint where there
+is one.
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import rowmill
-from rowmill.demo.model import make_model, next_byte_loss
-from rowmill.demo.stream import log_path, row_digests
+from rowmill.demo.model import make_model, next_token_loss
+from rowmill.demo.sources import tokenizer_path
+from rowmill.demo.stream import log_path, sample_digests
 
-__all__ = ["Settings", "dataset", "main", "train"]
+__all__ = ["NUM_LANES", "SEQUENCE_LENGTH", "WEIGHTS", "Settings", "dataset", "main", "train"]
+
+SEQUENCE_LENGTH = 64
+WEIGHTS = {"prose": 0.7, "code": 0.3}
+# They can be dealt to 1, 2, 3, 4, 6, 8, 12 or 24 ranks.
+NUM_LANES = 24
+VOCAB_SIZE = 4096
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,16 @@ class Settings:
 
 
 def dataset(settings: Settings) -> rowmill.Dataset:
-    """The rows in their order, endless, in this rank's batches."""
-    batch_size = settings.global_batch // settings.num_ranks
-    files = os.path.join(settings.data, "*.arrow")
-    opened = rowmill.open(files, index_dir=settings.data, columns=["id", "tokens"])
-    return opened.shuffle(settings.seed).repeat().batch(batch_size)
+    """The sources mixed, tokenised and packed; endless, in this rank's batches."""
+    sources = {
+        name: rowmill.open(os.path.join(settings.data, file), index_dir=settings.data).shuffle(
+            settings.seed, num_lanes=NUM_LANES
+        )
+        for name, file in (("prose", "prose.parquet"), ("code", "code.arrow"))
+    }
+    mixed = rowmill.mix(sources, WEIGHTS, seed=settings.seed, stopping="repeat")
+    packed = mixed.tokenize(tokenizer_path()).pack(SEQUENCE_LENGTH, document_ids=True)
+    return packed.batch(settings.global_batch // settings.num_ranks).repeat()
 
 
 def train(settings: Settings) -> None:
@@ -55,25 +68,29 @@ def train(settings: Settings) -> None:
     import torch
 
     torch.set_num_threads(1)
-    model, optimiser = make_model(settings.seed)
+    model, optimiser = make_model(settings.seed, VOCAB_SIZE)
     with _process_group(settings):
         ds = dataset(settings)
         first = _restore(settings.checkpoint, model, optimiser, ds)
         with ds.loader() as loader, log_path(Path(settings.folder), settings.rank).open("w", encoding="utf-8") as log:
             for step, batch in zip(range(first, settings.num_steps), loader, strict=False):
-                loss = _update(model, optimiser, batch["tokens"], settings.num_ranks)
-                _print_line(log, {"step": step, "rows": row_digests(batch["id"], batch["tokens"].numpy())})
-                if settings.rank == 0 and (step + 1) % settings.checkpoint_every == 0:
-                    _save(settings.checkpoint, model, optimiser, loader.state_dict(), step + 1)
+                loss = _update(model, optimiser, batch, settings.num_ranks)
+                samples = sample_digests({name: column.numpy() for name, column in batch.items()})
+                _print_line(log, {"step": step, "samples": samples})
+                if (step + 1) % settings.checkpoint_every == 0:
+                    # Each rank knows its own lanes only: all take part in the cursor of the job.
+                    cursor = loader.state_dict(gather=True)
+                    if settings.rank == 0:
+                        _save(settings.checkpoint, model, optimiser, cursor, step + 1)
                 _print_line(sys.stdout, {"step": step, "loss": loss})
 
 
-def _update(model: Any, optimiser: Any, tokens: Any, num_ranks: int) -> float:
+def _update(model: Any, optimiser: Any, batch: dict[str, Any], num_ranks: int) -> float:
     """One step on the mean gradient of all ranks; returns the mean loss."""
     import torch
     from torch import distributed
 
-    loss = next_byte_loss(model, tokens)
+    loss = next_token_loss(model, batch["input_ids"], batch["labels"])
     loss.backward()
     if num_ranks > 1:
         parts = [parameter.grad for parameter in model.parameters()]
