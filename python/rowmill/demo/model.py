@@ -8,7 +8,7 @@ __all__ = ["Momentum", "make_model", "next_token_loss"]
 
 _CONTEXT = 8
 _WIDTH = 16
-_HIDDEN = 48
+_HIDDEN = 32
 _LEARNING_RATE, _MOMENTUM = 0.3, 0.9
 
 

@@ -24,7 +24,7 @@ from rowmill.demo.stream import log_path, sample_digests
 
 __all__ = ["NUM_LANES", "SEQUENCE_LENGTH", "WEIGHTS", "Settings", "dataset", "main", "train"]
 
-SEQUENCE_LENGTH = 64
+SEQUENCE_LENGTH = 48
 WEIGHTS = {"prose": 0.7, "code": 0.3}
 # They can be dealt to 1, 2, 3, 4, 6, 8, 12 or 24 ranks.
 NUM_LANES = 24

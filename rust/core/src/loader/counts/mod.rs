@@ -23,6 +23,5 @@ pub use segments::{SegmentQuestion, Wanted, sample_segments};
 
 /// The id of the row at an element of a lane.
 fn row_id_at(readers: &mut EpochReaders, epochs: &Epochs, epoch: u64, lane: u32, element: u64) -> u64 {
-    let place = readers.reader(epochs, epoch).locate_in_lane(lane, element);
-    epochs.layout().row_id(place.block, place.row)
+    readers.row_id(epochs, &epochs.spot(epoch, lane, element))
 }
