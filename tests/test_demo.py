@@ -73,7 +73,7 @@ def test_a_killed_job_goes_on_as_if_nothing_had_been(tmp_path: Path, ranks: int)
     assert told["num_steps"] == 110
     assert told["resumed_at_step"] == 40
     assert told["steps_done_again"] == told["killed_after_step"] - 39
-    assert told["last_loss"] < 0.7 * told["first_loss"]
+    assert told["last_loss"] < 0.8 * told["first_loss"]
     assert list(tmp_path.iterdir()) == [], "the demo leaves its folder behind"
 
 
@@ -91,10 +91,13 @@ def test_another_stream_is_noticed() -> None:
     steps = {step: str(step) for step in range(20)}
     losses = {step: 5.0 - step / 10 for step in steps}
     first, rest = {step: steps[step] for step in range(12)}, {step: steps[step] for step in range(10, 20)}
-    assert Outcome(steps, first, rest, losses).is_good
-    assert not Outcome(steps, first, {**rest, 11: "other"}, losses).is_good
-    assert not Outcome(steps, first, {step: rest[step] for step in range(13, 20)}, losses).is_good
-    assert not Outcome(steps, first, rest, {step: -loss for step, loss in losses.items()}).is_good
+    receipt = {"digest": "1"}
+    same, other = (receipt, dict(receipt)), (receipt, {"digest": "2"})
+    assert Outcome(steps, first, rest, losses, same).is_good
+    assert not Outcome(steps, first, {**rest, 11: "other"}, losses, same).is_good
+    assert not Outcome(steps, first, {step: rest[step] for step in range(13, 20)}, losses, same).is_good
+    assert not Outcome(steps, first, rest, {step: -loss for step, loss in losses.items()}, same).is_good
+    assert not Outcome(steps, first, rest, losses, other).is_good
 
 
 def test_a_failing_rank_is_told_of(tmp_path: Path) -> None:

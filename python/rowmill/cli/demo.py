@@ -38,7 +38,8 @@ def demo(
     if outcome.is_identical:
         teller.say(
             f"[bold green]identical[/]: all {facts['num_steps']} global steps are those of an uninterrupted run "
-            f"(digest {facts['stream_digest']})"
+            f"(digest {facts['stream_digest']}), and so is the receipt: {facts['receipt']['samples']:,} samples, "
+            f"{facts['receipt']['tokens']:,} tokens, {facts['receipt']['digest'][:16]}"
         )
     else:
         teller.say("[bold red]DIFFERENT[/]: the stream is not that of an uninterrupted run")

@@ -11,10 +11,11 @@ from typing import Any
 import rowmill
 from rowmill.demo.jobs import run_job
 from rowmill.demo.sources import write_sources
-from rowmill.demo.stream import read_steps, sample_digests, step_digests, stream_digest
+from rowmill.demo.stream import read_receipts, read_steps, sample_digests, step_digests, stream_digest
 from rowmill.demo.teller import Teller
 from rowmill.demo.train import NUM_LANES, SEQUENCE_LENGTH, WEIGHTS, Settings, dataset
 from rowmill.exceptions import RowmillError
+from rowmill.receipts import Receipt, merge_receipts
 
 __all__ = ["Outcome", "run"]
 
@@ -30,16 +31,21 @@ class Outcome:
         before: Of the job that was killed.
         after: Of the job that was resumed.
         losses: As trained in the end: steps that were done again count once.
+        receipts: What rowmill itself says to have delivered: an uninterrupted run, and the ranks that went on after the
+            kill together with what their checkpoint says of the steps before.
     """
 
     expected: dict[int, str]
     before: dict[int, str]
     after: dict[int, str]
     losses: dict[int, float]
+    receipts: tuple[Receipt, Receipt]
 
     @property
     def is_identical(self) -> bool:
-        """Whether the two jobs together were handed what an uninterrupted one is."""
+        """Whether the two jobs together were handed what an uninterrupted one is, and their receipt says so."""
+        if self.receipts[0] != self.receipts[1]:
+            return False
         handed = [*self.before.items(), *self.after.items()]
         return {step for step, _ in handed} == set(self.expected) and all(
             self.expected[step] == digest for step, digest in handed
@@ -75,6 +81,7 @@ class Outcome:
             "first_loss": self.first_loss,
             "last_loss": self.last_loss,
             "stream_digest": stream_digest(self.expected.values()),
+            "receipt": self.receipts[0],
             "is_identical": self.is_identical,
         }
 
@@ -113,11 +120,13 @@ def run(
         second = replace(settings, folder=str(Path(folder, "second")), num_ranks=num_ranks)
         with teller.phase(f"resumed: {num_ranks} ranks x {global_batch // num_ranks} samples", num_steps) as told:
             run_job(second, _follow(losses, told))
+        steps, receipt = _uninterrupted(settings)
         return Outcome(
-            expected=step_digests(_uninterrupted(settings)),
+            expected=step_digests(steps),
             before=step_digests(read_steps(Path(first.folder), 1)),
             after=step_digests(read_steps(Path(second.folder), num_ranks)),
             losses=losses,
+            receipts=(receipt, merge_receipts(read_receipts(Path(second.folder), num_ranks))),
         )
 
 
@@ -128,7 +137,8 @@ def _prepare(folder: Path, teller: Teller, num_steps: int, global_batch: int) ->
         known = rowmill.open(file, index_dir=data).describe()
         teller.say(
             f"opened {name}: {known['num_rows']:,} documents of the Rust book in {known['num_blocks']} blocks of "
-            f"{known['format']}, {known['num_bytes'] / 1e3:.0f} kB, fingerprint {known['fingerprint'][:12]}"
+            f"{' and '.join(known['formats'])}, {known['num_bytes'] / 1e3:.0f} kB, "
+            f"fingerprint {known['fingerprint'][:12]}"
         )
     settings = Settings(data, str(folder), str(folder / "checkpoint.pt"), num_steps, global_batch)
     shares = " and ".join(f"{weight:.0%} {name}" for name, weight in WEIGHTS.items())
@@ -147,8 +157,8 @@ def _follow(losses: dict[int, float], told: Any) -> Any:
     return follow
 
 
-def _uninterrupted(settings: Settings) -> dict[int, list[str]]:
-    """The samples of each step, read straight through by one process."""
+def _uninterrupted(settings: Settings) -> tuple[dict[int, list[str]], Receipt]:
+    """The samples of each step, read straight through by one process, and its receipt."""
     with dataset(settings).shard(1, 0).with_format("numpy", dtypes="int64").loader() as loader:
         steps = zip(range(settings.num_steps), loader, strict=False)
-        return {step: sample_digests(batch) for step, batch in steps}
+        return {step: sample_digests(batch) for step, batch in steps}, loader.stats()["receipt"]

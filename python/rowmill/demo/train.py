@@ -83,6 +83,7 @@ def train(settings: Settings) -> None:
                     if settings.rank == 0:
                         _save(settings.checkpoint, model, optimiser, cursor, step + 1)
                 _print_line(sys.stdout, {"step": step, "loss": loss})
+            _print_line(log, {"receipt": loader.stats()["receipt"]})
 
 
 def _update(model: Any, optimiser: Any, batch: dict[str, Any], num_ranks: int) -> float:
