@@ -20,6 +20,7 @@ pub mod error;
 pub mod interpreter;
 pub mod kept;
 pub mod lane_packer;
+pub mod lane_places;
 pub mod lanes;
 pub mod make;
 pub mod mix;
@@ -48,6 +49,8 @@ mod _rust {
     #[pymodule_export]
     use crate::lane_packer::PyLanePacker;
     #[pymodule_export]
+    use crate::lane_places::PyLanePlaces;
+    #[pymodule_export]
     use crate::lanes::{PyLanes, PyRows};
     #[pymodule_export]
     use crate::mix::PySchedule;
@@ -56,7 +59,7 @@ mod _rust {
     #[pymodule_export]
     use crate::order::PyOrder;
     #[pymodule_export]
-    use crate::packed::{PyLanePlaces, PyPacked};
+    use crate::packed::PyPacked;
     #[pymodule_export]
     use crate::padding::PyPadding;
     #[pymodule_export]

@@ -18,6 +18,7 @@ use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten};
 
 use crate::error::{log_skipped, raise};
 use crate::interpreter::wait;
+use crate::lane_places::{Moved, Places, PyLanePlaces};
 use crate::make::{POOL_BYTES, engine_stats};
 use crate::order::PyOrder;
 use crate::stream::{PREFETCH_BYTES, usual_threads};
@@ -26,63 +27,6 @@ use crate::tensors::Tensors;
 
 /// Steps made ahead without other wishes.
 const PREFETCH_STEPS: u64 = 16;
-
-/// Where the lanes of a pass stand; outlives the stream that moves them.
-#[pyclass(frozen, module = "rowmill._rust", name = "LanePlaces")]
-pub struct PyLanePlaces(Mutex<Places>);
-
-#[derive(Default)]
-struct Places {
-    lanes: Vec<LanePlace>,
-    num_steps: u64,
-    num_skipped: u64,
-    stats: PackStats,
-    /// Of the whole pass, what was delivered before this iterator began included.
-    receipt: Receipt,
-    /// Position from which it counts.
-    receipt_since: u64,
-    is_finished: bool,
-    on_finish: Option<Py<PyAny>>,
-}
-
-#[pymethods]
-impl PyLanePlaces {
-    /// (epoch, row, emitted, samples) of each lane.
-    #[getter]
-    fn lanes(&self) -> Vec<(u64, u64, u64, u64)> {
-        let places = self.0.lock();
-        places.lanes.iter().map(|lane| (lane.epoch, lane.row, lane.emitted, lane.num_samples)).collect()
-    }
-
-    /// Steps that were returned.
-    #[getter]
-    fn num_steps(&self) -> u64 {
-        self.0.lock().num_steps
-    }
-
-    /// Rows left out for damage.
-    #[getter]
-    fn num_skipped(&self) -> u64 {
-        self.0.lock().num_skipped
-    }
-
-    /// (digest in hex, samples, tokens, position from which it counts) of what was delivered.
-    #[getter]
-    fn receipt(&self) -> (String, u64, u64, u64) {
-        let places = self.0.lock();
-        let Receipt { digest, samples, tokens } = places.receipt;
-        (format!("{digest:032x}"), samples, tokens, places.receipt_since)
-    }
-
-    /// Sets what is called when the pass has been read to its end.
-    fn on_finish(&self, callback: Py<PyAny>) {
-        self.0.lock().on_finish = Some(callback);
-    }
-
-    fn __repr__(&self) -> String {
-        format!("LanePlaces({} lanes)", self.0.lock().lanes.len())
-    }
-}
 
 /// What a pass is, until its first `next` starts the engine.
 struct Pass {
@@ -107,13 +51,6 @@ struct State {
     last_stats: Option<ProducerStats>,
     /// What moves once the step that was handed out last is acknowledged.
     held_back: Option<Moved>,
-}
-
-struct Moved {
-    places: Vec<(usize, LanePlace)>,
-    skipped: u64,
-    stats: PackStats,
-    receipt: Receipt,
 }
 
 /// Batches of packed samples of one consumer; `begin` places it, `next` reads.
@@ -346,28 +283,6 @@ impl PyPacked {
 
     fn __repr__(&self) -> String {
         format!("Packed({} x {})", self.batch_size, self.pack.seq_len)
-    }
-}
-
-impl PyLanePlaces {
-    fn moved(&self, moved: Moved) {
-        let mut places = self.0.lock();
-        for (at, place) in moved.places {
-            places.lanes[at] = place;
-        }
-        places.num_steps += 1;
-        places.num_skipped += moved.skipped;
-        places.stats += moved.stats;
-        places.receipt += moved.receipt;
-    }
-
-    fn finish(&self, py: Python<'_>) -> PyResult<()> {
-        let callback = {
-            let mut places = self.0.lock();
-            places.is_finished = true;
-            places.on_finish.take()
-        };
-        callback.map_or(Ok(()), |callback| callback.call0(py).map(drop))
     }
 }
 

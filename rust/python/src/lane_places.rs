@@ -1,0 +1,97 @@
+//! Where the lanes of a consumer of packed samples stand.
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use rowmill_core::loader::Receipt;
+use rowmill_core::loader::packed::LanePlace;
+use rowmill_core::text::pack::PackStats;
+
+/// Where the lanes of a pass stand; outlives the stream that moves them.
+#[pyclass(frozen, module = "rowmill._rust", name = "LanePlaces")]
+pub struct PyLanePlaces(pub(crate) Mutex<Places>);
+
+/// What they say.
+#[derive(Default)]
+pub(crate) struct Places {
+    pub(crate) lanes: Vec<LanePlace>,
+    pub(crate) num_steps: u64,
+    pub(crate) num_skipped: u64,
+    pub(crate) stats: PackStats,
+    /// Of the whole pass, what was delivered before this iterator began included.
+    pub(crate) receipt: Receipt,
+    /// Position from which it counts.
+    pub(crate) receipt_since: u64,
+    pub(crate) is_finished: bool,
+    pub(crate) on_finish: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl PyLanePlaces {
+    /// (epoch, row, emitted, samples) of each lane.
+    #[getter]
+    fn lanes(&self) -> Vec<(u64, u64, u64, u64)> {
+        let places = self.0.lock();
+        places.lanes.iter().map(|lane| (lane.epoch, lane.row, lane.emitted, lane.num_samples)).collect()
+    }
+
+    /// Steps that were returned.
+    #[getter]
+    pub(crate) fn num_steps(&self) -> u64 {
+        self.0.lock().num_steps
+    }
+
+    /// Rows left out for damage.
+    #[getter]
+    fn num_skipped(&self) -> u64 {
+        self.0.lock().num_skipped
+    }
+
+    /// (digest in hex, samples, tokens, position from which it counts) of what was delivered.
+    #[getter]
+    fn receipt(&self) -> (String, u64, u64, u64) {
+        let places = self.0.lock();
+        let Receipt { digest, samples, tokens } = places.receipt;
+        (format!("{digest:032x}"), samples, tokens, places.receipt_since)
+    }
+
+    /// Sets what is called when the pass has been read to its end.
+    fn on_finish(&self, callback: Py<PyAny>) {
+        self.0.lock().on_finish = Some(callback);
+    }
+
+    fn __repr__(&self) -> String {
+        format!("LanePlaces({} lanes)", self.0.lock().lanes.len())
+    }
+}
+
+/// What a step moves once it is returned.
+pub(crate) struct Moved {
+    pub(crate) places: Vec<(usize, LanePlace)>,
+    pub(crate) skipped: u64,
+    pub(crate) stats: PackStats,
+    pub(crate) receipt: Receipt,
+}
+
+impl PyLanePlaces {
+    /// Counts a step as returned.
+    pub(crate) fn moved(&self, moved: Moved) {
+        let mut places = self.0.lock();
+        for (at, place) in moved.places {
+            places.lanes[at] = place;
+        }
+        places.num_steps += 1;
+        places.num_skipped += moved.skipped;
+        places.stats += moved.stats;
+        places.receipt += moved.receipt;
+    }
+
+    /// The pass has been read to its end.
+    pub(crate) fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        let callback = {
+            let mut places = self.0.lock();
+            places.is_finished = true;
+            places.on_finish.take()
+        };
+        callback.map_or(Ok(()), |callback| callback.call0(py).map(drop))
+    }
+}
