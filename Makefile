@@ -1,13 +1,14 @@
 # One way in: each target stands alone on a fresh machine with Python >= 3.11 and a Rust toolchain.
 #
-#   make demo     shards, a tiny model, a kill, a resume on other ranks: the same stream
+#   make demo     two sources mixed and packed, a tiny model, a kill, a resume on other ranks: the same stream
 #   make test     cargo test, the ring's model check, pytest, doctests
 #   make lint     formatters, clippy, ruff, mypy, stubtest, cargo deny
 #   make docs     the site
 #   make bench    rowmill beside its peers: table, JSON and PNG in bench-results/
 #
 # Variables: PYTHON (the interpreter to start from), CARGO_TARGET_DIR (where Rust builds),
-# WHEELS (a folder of wheels to prefer), PYTEST_ARGS, BENCH_ARGS, DEMO_ARGS.
+# WHEELS (a folder of wheels to prefer), PYTEST_ARGS, PYTEST_WORKERS (processes that share the tests),
+# BENCH_ARGS, DEMO_ARGS.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,6 +18,7 @@ SHELL := bash
 PYTHON ?= python3
 WHEELS ?= ../shared/wheels
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 2
 BENCH_ARGS ?=
 DEMO_ARGS ?=
 VENV := .venv
@@ -72,7 +74,7 @@ $(VENV)/.built: $(VENV)/.installed $(RUST_SOURCES) pyproject.toml
 
 # ---- what a person asks for ------------------------------------------------------------------
 
-demo: $(VENV)/.built ## Make shards, train, kill, resume on other ranks
+demo: $(VENV)/.built ## Mix, pack, train, kill, resume on other ranks
 	$(BIN)/rowmill demo $(DEMO_ARGS)
 
 test: test-rust test-loom test-python ## All tests
@@ -89,7 +91,7 @@ test-loom: build/constraints.txt ## The ring's model check under every interleav
 	@! grep -q 'ok\. 0 passed' build/loom.log || { echo 'no model was checked: has prefetch::model moved?'; exit 1; }
 
 test-python: $(VENV)/.built ## pytest and the docstrings' examples
-	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 	$(BIN)/python -m pytest --doctest-modules python/rowmill -q
 
 format: $(VENV)/.installed ## What formatters can put right
