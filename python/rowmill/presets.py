@@ -122,8 +122,8 @@ def list_available_datasets() -> list[dict[str, Any]]:
 
     Example:
         >>> import rowmill
-        >>> [preset["name"] for preset in rowmill.list_available_datasets()]
-        ['fineweb', 'fineweb-edu', 'pile', 'tiny_shakespeare', 'shakespeare']
+        >>> print(*(preset["name"] for preset in rowmill.list_available_datasets()))
+        fineweb fineweb-edu pile tiny_shakespeare shakespeare
     """
     return [preset.as_dict() for preset in PRESETS.values()]
 
