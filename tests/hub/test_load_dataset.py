@@ -346,3 +346,21 @@ def test_states_of_workers_and_ranks_keep_the_commit_and_never_mix_two(hub: HubS
     copy = pickle.loads(pickle.dumps(first))
     assert (copy.fingerprint, len(copy)) == (first.fingerprint, len(first))
     assert "alice/demo" in json.dumps(copy.state_dict())
+
+
+def test_a_mix_whose_source_has_moved_on_says_what_commit_it_is_read_at(hub: HubServer, home: Path):
+    repo = hub.create_repo("alice/mixed", {"data/train.parquet": parquet(0, 640)})
+
+    def mixed(revision: str) -> rowmill.Dataset:
+        return rowmill.mix({"web": rowmill.load_dataset("alice/mixed", revision=revision).shuffle(1)}, {"web": 1})
+
+    before, old = repo.sha, mixed(repo.sha)
+    rows = iter(old)
+    next(rows)
+    state = old.state_dict()
+    after = repo.commit({"data/train.parquet": parquet(1, 640)})
+    with pytest.raises(rowmill.StateMismatchError, match=f"it is read at alice/mixed@{after}; revision="):
+        mixed(after).load_state_dict(state)
+    again = mixed(before)
+    again.load_state_dict(state)
+    assert next(iter(again)) == next(rows)

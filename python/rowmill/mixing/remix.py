@@ -53,9 +53,11 @@ def _refuse_other_data(components: tuple[Component, ...], past: History) -> None
     for component in components:
         known = past.sources.get(component.name)
         if known is not None and known[0] != component.digest:
+            origin = component.plan.source.options.origin if component.plan is not None else None
+            now = f" (it is read at {origin}; revision= names another commit)" if origin else ""
             raise StateMismatchError(
                 f"source {component.name!r} of the mix has other data, or another order, than the cursor's; restore "
-                "it, or give it a name of its own and add it with allow_remix=True"
+                f"it{now}, or give it a name of its own and add it with allow_remix=True"
             )
 
 
