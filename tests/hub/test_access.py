@@ -13,7 +13,7 @@ import pytest
 from hub_server import HubServer
 
 import rowmill
-from rowmill.exceptions import CorruptShardError
+from rowmill.exceptions import AccessDeniedError, CorruptShardError, OfflineError
 from rowmill.hub.answers import scrub
 from rowmill.hub.client import patiently
 from rowmill.hub.names import check_file_name
@@ -215,3 +215,31 @@ def test_a_repository_with_a_hostile_name_writes_nothing_outside(hub: HubServer,
     assert not list(tmp_path.rglob("*evil.parquet"))
     assert {path for path in tmp_path.rglob("*") if "home" not in path.parts and "rowmill" not in path.parts} == before
     assert rowmill.load_dataset("alice/evil", data_files="train.parquet").num_rows == 3
+
+
+def test_names_of_variables_stay_and_nothing_steers_a_terminal(hub: HubServer, home: Path):
+    assert scrub("set HF_ENDPOINT, or HF_TOKEN", find_settings()) == "set HF_ENDPOINT, or HF_TOKEN"
+    hub.create_repo("alice/rude", {"data/train.jsonl": "{}"})
+    hub.fault(status=403, message="no \x1b]0;title\x07 \x1b[31mred")
+    with pytest.raises(AccessDeniedError, match=r"no \]0;title") as caught:
+        rowmill.load_dataset("alice/rude")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("token", ["grain-\u00e9", "two words", "two\nlines", " "])
+def test_what_cannot_be_a_token_is_told_before_anything_is_asked(hub: HubServer, home: Path, token: str):
+    with pytest.raises(AccessDeniedError, match="no token of the Hub") as caught:
+        rowmill.load_dataset("alice/demo", token=token)
+    assert not token.strip() or token not in str(caught.value)
+    assert not hub.requests()
+    assert find_settings(token="hf_of_alice\n").token == "hf_of_alice"
+
+
+def test_an_answer_without_a_reason_is_not_called_silence(hub: HubServer, home: Path):
+    hub.create_repo("alice/demo", {"data/train.jsonl": "{}"})
+    hub.fault(status=404, path="/revision/", times=1)
+    with pytest.raises(OfflineError, match="answered with status 404"):
+        rowmill.load_dataset("alice/demo")
+    hub.fault(truncate=30, path="/revision/", times=1)
+    with pytest.raises(CorruptShardError, match=r"cannot be used: JSONDecodeError.*try again"):
+        rowmill.load_dataset("alice/demo")

@@ -24,7 +24,9 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _NETWORK = ("httpx", "httpcore", "requests", "urllib3")
 _QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
 _USER = re.compile(r"(https?://)[^\s/@]+@")
-_BEARER = re.compile(r"(bearer\s+)[^\s,;]+|\bhf_\w{4,}", re.IGNORECASE)
+# The names of variables, HF_TOKEN and the like, are no secrets.
+_BEARER = re.compile(r"(?i:bearer\s+)[^\s,;]+|\bhf_\w{4,}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def scrub(text: str, settings: Settings) -> str:
@@ -117,16 +119,28 @@ def _of_status(error: BaseException, repo: str, settings: Settings, status: int 
         )
     if "OfflineModeIsEnabled" in _names(error):
         return OfflineError(f"{repo} cannot be asked for: huggingface_hub is offline (HF_HUB_OFFLINE)", repo)
-    if is_passing(error) or status is not None:
+    if status is not None and not is_passing(error):
+        return OfflineError(
+            f"{settings.shown} answered with status {status} for {repo}: {_short(error, settings)}; if it is a mirror "
+            "or behind a proxy, ask the Hub itself (HF_ENDPOINT)",
+            repo,
+        )
+    if is_passing(error):
         return OfflineError(
             f"{settings.shown} could not be reached for {repo}: {_short(error, settings)}; try again, or pass "
             "offline=True to use what the cache has",
             repo,
         )
-    return CorruptShardError(f"{repo} could not be fetched: {_short(error, settings)}", repo)
+    return CorruptShardError(
+        f"what {settings.shown} answers for {repo} cannot be used: {_short(error, settings)}; try again, or without "
+        "the proxy or mirror in between (HF_ENDPOINT)",
+        repo,
+    )
 
 
 def _short(error: BaseException, settings: Settings) -> str:
     said: Any = getattr(error, "server_message", None) or str(error) or type(error).__name__
-    lines = [line.strip() for line in scrub(str(said), settings).splitlines() if line.strip()]
+    # A server's text must not steer the terminal that shows it.
+    lines = [_CONTROL.sub("", line).strip() for line in scrub(str(said), settings).splitlines()]
+    lines = [line for line in lines if line]
     return f"{type(error).__name__}: {' '.join(lines)[:300]}"

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rowmill.exceptions import AccessDeniedError
 from rowmill.folders import cache_folder
 from rowmill.hub_cache import hub_cache_folder
 
@@ -61,7 +62,11 @@ def find_settings(
         token: For private and gated repositories.
         offline: True for no request at all.
         cache_dir: The folder that both clients would be given by that name.
+
+    Raises:
+        AccessDeniedError: No token can look like the one that was given.
     """
+    token = _checked(token)
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     if offline is None:
         offline = any(_is_on(name) for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")) or _is_switched_off()
@@ -69,6 +74,19 @@ def find_settings(
         folder = Path(cache_dir).expanduser().absolute()
         return Settings(endpoint.rstrip("/"), folder, folder, offline, token)
     return Settings(endpoint.rstrip("/"), hub_cache_folder().absolute(), _datasets_cache(), offline, token)
+
+
+def _checked(token: str | bool | None) -> str | bool | None:
+    """A token without the blanks around it that a file or a paste leaves; the text of the error does not show it."""
+    if not isinstance(token, str):
+        return token
+    token = token.strip()
+    if not token or not all("!" <= letter <= "~" for letter in token):
+        raise AccessDeniedError(
+            "token= is no token of the Hub, which is letters, digits and signs without blanks; give it as "
+            "`hf auth token` prints it, or leave it out"
+        )
+    return token
 
 
 def _is_on(name: str) -> bool:

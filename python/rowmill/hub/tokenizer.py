@@ -52,7 +52,11 @@ def _fetch(repo: str, name: str) -> Path:
             raise MissingShardError(f"the repository {repo} has no {_FILE}; choose another tokenizer", name)
         return Path(repository.fetch([path for path in _FILES if path in repository.listing])[0])
     except DatasetNotFoundError:
-        raise MissingShardError(f"there is no repository {repo} on the Hub, or none that you may read", name) from None
+        raise MissingShardError(
+            f"there is no repository {repo} on the Hub, or none that you may read. Choose another tokenizer: a name, "
+            'the path of a tokenizer.json, or "bytes", which needs no file',
+            name,
+        ) from None
     except OfflineError as error:
         raise OfflineError(f"{error.message}. {_advice(name)}", name) from error
     except ImportError:
