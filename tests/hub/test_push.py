@@ -23,6 +23,7 @@ import rowmill
 from rowmill.cli.main import app
 from rowmill.exceptions import AccessDeniedError, CorruptShardError, SchemaMismatchError, StateMismatchError
 from rowmill.hub.pushing import push
+from rowmill.hub.settings import Settings
 from rowmill.hub.verifying import verify
 
 pytest.importorskip("huggingface_hub")
@@ -355,3 +356,21 @@ def test_several_configurations_or_splits_are_never_pushed_as_one(hub: HubServer
     with pytest.raises(ValueError, match="has the splits"):
         push(tmp_path / "ann", REPO, split="valid")
     assert push(tmp_path / "ann", REPO, split="test", deep=True).num_rows == {"test": 1}
+
+
+def test_no_name_of_a_split_leads_elsewhere_and_a_damaged_list_of_them_is_named(
+    hub: HubServer, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"split must be letters.*not '\.\./evil'"):
+        push({"../evil": rowmill.open(data)}, REPO)
+    (tmp_path / "dataset_dict.json").write_text('{"spl')
+    with pytest.raises(CorruptShardError, match=r"dataset_dict\.json is damaged"):
+        push(tmp_path, REPO)
+    assert ("dataset", REPO) not in hub.repos
+
+
+def test_the_page_of_a_push_shows_no_password_of_the_endpoint(
+    hub: HubServer, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "shown", "http://shown")
+    assert push(data, REPO).url.startswith("http://shown/datasets/")

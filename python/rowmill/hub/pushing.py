@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ __all__ = ["Pushed", "push"]
 
 _NUM_UPLOADS = 4
 _README = "README.md"
+_WORD = re.compile(r"(?=.*\w)[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ def push(
     _check_names(repo, config, split, tag)
     writer = Writer(repo, settings)
     datasets = find_splits(source, split, config)
+    for name in datasets:
+        _check_names(repo, config, name, tag)
     left_out = _check_columns(datasets, columns, column)
     place = "data" if config == "default" else config
     shard_bytes = positive("shard_bytes", shard_bytes, SHARD_BYTES)
@@ -144,7 +148,7 @@ def push(
     done = Pushed(
         repo=repo,
         sha=sha,
-        url=f"{settings.endpoint}/datasets/{repo}/tree/{sha}",
+        url=f"{settings.shown}/datasets/{repo}/tree/{sha}",
         tag=tag,
         num_rows={one.name: one.num_rows for one in splits},
         num_files=len(shards),
@@ -161,7 +165,7 @@ def _check_names(repo: str, config: str, split: str | None, tag: str | None) -> 
     if "/" not in repo:
         raise ValueError(f"a repository that is pushed to is named with its owner, as in owner/{repo}")
     for name, value in (("config", config), ("split", split)):
-        if value is not None and not value.replace("_", "").replace(".", "").replace("-", "").isalnum():
+        if value is not None and not _WORD.fullmatch(value):
             raise ValueError(f"{name} must be letters, digits, _ . and -, not {value!r}")
     if tag is not None:
         check_revision(tag, repo)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rowmill.exceptions import MissingShardError, RowmillError, SchemaMismatchError
+from rowmill.exceptions import CorruptShardError, MissingShardError, RowmillError, SchemaMismatchError
 from rowmill.folders import cache_folder
 from rowmill.hub.card import read_configs, read_metadata
 from rowmill.hub.layout import Tree, find_layout
@@ -81,7 +81,7 @@ def find_splits(source: Source, split: str | None, config: str = "default") -> d
     from rowmill.opening import open as open_shards
 
     if isinstance(source, str | os.PathLike) and split is None and (Path(source) / _DICT).is_file():
-        names = json.loads((Path(source) / _DICT).read_bytes())["splits"]
+        names = _saved_splits(Path(source) / _DICT)
         return {str(name): open_shards(source, split=str(name)).shard(1, 0) for name in names}
     if isinstance(source, Mapping):
         if not source:
@@ -99,6 +99,20 @@ def find_splits(source: Source, split: str | None, config: str = "default") -> d
     if files is not None:
         return {name: open_shards(paths).shard(1, 0) for name, paths in files.items()}
     return {split or "train": open_shards(source).shard(1, 0)}
+
+
+def _saved_splits(path: Path) -> list[str]:
+    """The names of splits that `datasets` has noted.
+
+    Raises:
+        CorruptShardError: It is no such note.
+    """
+    try:
+        return [str(name) for name in json.loads(path.read_bytes())["splits"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise CorruptShardError(
+            f"{path} is damaged: it has no list of the names of splits; save the dataset again", str(path)
+        ) from None
 
 
 def _files_by_split(source: Source, config: str) -> dict[str, list[str]] | None:
