@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,15 @@ def test_a_readme_whose_end_mark_is_lost_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(CorruptShardError, match="where the table ends"):
         open_registry(tmp_path).add(Entry("web", "data/web"))
     assert (tmp_path / "README.md").read_text() == cut
+
+
+def test_the_command_that_fetches_can_be_pasted_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    run(tmp_path, "init")
+    run(tmp_path, "add", "web", "--repo", "acme/web", "--sha", SHA, "--folder", "data/my set; true")
+    assert run(tmp_path, "check", status=1)["problems"][0].endswith("--to 'data/my set; true'")
+
+
+def test_a_missing_package_is_no_bug_to_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tomlkit", None)
+    told = run(tmp_path, "init", status=1)
+    assert told.startswith("error: writing rowmill.toml needs tomlkit: pip install")

@@ -63,9 +63,13 @@ def _is_use(error: Exception) -> bool:
 
 
 def _text(error: Exception) -> str:
-    if isinstance(error, RowmillError | OSError | ValueError | IndexError):
+    if isinstance(error, RowmillError | OSError | ValueError | IndexError) or _says_what_to_install(error):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}; `rowmill --debug ...` shows where, please report it"
+
+
+def _says_what_to_install(error: Exception) -> bool:
+    return isinstance(error, ImportError) and "pip install" in str(error)
 
 
 app = typer.Typer(

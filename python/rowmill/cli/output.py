@@ -168,5 +168,6 @@ def _bytes(value: bytes, length: int) -> str:
 
 
 def complain(text: str, *, kind: str = "error") -> None:
-    """One paragraph on stderr."""
-    print(f"{kind}: {' '.join(text.split())}", file=sys.stderr)
+    """One paragraph on stderr, in which nothing steers the terminal."""
+    shown = " ".join(text.split())
+    print(f"{kind}: {''.join(letter if letter.isprintable() else '?' for letter in shown)}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -181,7 +182,8 @@ def _check_complete(report: Report, repository: Repository, name: str | None, sp
     if missing:
         shown = ", ".join(missing[:_MOST_NAMED]) + (" ..." if len(missing) > _MOST_NAMED else "")
         options = [("--name", name), ("--split", split), ("--revision", repository.sha)]
-        command = f"rowmill download {repository.repo}" + "".join(f" {key} {value}" for key, value in options if value)
+        given = "".join(f" {key} {shlex.quote(value)}" for key, value in options if value)
+        command = f"rowmill download {repository.repo}{given}"
         report.problems.append(
             f"{len(missing)} of the files of {repository.place} are not here ({needed:,} bytes): {shown}. This fetches "
             f"them: {command}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -269,7 +270,8 @@ def _line(entry: Entry) -> str:
 def _command(entry: Entry) -> str:
     """What brings a data set to where the table says."""
     options = [("--name", entry.config), ("--split", entry.split), ("--revision", entry.sha), ("--to", entry.folder)]
-    return f"rowmill download {entry.repo}" + "".join(f" {option} {value}" for option, value in options if value)
+    given = "".join(f" {option} {shlex.quote(value)}" for option, value in options if value)
+    return f"rowmill download {entry.repo}{given}"
 
 
 def _with_lines(text: str, lines: list[str]) -> str:
