@@ -106,3 +106,13 @@ def test_wrong_use_and_bad_data_are_one_paragraph(data: Path, tmp_path: Path) ->
     unknown = run("--dataset-name", "tiny_shakespare")
     assert unknown.exit_code == 1
     assert "did you mean tiny_shakespeare" in unknown.stderr
+
+
+def test_a_path_with_a_slip_and_a_device_that_is_not_there_are_told_at_once(data: Path, tmp_path: Path) -> None:
+    slip = run("--data", tmp_path / "owner" / "name", *FAST)
+    assert slip.exit_code == 1
+    assert "there is no such file or folder" in slip.stderr
+    device = run("--data", data, *FAST, "--device", "mill")
+    assert device.exit_code == 2
+    assert "--device mill" in " ".join(device.stderr.split())
+    assert "Traceback" not in device.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +53,8 @@ def main(
     if (dataset_name is None) == (data is None):
         raise typer.BadParameter("give one of --dataset-name and --data")
     _check_torch()
+    _check_device(device)
+    _check_data(data)
     settings = Settings(
         data=str(data if dataset_name is None else dataset_name),
         tokenizer=tokenizer,
@@ -85,6 +88,23 @@ def main(
 def _check_torch() -> None:
     if importlib.util.find_spec("torch") is None:
         complain("the example trains a model and needs torch: pip install 'rowmill[torch]'")
+        raise typer.Exit(1)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        # torch has no type of its own for a device that is not there; the rest of its text is a list of backends.
+        raise typer.BadParameter(f"--device {device}: {str(error).splitlines()[0]}") from None
+
+
+def _check_data(data: str | None) -> None:
+    """A path with a slip of the pen must not be looked for on the Hub."""
+    if data is not None and not os.path.exists(data) and not any(sign in data for sign in "*?["):
+        complain(f"--data {data}: there is no such file or folder; data sets of the Hub are given by --dataset-name")
         raise typer.Exit(1)
 
 
