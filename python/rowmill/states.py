@@ -11,7 +11,6 @@ from typing import Any
 from rowmill.cursor import Cursor
 from rowmill.exceptions import MissingShardError, StateMismatchError
 from rowmill.merge import merge_states
-from rowmill.torch import all_gather_bytes
 
 __all__ = ["States", "as_cursor", "gathered", "read_state"]
 
@@ -56,6 +55,9 @@ def gathered(make: Callable[[], Cursor]) -> Cursor:
         message = json.dumps({"state": make()})
     except Exception as error:
         failed, message = error, json.dumps({"error": f"{type(error).__name__}: {error}"})
+    # Commands read states without torch, whose import takes seconds.
+    from rowmill.torch import all_gather_bytes
+
     messages = [json.loads(one) for one in all_gather_bytes(message.encode())]
     if failed is not None:
         raise failed
