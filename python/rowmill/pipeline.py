@@ -74,8 +74,9 @@ class Pipeline:
 
     @property
     def padding(self) -> _rust.Padding | None:
-        """How the engine pads, if it is to."""
-        return None if self.pad is None else self.pad.rust
+        """How the engine pads, if it is to: rows that Python functions make are padded behind them."""
+        is_made = any(not (isinstance(stage, Filter) and stage.is_expression) for stage in self.row_stages)
+        return None if self.pad is None or is_made else self.pad.rust
 
     @property
     def needs_python_rows(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from hypothesis import given
@@ -315,3 +316,14 @@ def test_padding_moves_no_row_and_no_cursor(many: rowmill.Dataset, data: st.Data
     for batch, rows in zip(copy(padded), copy(ds), strict=True):
         assert batch["id"].tolist() == rows["id"].tolist()
         assert batch["attention_mask"].sum(1).tolist() == [min(int(n), most or 41) for n in batch["n"]]
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_filters_stand_before_tokenize_and_pad(texts: Any, batch_size: int | None) -> None:
+    def made(ds: Any) -> list[bytes]:
+        padded = ds.tokenize("bytes").pad()
+        return [frozen(step) for step in (padded if batch_size is None else padded.batch(batch_size))]
+
+    assert made(texts.filter(lambda row: True)) == made(texts.filter(pc.field("text") != "no row")) == made(texts)
+    by_hand = texts.filter(lambda row: True).map(lambda row: {"input_ids": list(row["text"].encode())})
+    assert "attention_mask" in next(iter(by_hand.pad(pad_token_id=0)))
