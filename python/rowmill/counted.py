@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rowmill.arguments import positive
-from rowmill.token_index import TokenTotals, build_index, how_to_build, num_tokens
+from rowmill.token_index import TokenTotals, build_index, how_to_build, num_tokens, why_uncountable
 
 if TYPE_CHECKING:
     from rowmill.plan import Plan
@@ -58,6 +58,9 @@ class Counted:
         Raises:
             TypeError: They have not been counted.
         """
+        reason = why_uncountable(self._plan)
+        if reason is not None:
+            raise TypeError(reason)
         number = num_tokens(self._plan, self.epoch)
         if number is None:
             raise TypeError(f"the documents' tokens have not been counted; do it once: {how_to_build(self._plan)}")

@@ -65,7 +65,9 @@ class DocumentPacker:
         order, num_lanes = self._plan.rust_order, self._plan.order.num_lanes
         first, _ = lane_rows(lane.index, num_lanes, self._plan.position_range)
         place = Lane(lane.index, lane.epoch, lane.row)
-        with_token = place.epoch
+        with_token, num_empty = place.epoch, 0
+        # A mix without an end has one epoch for ever.
+        patience = None if self._plan.has_end else _EMPTY_EPOCHS * self._plan.source.rust.num_rows
         for document in self._reader.samples(place, first_epoch):
             row = place.row - 1  # the reader stands behind the row that it has just handed out
             position = (first + row) * num_lanes + lane.index
@@ -75,11 +77,13 @@ class DocumentPacker:
                 (place.epoch - first_epoch) * _ROWS + row,
                 ids.tobytes(),
             )
-            with_token = place.epoch if ids.size else with_token
-            if place.epoch - with_token > _EMPTY_EPOCHS:
+            with_token, num_empty = (place.epoch, 0) if ids.size else (with_token, num_empty + 1)
+            is_idle = patience is not None and num_empty > patience
+            if is_idle or place.epoch - with_token > _EMPTY_EPOCHS:
+                of = f"{num_empty} rows" if is_idle else f"{_EMPTY_EPOCHS} epochs"
                 raise SchemaMismatchError(
-                    f"the documents of lane {lane.index} held no token in {_EMPTY_EPOCHS} epochs, and an endless "
-                    "stream would wait for one for ever; look at what the functions before .pack make"
+                    f"the documents of lane {lane.index} held no token in {of}, and an endless stream would wait for "
+                    "one for ever; look at what the functions before .pack make"
                 )
             yield False
         packer.finish()

@@ -14,7 +14,7 @@ from rowmill.lane_places import Beginning, Deal
 from rowmill.lanes import check_lanes, lane_rows
 from rowmill.placement import Placement
 from rowmill.plan import Plan
-from rowmill.token_index import how_to_build, lane_samples
+from rowmill.token_index import how_to_build, lane_samples, why_uncountable
 
 __all__ = ["clipped", "lane_totals", "packed_steps", "packed_total", "samples_left", "steps_of"]
 
@@ -85,8 +85,9 @@ def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
         return _taken(plan, placement, first, last)
     check_lanes(plan.order.num_lanes, placement)
     totals = lane_totals(plan, epoch)
-    if totals is None and plan.is_mixed:
-        raise TypeError("how many samples a mix's documents make depends on their tokens; only reading tells")
+    reason = why_uncountable(plan)
+    if reason is not None:
+        raise TypeError(f"how many samples documents make depends on their tokens, and only reading tells: {reason}")
     if totals is None:
         raise TypeError(
             f"how many samples documents make depends on their tokens; count them once, and the length is known: "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rowmill.cursor import Cursor, check_cursor
 from rowmill.equal_steps import clipped, lane_totals, packed_steps
-from rowmill.exceptions import OutOfRangeError
+from rowmill.exceptions import OutOfRangeError, SchemaMismatchError
 from rowmill.lane_places import Beginning
 from rowmill.lanes import Lane, check_lanes
 from rowmill.placement import Placement
@@ -59,8 +59,14 @@ def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cu
         state: A cursor of all lanes to begin at: what has to be read without counts begins there.
 
     Raises:
+        SchemaMismatchError: Python functions make the documents.
         OutOfRangeError: The pass has no such step, or the cursor stands behind it.
     """
+    if plan.pipeline.packs_python_rows:
+        raise SchemaMismatchError(
+            "Python functions before .pack make the documents, and which of them a step holds only reading tells: ask "
+            "for .pack(..., document_ids=True), or put .cache() behind the functions"
+        )
     cursor = None if state is None else check_cursor(state, plan.identity, strict=True)
     check_lanes(plan.order.num_lanes, Placement(num_shards, 0))
     first_epoch = cursor["first_epoch"] if cursor else epoch

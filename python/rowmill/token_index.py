@@ -24,7 +24,7 @@ from rowmill.plan import Plan
 from rowmill.source import OpenedSource
 from rowmill.stages import Tokenize
 
-__all__ = ["TokenTotals", "build_index", "find_index", "how_to_build", "lane_samples", "num_tokens"]
+__all__ = ["TokenTotals", "build_index", "find_index", "how_to_build", "lane_samples", "num_tokens", "why_uncountable"]
 
 # Of what decides a count; another one is another file.
 _VERSION = 1
@@ -76,11 +76,9 @@ def build_index(
     Raises:
         SchemaMismatchError: The rows are no documents that the engine reads.
     """
-    if plan.is_mixed:
-        raise SchemaMismatchError(
-            "the documents of a mix are not counted, for its schedule decides how often each comes; .repeat() needs no "
-            "count"
-        )
+    reason = why_uncountable(plan)
+    if reason is not None:
+        raise SchemaMismatchError(reason)
     path, key = _place(plan)
     tokenize, pack = plan.pipeline.tokenize, plan.pipeline.pack
     counts = plan.table().count_tokens(
@@ -141,6 +139,21 @@ def num_tokens(plan: Plan, epoch: int) -> int | None:
     return sum(counts.lane_tokens(plan.rust_order, first_epoch=epoch, num_epochs=1, positions=plan.position_range))
 
 
+def why_uncountable(plan: Plan) -> str | None:
+    """Why nobody counts the documents of ``plan`` before they are read; None where it can be done."""
+    if plan.is_mixed:
+        return (
+            "the documents of a mix are not counted, for its schedule decides how often each comes; .repeat() needs no "
+            "count"
+        )
+    if plan.pipeline.packs_python_rows:
+        return (
+            "Python functions before .pack make the documents, so they are not counted before they are read; .cache() "
+            "behind the functions writes the documents once, and those can be counted; .repeat() needs no count"
+        )
+    return None
+
+
 def how_to_build(plan: Plan) -> str:
     """The command that builds the index, or the call where no command can name what is to be counted."""
     command = _command(plan)
@@ -148,7 +161,7 @@ def how_to_build(plan: Plan) -> str:
 
 
 def _find(plan: Plan) -> _Opened | None:
-    if plan.is_mixed:
+    if why_uncountable(plan) is not None:
         return None
     path, key = _place(plan)
     known = _opened.setdefault(plan.source, {})

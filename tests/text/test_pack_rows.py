@@ -130,3 +130,42 @@ def test_what_cannot_be_packed_says_why(opened: rowmill.Dataset, tmp_path: Path)
     empty = ds.map(lambda row: {"input_ids": []}).pack(4).repeat()
     with pytest.raises(rowmill.SchemaMismatchError, match="held no token in 16 epochs"):
         next(iter(empty))
+    mixed = rowmill.mix({"one": ds}, stopping="repeat").map(lambda row: {"input_ids": []}).pack(4)
+    with pytest.raises(rowmill.SchemaMismatchError, match="held no token in 1441 rows"):
+        next(iter(mixed))
+
+
+@pytest.mark.parametrize("column", ["input_ids", "tokens"])
+def test_documents_of_functions_are_not_counted_before_they_are_read(opened: rowmill.Dataset, column: str) -> None:
+    ds = opened.shuffle(1, num_lanes=6).map(lambda row: {column: [1] * row["id"]})
+    ds = ds.filter(has_text).pack(4, column=column).batch(2)
+    with pytest.raises(rowmill.SchemaMismatchError, match=r"Python functions before \.pack"):
+        ds.count_tokens()
+    with pytest.raises(rowmill.SchemaMismatchError, match="document_ids=True"):
+        ds.rows_at(0)
+    for ask in (len, lambda one: one.num_tokens):
+        with pytest.raises(TypeError, match=r"Python functions before \.pack"):
+            ask(ds)
+    assert len(ds.repeat().take(3)) == 3
+
+
+def test_a_count_of_stored_ids_is_none_of_what_a_function_leaves_of_them(tmp_path: Path) -> None:
+    table = pa.table({"tokens": [[1] * 5] * 40})
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    stored = rowmill.open(tmp_path / "a.arrow", index_dir=tmp_path / "index")
+    stored.pack(10, column="tokens").count_tokens()
+    with pytest.raises(TypeError, match=r"Python functions before \.pack"):
+        len(stored.filter(lambda row: False).pack(10, column="tokens"))
+
+
+@pytest.mark.parametrize("made", ["abc", None, 5, [-1], [1.5], [1 << 32]])
+def test_a_tokenizing_function_that_makes_no_ids_is_told(opened: rowmill.Dataset, made: Any) -> None:
+    ds = opened.tokenize(lambda text: made, append_eos=False).pack(4)
+    with pytest.raises(rowmill.SchemaMismatchError, match="no list of ids"):
+        next(iter(ds))
+
+
+def test_a_template_that_is_none_is_told(opened: rowmill.Dataset) -> None:
+    with pytest.raises(ValueError, match="columns stand in braces"):
+        opened.tokenize("bytes", column="{text")

@@ -59,8 +59,17 @@ class Tokenize:
         text = self.text(row)
         function = self.tokenizer.function
         ids = self.tokenizer.rust.encode(text) if function is None else function(text)
-        ids = [*([] if self.bos is None else [self.bos]), *ids, *([] if self.eos is None else [self.eos])]
-        return {INPUT_IDS: np.array(ids, np.uint32), **{name: row[name] for name in self.kept}}
+        try:
+            ids = [*([] if self.bos is None else [self.bos]), *ids, *([] if self.eos is None else [self.eos])]
+            made = np.array(ids, np.uint32) if all(map(_is_id, ids)) else None
+        except TypeError:
+            made = None
+        if made is None:
+            raise SchemaMismatchError(
+                f"the tokenizer {self.tokenizer.name} made {ids!r:.80} of {text!r:.40}, no list of ids "
+                "from 0 to 2^32 - 1"
+            )
+        return {INPUT_IDS: made, **{name: row[name] for name in self.kept}}
 
     def describe(self) -> str:
         text = "".join(literal + ("" if name is None else f"{{{name}}}") for literal, name in self.parts)
@@ -111,13 +120,23 @@ def parse_parts(column: str | Sequence[str]) -> Parts:
     if "{" not in column:
         return (("", column),)
     parts: list[tuple[str, str | None]] = []
-    for literal, name, spec, conversion in string.Formatter().parse(column):
+    try:
+        found = list(string.Formatter().parse(column))
+    except ValueError as error:
+        raise ValueError(
+            f"the template {column!r} is none ({error}); columns stand in braces, and a brace itself is doubled"
+        ) from None
+    for literal, name, spec, conversion in found:
         if spec or conversion or name == "":
             raise ValueError(f'the template {column!r} may hold names of columns only, as in "{{title}}\\n{{text}}"')
         parts.append((literal, name))
     if all(name is None for _, name in parts):
         raise ValueError(f"the template {column!r} names no column")
     return tuple(parts)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and bool(0 <= value < 1 << 32)
 
 
 def _is_text(row: dict[str, Any]) -> bool:
