@@ -40,6 +40,7 @@ class PackedIterator(_rust.Packed, Resumable):
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
         pack, placement = _pack_of(plan), current_placement(plan)
         check_lanes(plan.order.num_lanes, placement)
+        _check_flat(plan)
         output, table = "torch" if _shown_as(plan) == "torch" else "numpy", plan.table(options.io)
         self = super().__new__(
             cls,
@@ -53,7 +54,7 @@ class PackedIterator(_rust.Packed, Resumable):
             pad_id=_pad_id(plan),
             columns=list(_dtypes(plan, table).items()),
             cu_seqlens=pack.cu_seqlens,
-            flatten=pack.flatten,
+            flatten=pack.flatten and plan.batch_size is not None,
             batch_size=plan.batch_size or 1,
             receipt_seed=receipt_seed(plan.identity.fingerprint),
             output=output,
@@ -162,6 +163,15 @@ def _pack_of(plan: Plan) -> Pack:
     pack = plan.pipeline.pack
     assert pack is not None, "only packed pipelines come here"
     return pack
+
+
+def _check_flat(plan: Plan) -> None:
+    pack = _pack_of(plan)
+    if pack.flatten and pack.cu_seqlens and plan.batch_size is not None and _shown_as(plan) == "arrow":
+        raise SchemaMismatchError(
+            "a flattened batch has fewer cuts than tokens, and columns of an Arrow batch have one length; leave out "
+            'cu_seqlens=True or flatten=True, or take .with_format("numpy")'
+        )
 
 
 def _shown_as(plan: Plan) -> str:

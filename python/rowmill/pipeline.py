@@ -107,7 +107,8 @@ def _add_columns(pipeline: Pipeline, stage: Select | Rename) -> Pipeline:
     if pipeline.batch is not None:
         return _described(replace(pipeline, batch_stages=(*pipeline.batch_stages, stage)), stage)
     _refuse_padded(pipeline, stage.describe())
-    if pipeline.row_stages or pipeline.tokenize is not None:
+    _refuse_flat(pipeline, stage.describe())
+    if pipeline.row_stages or pipeline.tokenize is not None or pipeline.pack is not None:
         return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
     # Which columns are read does not change which rows come when: no part of the description.
     return replace(pipeline, columns=tuple(stage.columns(list(pipeline.columns))))
@@ -131,6 +132,7 @@ def _add_function(pipeline: Pipeline, stage: Map | Filter) -> Pipeline:
                 f"{stage.describe()} stands after .pack and would change how many samples a lane has; put it before "
                 ".tokenize or .pack"
             )
+        _refuse_flat(pipeline, stage.describe())
         if pipeline.samples != (0, None) and pipeline.pack is None:
             raise SchemaMismatchError(
                 "take and skip after a filter must come after all other filters and maps; move them to the end"
@@ -233,6 +235,14 @@ def _refuse_padded(pipeline: Pipeline, what: str) -> None:
         raise SchemaMismatchError(
             f"{what} stands between .pad and .batch, where rows have no common width yet; put it before .pad, or after "
             ".batch"
+        )
+
+
+def _refuse_flat(pipeline: Pipeline, what: str) -> None:
+    if pipeline.pack is not None and pipeline.pack.flatten:
+        raise SchemaMismatchError(
+            f"{what} takes single samples, and flatten=True makes one sequence of those of a batch; put it after "
+            ".batch, where it takes the batch, or leave out flatten=True"
         )
 
 

@@ -256,3 +256,26 @@ def test_bad_text_names_file_row_and_column(tmp_path: Path) -> None:
         with pytest.raises(rowmill.CorruptShardError):
             next(iterator)
     assert iterator.state_dict()["position"] == 1
+
+
+def test_flattened_samples_are_whole_batches(folder: Path) -> None:
+    ds = rowmill.open(folder).tokenize("bytes").pack(48, cu_seqlens=True, flatten=True)
+    plain = rowmill.open(folder).tokenize("bytes").pack(48, cu_seqlens=True)
+    first, other = next(iter(ds)), next(iter(plain))
+    assert first["input_ids"] == other["input_ids"], "without .batch there is nothing to flatten"
+    assert first["cu_seqlens"] == other["cu_seqlens"]
+    with pytest.raises(rowmill.SchemaMismatchError, match=r"put it after \.batch"):
+        ds.map(lambda row: row)
+    with pytest.raises(rowmill.SchemaMismatchError, match=r"put it after \.batch"):
+        ds.select_columns("input_ids")
+    assert len(next(iter(ds.batch(2).map(lambda batch: batch)))["input_ids"]) == 96
+    with pytest.raises(rowmill.SchemaMismatchError, match="leave out cu_seqlens"):
+        next(iter(ds.batch(2).with_format("arrow")))
+
+
+def test_columns_are_chosen_and_renamed_behind_pack(folder: Path) -> None:
+    ds = rowmill.open(folder).tokenize("bytes", keep_columns="n")
+    ids = rowmill.open(folder).map(lambda row: {"ids": [row["n"]] * 9}, remove_columns=["n", "title", "text"])
+    for packed in (ds.pack(8), ids.pack(8, column="ids")):
+        chosen = packed.select_columns("labels").rename_columns({"labels": "targets"}).batch(2)
+        assert list(next(iter(chosen))) == ["targets"]
