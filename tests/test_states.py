@@ -104,3 +104,37 @@ def test_gathering_where_there_is_one_rank_is_the_state(ds: rowmill.Dataset) -> 
     next(iter(half))
     with pytest.raises(rowmill.StateMismatchError, match="rank 1 of 2 is missing"):
         half.state_dict(gather=True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("epoch",),
+        ("lanes",),
+        ("lanes", "rows", 0),
+        ("lanes", "samples", 0),
+        ("receipt", "since"),
+        ("receipt", "samples"),
+        ("mix", "history", 0, 1, 0, 0),
+        ("mix", "history", 0, 1, 0, 1),
+        ("mix", "history", 0, 1, 0, 2, 0),
+    ],
+)
+@pytest.mark.parametrize("value", [None, -1, 1 << 70, True])
+@pytest.mark.parametrize("allow_remix", [False, True])
+def test_a_damaged_state_of_a_packed_mix_is_told(tmp_path: Path, path: Any, value: Any, allow_remix: bool) -> None:
+    files = write_shards(tmp_path / "data", [40], columns=["id", "text"])
+    source = rowmill.open(files).shuffle(3, num_lanes=2)
+    ds = rowmill.mix({"one": source}, stopping="repeat").tokenize("bytes").pack(8).batch(2)
+    list(itertools.islice(ds, 2))
+    state = through_json(ds.state_dict())
+    part = state
+    for name in path[:-1]:
+        part = part[name]
+    if part[path[-1]] == value and type(part[path[-1]]) is type(value):
+        return
+    part[path[-1]] = value
+    if path[-2:] == (2, 0) and value and value > 0:
+        return  # a weight that is a number all the same
+    with pytest.raises(rowmill.StateMismatchError, match="damaged"):
+        copy(ds).load_state_dict(state, allow_remix=allow_remix)

@@ -255,7 +255,7 @@ def _check_shape(cursor: Mapping[str, Any]) -> None:
     if worker is not None and not _has_counts(worker, ("id", "num_workers", "shard", "items")):
         raise StateMismatchError(f"the cursor's worker is {worker!r}; it is damaged")
     lanes = cursor.get("lanes")
-    if lanes is not None and not (_has_counts(lanes, ("of", "index")) and _has_lanes(lanes)):
+    if "lanes" in cursor and not (_has_counts(lanes, ("of", "index")) and _has_lanes(lanes)):
         raise StateMismatchError("the cursor's lanes are no lists of counts of the same length; it is damaged")
 
 
@@ -282,7 +282,8 @@ def _has_lanes(lanes: Mapping[str, Any]) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    # Far above what is ever counted, and such that sums fit into the engine's 64 bits.
+    return type(value) is int and 0 <= value < 1 << 62
 
 
 def check_step(position: int, step: int, total: int | None) -> None:

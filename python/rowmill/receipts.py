@@ -58,7 +58,7 @@ def check_receipt(receipt: Any) -> Receipt:
     digest, numbers = receipt.get("digest"), [receipt.get(name) for name in ("samples", "tokens", "since")]
     if not isinstance(digest, str) or re.fullmatch("[0-9a-f]{32}", digest) is None:
         raise StateMismatchError(f"the receipt's digest is {digest!r:.100}; it is damaged")
-    if not all(type(number) is int and number >= 0 for number in numbers):
+    if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers):
         raise StateMismatchError("the receipt's counts are no counts; it is damaged")
     return dict(receipt)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def read_history(part: Any) -> History:
             for position, steps in part["history"]
         )
         history = History(str(part["stopping"]), str(part["unit"]), sources, changes)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise _damaged() from None
     if not _is_sound(history):
         raise _damaged()
@@ -95,7 +96,10 @@ def _is_sound(history: History) -> bool:
         for digest, rows in history.sources.values()
     )
     steps = all(
-        _is_count(start) and isinstance(ramp, bool) and 0 < len(weights) <= len(history.sources)
+        _is_count(start)
+        and isinstance(ramp, bool)
+        and 0 < len(weights) <= len(history.sources)
+        and _are_shares(weights)
         for _, steps in history.changes
         for start, weights, ramp in steps
     )
@@ -105,7 +109,7 @@ def _is_sound(history: History) -> bool:
         and history.unit in UNITS
         and sources
         and steps
-        and all(steps for _, steps in history.changes)
+        and all(steps and not steps[-1][2] for _, steps in history.changes)
         and positions[:1] == [0]
         and all(map(_is_count, positions))
         and positions == sorted(positions)
@@ -113,7 +117,11 @@ def _is_sound(history: History) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _are_shares(weights: tuple[float, ...]) -> bool:
+    return all(0 <= weight < math.inf for weight in weights) and any(weights)
 
 
 def _damaged() -> StateMismatchError:
