@@ -138,3 +138,9 @@ def test_ranks_without_lanes_stand_together(ds: rowmill.Dataset) -> None:
     assert rowmill.merge_states(plain) == rowmill.merge_states(plain[:1]) == plain[0]
     with pytest.raises(rowmill.StateMismatchError, match="not of the same step"):
         rowmill.merge_states([plain[0], states(ds, 2, 4)[1]])
+
+
+@pytest.mark.parametrize("state", [None, 5, [None], ["rank-0.json"]])
+def test_what_is_no_state_is_told(state: Any) -> None:
+    with pytest.raises(rowmill.StateMismatchError, match="is no state"):
+        rowmill.merge_states(state)

@@ -255,7 +255,7 @@ def _check_shape(cursor: Mapping[str, Any]) -> None:
     if worker is not None and not _has_counts(worker, ("id", "num_workers", "shard", "items")):
         raise StateMismatchError(f"the cursor's worker is {worker!r}; it is damaged")
     lanes = cursor.get("lanes")
-    if "lanes" in cursor and not (_has_counts(lanes, ("of", "index")) and _has_lanes(lanes)):
+    if "lanes" in cursor and (lanes is None or not (_has_counts(lanes, ("of", "index")) and _has_lanes(lanes))):
         raise StateMismatchError("the cursor's lanes are no lists of counts of the same length; it is damaged")
 
 

@@ -84,11 +84,13 @@ def _merged(cursors: Sequence[Cursor], *, is_whole: bool) -> Cursor:
 
 
 def _as_list(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    return [state] if isinstance(state, Mapping) else list(state)
+    return list(state) if isinstance(state, Iterable) and not isinstance(state, Mapping) else [state]
 
 
 def _cursors_of(state: Mapping[str, Any]) -> list[Cursor]:
     """The rowmill cursors inside of one state."""
+    if not isinstance(state, Mapping):
+        raise StateMismatchError(f"{state!r:.80} is no state; a rank's is a dict, as ds.state_dict() gives it")
     if "schema_version" in state:
         return [dict(state)]
     snapshot = state.get("_snapshot")
