@@ -310,3 +310,19 @@ GOLDEN = [
     4,
     2002,
 ]
+
+
+def test_the_documents_of_a_step_of_an_endless_mix_are_found_or_missed_in_the_end(tmp_path: Path) -> None:
+    texts = {"a": ["some text"] * 5, "none": [""] * 5}
+    files = {name: write(tmp_path / f"{name}.arrow", 0, 5, text=pa.array(rows)) for name, rows in texts.items()}
+    sources = {name: rowmill.open(file, index_dir=tmp_path).shuffle(num_lanes=1) for name, file in files.items()}
+
+    def packed(*names: str) -> rowmill.Dataset:
+        mixed = rowmill.mix({name: sources[name] for name in names}, stopping="repeat")
+        return mixed.tokenize("bytes", append_eos=False).pack(16).batch(4)
+
+    rows = packed("a", "none").rows_at(5)
+    assert [row.sample for row in rows] == [20, 21, 22, 23]
+    assert all(sum(stop - first for _, first, stop in row.documents) == 16 for row in rows)
+    with pytest.raises(rowmill.RowmillError):
+        packed("none").rows_at(3)

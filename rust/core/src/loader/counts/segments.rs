@@ -96,6 +96,12 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
         Self { question, place, counter, is_stopped, readers: EpochReaders::default(), rows }
     }
 
+    /// Documents without a token after which none is going to come; of a mix without an end, whose epoch has none, as
+    /// many as its sources have together.
+    fn patience(&self) -> u64 {
+        EMPTY_EPOCHS.saturating_mul(self.rows.1.min(self.question.documents.epochs.num_rows()))
+    }
+
     fn samples(mut self, (first, number): (u64, u64)) -> Result<Vec<Vec<Segment>>> {
         let begin = match self.question.mode {
             PackMode::Concat => self.skip_tokens(first)?,
@@ -142,7 +148,7 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
             left -= num_tokens;
             next += 1;
             since_token = if num_tokens > 0 { 0 } else { since_token + 1 };
-            if since_token > EMPTY_EPOCHS * self.rows.1 {
+            if since_token > self.patience() {
                 return Ok(None);
             }
         }
@@ -157,7 +163,7 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
         while let Some((_, num_tokens)) = self.document(next)? {
             next += 1;
             since_token = if num_tokens.unwrap_or(0) > 0 { 0 } else { since_token + 1 };
-            if since_token > EMPTY_EPOCHS * self.rows.1 {
+            if since_token > self.patience() {
                 return Ok(None);
             }
             let Some(num_tokens) = num_tokens else { continue };
