@@ -22,6 +22,10 @@ pub(super) fn run<S, R: Send>(
     work: impl Fn(&mut S, usize) -> Result<R> + Sync,
     watch: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Vec<R>>> {
+    // Before the first thread as well: short work may be done before it is time to ask again.
+    if !watch() {
+        return Ok(None);
+    }
     let (next, is_stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (running, ended) = (Mutex::new(0_usize), Condvar::new());
     let take_turns = || {
