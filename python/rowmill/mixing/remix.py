@@ -142,7 +142,7 @@ def _begun(plan: Plan, lanes: Mapping[str, Any]) -> list[int]:
     if pack is not None and pack.mode == "best_fit" and any(emitted):
         raise StateMismatchError(
             "the cursor stands inside of groups that best fit has put together, which end where their documents say; "
-            'a mix before .pack(mode="best_fit") cannot be changed there. Mix packed datasets instead, or use "concat"'
+            'a mix before .pack(mode="best_fit") cannot be changed there. Use "concat", or keep the mix'
         )
     group = 1 if pack is not None else plan.pipeline.group_size
     return [row + group if some else row for row, some in zip(lanes["rows"], emitted, strict=True)]
