@@ -171,12 +171,8 @@ impl PyTable {
         force: bool,
         progress: Option<&Py<PyAny>>,
     ) -> PyResult<PyTokenCounts> {
-        let content = match &self.encoder {
-            Some(encoder) => Content::Text(encoder.clone()),
-            None => {
-                Content::stored(self.table.schema(), token_column, eos).map_err(|error| raise(py, error))?
-            }
-        };
+        let content = Content::of(self.encoder.as_ref(), self.table.schema(), token_column, eos)
+            .map_err(|error| raise(py, error))?;
         let spec = CountSpec {
             table: &self.table,
             content: &content,
@@ -223,10 +219,7 @@ impl PyTable {
         wanted: Vec<WantedSamples>,
     ) -> PyResult<Vec<Vec<SampleDocuments>>> {
         let made = || {
-            let content = match &self.encoder {
-                Some(encoder) => Content::Text(encoder.clone()),
-                None => Content::stored(self.table.schema(), token_column, eos)?,
-            };
+            let content = Content::of(self.encoder.as_ref(), self.table.schema(), token_column, eos)?;
             Ok((content, mode.parse()?))
         };
         let (content, mode) = made().map_err(|error| raise(py, error))?;

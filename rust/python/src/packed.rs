@@ -111,10 +111,7 @@ impl PyPacked {
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
         let made = || {
-            let content = match &table.encoder {
-                Some(encoder) => Content::Text(Arc::clone(encoder)),
-                None => Content::stored(table.table.schema(), token_column, eos)?,
-            };
+            let content = Content::of(table.encoder.as_ref(), table.table.schema(), token_column, eos)?;
             let pack = PackSpec {
                 mode: mode.parse()?,
                 seq_len,

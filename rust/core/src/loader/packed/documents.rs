@@ -40,6 +40,14 @@ pub enum Content {
 }
 
 impl Content {
+    /// Text, where an encoder makes ids of it; else the ids in a column, as [`Content::stored`] finds them.
+    ///
+    /// # Errors
+    /// As of [`Content::stored`].
+    pub fn of(encoder: Option<&Arc<Encoder>>, schema: &Schema, name: &str, eos: Option<u32>) -> Result<Self> {
+        encoder.map_or_else(|| Self::stored(schema, name, eos), |encoder| Ok(Self::Text(Arc::clone(encoder))))
+    }
+
     /// The ids in a column, each document of which `eos` ends where the column does not hold it.
     ///
     /// # Errors
