@@ -11,7 +11,7 @@ from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.lanes import Lane, LaneReader, lane_rows
 from rowmill.plan import Plan
-from rowmill.stages import Pack, Tokenize
+from rowmill.stages import Tokenize
 
 __all__ = ["DocumentPacker"]
 
@@ -35,7 +35,8 @@ class DocumentPacker:
         self._plan, self._pack = plan, pack
         self._documents = plan.document_plan
         self._reader = LaneReader(self._documents, rust)
-        self._pad_id = _pad_id(pack, self._documents)
+        tokenize = next((stage for stage in reversed(self._documents.stages) if isinstance(stage, Tokenize)), None)
+        self._pad_id = pack.pad_id(None if tokenize is None else tokenize.eos)
 
     def samples(self, lane: Lane, first_epoch: int) -> Iterator[dict[str, Any]]:
         """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
@@ -108,10 +109,3 @@ class DocumentPacker:
 def _column(name: str, values: bytes) -> np.ndarray[Any, Any]:
     column = np.frombuffer(values, np.int64)
     return column.astype(bool) if name == "loss_mask" else column.copy()
-
-
-def _pad_id(pack: Pack, documents: Plan) -> int:
-    """Padded places carry no loss and no document: any id serves, and the end of a document is in every vocabulary."""
-    tokenize = next((stage for stage in reversed(documents.stages) if isinstance(stage, Tokenize)), None)
-    chosen = pack.pad_token_id if pack.pad_token_id is not None else tokenize and tokenize.eos
-    return chosen or 0

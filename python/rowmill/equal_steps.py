@@ -12,6 +12,7 @@ from rowmill.cursor import Cursor
 from rowmill.exceptions import TopologyError
 from rowmill.lane_places import Beginning, Deal
 from rowmill.lanes import check_lanes, lane_rows
+from rowmill.left_out import taken_of
 from rowmill.placement import Placement
 from rowmill.plan import Plan
 from rowmill.token_index import how_to_build, lane_samples, why_uncountable
@@ -82,7 +83,7 @@ def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
     if _is_endless(plan):
         if last is None:
             raise TypeError("the dataset is endless (.repeat()); it has no length")
-        return _taken(plan, placement, first, last)
+        return _taken(plan, first, last)
     check_lanes(plan.order.num_lanes, placement)
     totals = lane_totals(plan, epoch)
     reason = why_uncountable(plan)
@@ -99,14 +100,13 @@ def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
     if remainder == "keep":
         left = [left[placement.index]]
     number = steps_of(left, plan.batch_size or 1, remainder)
-    return _taken(plan, placement, first, number if last is None else min(number, last))
+    return _taken(plan, first, number if last is None else min(number, last))
 
 
-def _taken(plan: Plan, placement: Placement, first: int, last: int) -> int:
+def _taken(plan: Plan, first: int, last: int) -> int:
     """The steps from ``first`` to ``last`` that ``skip_steps`` does not leave out."""
-    step = placement.num_shards * (plan.batch_size or 1)
-    runs = ((max(start // step, first), min(stop // step, last)) for start, stop in plan.left_out(step))
-    return max(last - first, 0) - sum(max(stop - start, 0) for start, stop in runs)
+    steps = plan.left_out(1)
+    return max(taken_of(steps, last) - taken_of(steps, first), 0)
 
 
 def lane_totals(plan: Plan, first_epoch: int) -> list[int] | None:

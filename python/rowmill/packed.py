@@ -38,7 +38,7 @@ class PackedIterator(_rust.Packed, Resumable):
 
     def __new__(cls, plan: Plan, progress: Progress, options: ReadOptions) -> PackedIterator:
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
-        pack, placement = _pack_of(plan), current_placement(plan)
+        pack, tokenize, placement = _pack_of(plan), plan.pipeline.tokenize, current_placement(plan)
         check_lanes(plan.order.num_lanes, placement)
         _check_flat(plan)
         output, table = "torch" if _shown_as(plan) == "torch" else "numpy", plan.table(options.io)
@@ -51,7 +51,7 @@ class PackedIterator(_rust.Packed, Resumable):
             mode=pack.mode,
             seq_len=pack.seq_len,
             labels=pack.labels,
-            pad_id=_pad_id(plan),
+            pad_id=pack.pad_id(None if tokenize is None else tokenize.eos),
             columns=list(_dtypes(plan, table).items()),
             cu_seqlens=pack.cu_seqlens,
             flatten=pack.flatten and plan.batch_size is not None,
@@ -178,22 +178,11 @@ def _shown_as(plan: Plan) -> str:
     return plan.full_format.batch_name if plan.batch_size is not None else plan.full_format.row_name
 
 
-def _pad_id(plan: Plan) -> int:
-    pack, tokenize = _pack_of(plan), plan.pipeline.tokenize
-    if pack.pad_token_id is not None:
-        return pack.pad_token_id
-    if pack.eos is not None:
-        return pack.eos
-    # Padded places carry no loss and no document: any id serves, and the end of a document is in every vocabulary.
-    return tokenize.eos if tokenize is not None and tokenize.eos is not None else 0
-
-
 def _dtypes(plan: Plan, table: _rust.Table, *, of_samples: bool = False) -> dict[str, str]:
     """Element type of each column: int64 for torch, ids as they are stored for others, unless asked otherwise."""
     pack, shown = _pack_of(plan), "arrow" if of_samples else _shown_as(plan)
     asked = dict(plan.full_format.dtypes)
-    column = "input_ids" if plan.pipeline.tokenize is not None else pack.column
-    stored = dict(table.numeric_dtypes(False)).get(column, "uint32")
+    stored = dict(table.numeric_dtypes(False)).get(plan.pipeline.token_column, "uint32")
     defaults = dict.fromkeys(pack.names, "int64") | ({"loss_mask": "bool"} if pack.loss_mask else {})
     if shown != "torch":
         defaults["input_ids"] = stored

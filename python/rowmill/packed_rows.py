@@ -133,7 +133,7 @@ def _read(plan: Plan, first_epoch: int, lanes: dict[int, Lane], picks: Sequence[
     found = plan.table().sample_documents(
         plan.rust_order,
         counts=counts,
-        token_column="input_ids" if plan.pipeline.tokenize is not None else pack.column,
+        token_column=plan.pipeline.token_column,
         eos=pack.eos,
         mode=pack.mode,
         seq_len=pack.seq_len,

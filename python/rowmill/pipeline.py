@@ -66,6 +66,11 @@ class Pipeline:
         return [name for _, name in self.columns]
 
     @property
+    def token_column(self) -> str:
+        """The column that documents' token ids are in, made here or stored."""
+        return INPUT_IDS if self.tokenize is not None or self.pack is None else self.pack.column
+
+    @property
     def is_laned(self) -> bool:
         """Whether what is yielded depends on the data, so that each lane keeps its own place."""
         return self.pack is not None or any(

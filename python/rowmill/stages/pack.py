@@ -41,6 +41,13 @@ class Pack:
         }
         return [name for name, is_wanted in chosen.items() if is_wanted]
 
+    def pad_id(self, eos: int | None) -> int:
+        """The id of padded places: as asked for, else what ends a document, ``eos`` where the tokenizer ends it.
+
+        Padded places carry no loss and no document: any id serves, and the end of a document is in every vocabulary.
+        """
+        return next((known for known in (self.pad_token_id, self.eos, eos) if known is not None), 0)
+
     def describe(self) -> str:
         # What only changes how a sample is shown leaves the stream as it is.
         return f"pack({self.seq_len},{self.mode},v{PACK_VERSION},{self.column},eos={self.eos})"
