@@ -20,6 +20,7 @@ from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.folders import index_folder
 from rowmill.mixing.source import MixedSource
+from rowmill.paths import short_path
 from rowmill.plan import Plan
 from rowmill.source import OpenedSource
 from rowmill.stages import Tokenize
@@ -80,9 +81,9 @@ def build_index(
     if reason is not None:
         raise SchemaMismatchError(reason)
     path, key = _place(plan)
-    tokenize, pack = plan.pipeline.tokenize, plan.pipeline.pack
+    pack = plan.pipeline.pack
     counts = plan.table().count_tokens(
-        token_column="input_ids" if tokenize is not None or pack is None else pack.column,
+        token_column=plan.pipeline.token_column,
         eos=None if pack is None else pack.eos,
         path=path,
         key=key,
@@ -203,7 +204,7 @@ def _command(plan: Plan) -> list[str] | None:
     if options.ranges or options.indices:
         # Rows of a dataset that was open elsewhere: no path names them.
         return None
-    command = ["rowmill", "index", *(_short(path) for path in options.paths)]
+    command = ["rowmill", "index", *(short_path(path) for path in options.paths)]
     if pipeline.tokenize is None:
         stored = {name: source for source, name in pipeline.columns}
         command += ["--token-column", stored[pipeline.pack.column] if pipeline.pack is not None else ""]
@@ -211,7 +212,7 @@ def _command(plan: Plan) -> list[str] | None:
         tokenizer = pipeline.tokenize.tokenizer.name
         if tokenizer != "bytes" and not os.path.isfile(tokenizer):
             return None
-        command += ["--tokens", _short(tokenizer), *_text_options(pipeline.tokenize, pipeline.columns)]
+        command += ["--tokens", short_path(tokenizer), *_text_options(pipeline.tokenize, pipeline.columns)]
     command += ["--split", options.split] if options.split is not None else []
     return command + (["--index-dir", options.index_dir] if options.index_dir is not None else [])
 
@@ -234,13 +235,3 @@ def _text_options(tokenize: Tokenize, columns: Sequence[tuple[str, str]]) -> lis
     if tokenize.bos is not None:
         options += ["--prepend-bos", "--bos-token", str(tokenize.bos)]
     return options + (["--allow-special"] if tokenizer.allows_special else [])
-
-
-def _short(path: str) -> str:
-    """A path as one would type it here, where it lies under the current folder."""
-    try:
-        relative = os.path.relpath(path)
-    except ValueError:
-        # On another drive.
-        return path
-    return path if relative.startswith("..") else relative

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
-from rowmill.cli.output import AsJson, print_facts, print_json, print_table, print_warnings, short_path, size
+from rowmill.cli.output import AsJson, print_facts, print_json, print_table, print_warnings, size
+from rowmill.paths import short_path
 
 if TYPE_CHECKING:
     from rowmill import Dataset

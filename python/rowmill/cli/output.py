@@ -26,7 +26,6 @@ __all__ = [
     "print_json",
     "print_table",
     "print_warnings",
-    "short_path",
     "shorten",
     "size",
 ]
@@ -121,16 +120,6 @@ def check_target(path: Path, option: str) -> None:
         raise ValueError(f"{option} {path}: there is no folder {folder}; make it, or name another file")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise ValueError(f"{option} {path}: it cannot be written; name another file")
-
-
-def short_path(path: str) -> str:
-    """The path as one would type it here: from the current folder, where it lies under that."""
-    try:
-        relative = os.path.relpath(path)
-    except ValueError:
-        # On another drive.
-        return path
-    return path if relative.startswith("..") else relative
 
 
 def shorten(value: Any, length: int = 72) -> str:

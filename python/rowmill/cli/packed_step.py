@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rowmill.cli.output import plural, print_json, print_table, short_path
+from rowmill.cli.output import plural, print_json, print_table
+from rowmill.paths import short_path
 
 if TYPE_CHECKING:
     from rowmill import Dataset

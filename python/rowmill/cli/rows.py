@@ -10,7 +10,8 @@ from rowmill.cli import packed_step
 from rowmill.cli import token_counts as counts
 from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset, with_warnings
 from rowmill.cli.options import Lanes, Mode, OneMode, Seed
-from rowmill.cli.output import AsJson, plural, print_json, print_table, short_path
+from rowmill.cli.output import AsJson, plural, print_json, print_table
+from rowmill.paths import short_path
 
 if TYPE_CHECKING:
     from rowmill import Dataset

@@ -11,10 +11,11 @@ import typer
 
 from rowmill.cli.checksums import compare, names_of, read_checksums, write_checksums
 from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
-from rowmill.cli.output import AsJson, check_target, plural, print_json, print_table, short_path, size
+from rowmill.cli.output import AsJson, check_target, plural, print_json, print_table, size
 from rowmill.cli.progress import progress_bar
 from rowmill.cli.text_sources import compare_sources, digests, tell_of_sources
 from rowmill.exceptions import CorruptShardError
+from rowmill.paths import short_path
 
 # More lines than these are no help; --json has all of them.
 _MAX_LINES = 200
