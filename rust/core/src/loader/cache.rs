@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::Result;
@@ -30,7 +31,7 @@ struct Entry {
 
 /// A least-recently-used cache of decoded blocks, shared by the threads of one engine.
 pub struct BlockCache {
-    entries: RwLock<HashMap<u64, Arc<Entry>>>,
+    entries: RwLock<HashMap<u64, Arc<Entry>, RandomState>>,
     clock: AtomicU64,
     bytes: AtomicU64,
     budget: AtomicU64,
@@ -164,7 +165,7 @@ impl BlockCache {
 
     /// Takes out a block whose entry no thread holds: what a thread decodes into an entry that the others no
     /// longer find would be counted for ever.
-    fn take_out(&self, entries: &mut HashMap<u64, Arc<Entry>>, index: u64) {
+    fn take_out(&self, entries: &mut HashMap<u64, Arc<Entry>, RandomState>, index: u64) {
         if entries.get(&index).is_none_or(|entry| Arc::strong_count(entry) > 1) {
             return;
         }
