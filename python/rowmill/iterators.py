@@ -24,6 +24,9 @@ from rowmill.states import States, as_cursor, gathered
 
 __all__ = ["PositionIterator", "ReadOptions", "Resumable", "StagedIterator"]
 
+# What the engine hands over as Python objects alone.
+_OBJECTS = ("rows", "row_lists", "python")
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
@@ -87,7 +90,7 @@ class PositionIterator(_rust.Stream, Resumable):
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
         self = super().__new__(
             cls,
-            table=plan.table(options.io),
+            table=plan.table(options.io, of_objects=output in _OBJECTS),
             order=plan.rust_order,
             output=output,
             dtypes=list(plan.full_format.dtypes),

@@ -115,10 +115,15 @@ class Plan:
             row_stop=stop,
         )
 
-    def table(self, io: str = "auto") -> _rust.Table:
-        """The columns that Rust reads, tokenized where the chain says so."""
-        table = self.source.rust.table(list(self.pipeline.columns), io)
-        tokenize = self.pipeline.tokenize
+    def table(self, io: str = "auto", *, of_objects: bool = False) -> _rust.Table:
+        """The columns that Rust reads, tokenized where the chain says so.
+
+        ``of_objects`` says that nothing but Python objects is made of their rows.
+        """
+        columns, tokenize = list(self.pipeline.columns), self.pipeline.tokenize
+        if of_objects and tokenize is None and self.groups is None and not self.is_mixed:
+            return self.source.rust.table(columns, io, of_objects=True)
+        table = self.source.rust.table(columns, io)
         if tokenize is None:
             return table
         return table.encoded(

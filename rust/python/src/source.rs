@@ -6,11 +6,11 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rowmill_core::Error;
-use rowmill_core::loader::{Choice, OnError, Projection, Table, choose, layout_of};
+use rowmill_core::loader::{Choice, OnError, Projection, Shards, Table, choose, layout_of};
 use rowmill_core::manifest::{self, Manifest, ManifestOptions, PartitionValue};
 use rowmill_core::order::{Layout, Selection};
-use rowmill_core::shard::Format;
 use rowmill_core::shard::format::NO_BARE_TOKENS;
+use rowmill_core::shard::{Format, Texts};
 use rowmill_core::source::IoMode;
 
 use crate::arrow_export::PySchema;
@@ -42,7 +42,7 @@ pub struct PySource {
     /// Remarks on how the files were found.
     remarks: Vec<String>,
     strangers: Vec<PathBuf>,
-    tables: KeptTables<(Projection, IoMode)>,
+    tables: KeptTables<(Projection, IoMode, Texts)>,
 }
 
 #[pymethods]
@@ -299,12 +299,24 @@ impl PySource {
             .map_err(|error| raise(py, error))
     }
 
-    /// The table that reads these (stored name, name) columns; made once and kept.
-    fn table(&self, py: Python<'_>, columns: Vec<(String, String)>, io: &str) -> PyResult<PyTable> {
+    /// The table that reads these (stored name, name) columns; made once and kept. `of_objects` where all that becomes
+    /// of its rows are Python objects.
+    #[pyo3(signature = (columns, io, *, of_objects=false))]
+    fn table(
+        &self,
+        py: Python<'_>,
+        columns: Vec<(String, String)>,
+        io: &str,
+        of_objects: bool,
+    ) -> PyResult<PyTable> {
         let io = io.parse().map_err(|error| raise(py, error))?;
         let projection = self.opened.projection(columns).map_err(|error| raise(py, error))?;
-        let table =
-            self.tables.get((projection, io), |(projection, io)| Ok(self.opened.table(projection, *io)));
+        // What is left out for damage is looked at as Arrow.
+        let is_free = of_objects && self.opened.on_error == OnError::Raise;
+        let texts = if is_free { Texts::MayBeViews } else { Texts::Stored };
+        let table = self.tables.get((projection, io, texts), |(projection, io, texts)| {
+            Ok(self.opened.table(projection, *io, *texts))
+        });
         PyTable::try_new(py, table.map_err(|error| raise(py, error))?, None)
     }
 
@@ -356,9 +368,10 @@ impl Opened {
         Ok(Projection { indices: stored.iter().map(index).collect::<rowmill_core::Result<_>>()?, names })
     }
 
-    fn table(&self, projection: &Projection, io: IoMode) -> Table {
+    fn table(&self, projection: &Projection, io: IoMode, texts: Texts) -> Table {
         let (manifest, layout) = (self.manifest.clone(), Arc::clone(&self.layout));
-        let table = Table::new(manifest, layout, projection.clone(), io, self.on_error);
+        let shards = Shards::new(manifest, layout, projection.clone(), io).with_texts(texts);
+        let table = Table::of_shards(shards, self.on_error);
         match &self.selection {
             Some(selection) => table.with_selection(Arc::clone(selection)),
             None => table,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, BinaryArray};
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Fields};
 use arrow_select::interleave::interleave;
 
 use crate::error::{Error, Result};
+use crate::shard::values::bytes_at;
 use crate::shard::{Block, logical_array, storage_type};
 
 /// A row inside one of the blocks of a [`RowSet`].
@@ -79,7 +81,7 @@ impl RowSet {
     /// Copies these columns of the rows side by side, so that whoever reads them in order finds them in its cache.
     ///
     /// A column that is too long for the offsets of its type, or too varied for its dictionary's keys, is left where it
-    /// lies, and so is one of views, of which only the views would be copied.
+    /// lies. What views show is copied, and has offsets then.
     ///
     /// # Errors
     /// `CorruptShard` where arrays cannot be joined, which sound blocks of one table always can.
@@ -90,11 +92,12 @@ impl RowSet {
             self.rows.iter().map(|place| (place.slot as usize, place.row as usize)).collect();
         let mut gathered = vec![None; first.columns.len()];
         for column in columns {
-            if matches!(first.columns[column].data_type(), DataType::BinaryView | DataType::Utf8View) {
-                continue;
-            }
             let arrays: Vec<&dyn Array> =
                 self.blocks.iter().map(|block| block.columns[column].as_ref()).collect();
+            if arrays.iter().any(|array| *array.data_type() == DataType::BinaryView) {
+                gathered[column] = joined_bytes(&arrays, &places);
+                continue;
+            }
             gathered[column] = match interleave(&arrays, &places) {
                 Ok(joined) => Some(joined),
                 Err(ArrowError::OffsetOverflowError(_) | ArrowError::DictionaryKeyOverflowError) => None,
@@ -189,4 +192,19 @@ impl RowSet {
     pub fn check_damage(&self) -> Result<()> {
         self.blocks.iter().try_for_each(|block| block.check_damage())
     }
+}
+
+/// Bytes that some of the arrays hold as views, side by side; `None` where they are too long, or no bytes.
+fn joined_bytes(arrays: &[&dyn Array], places: &[(usize, usize)]) -> Option<ArrayRef> {
+    let values: Vec<_> = places.iter().map(|(slot, row)| bytes_at(arrays[*slot], *row)).collect();
+    let lens = values.iter().map(|value| value.map_or(0, <[u8]>::len));
+    i32::try_from(lens.clone().sum::<usize>()).ok()?;
+    let has_nulls = places.iter().any(|(slot, row)| arrays[*slot].is_null(*row));
+    let nulls = has_nulls.then(|| values.iter().map(Option::is_some).collect());
+    let is_bytes =
+        values.iter().zip(places).all(|(value, (slot, row))| value.is_some() || arrays[*slot].is_null(*row));
+    let offsets = OffsetBuffer::<i32>::from_lengths(lens);
+    let mut joined = Vec::with_capacity(offsets[places.len()] as usize);
+    values.iter().flatten().for_each(|value| joined.extend_from_slice(value));
+    is_bytes.then(|| Arc::new(BinaryArray::new(offsets, joined.into(), nulls)) as ArrayRef)
 }

@@ -13,7 +13,7 @@ use crate::assemble::convert::convert_run;
 use crate::assemble::{Dtype, RowSet};
 use crate::error::{Error, Result};
 use crate::order::{Remainder, deal_by_length};
-use crate::text::values::{bytes_at, is_text};
+use crate::shard::values::{bytes_at, is_text};
 
 /// Runs kept beyond one a thread: the one that has just been left.
 const KEPT: usize = 2;

@@ -8,7 +8,7 @@ use super::table::Projection;
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::order::{Layout, Place, Selection};
-use crate::shard::{Block, Format, ShardReader};
+use crate::shard::{Block, Format, ShardReader, Texts};
 use crate::source::{self, IoMode, Source};
 
 /// Bytes of a [`Part`].
@@ -66,6 +66,7 @@ pub struct Shards {
     projection: Projection,
     schema: SchemaRef,
     io: IoMode,
+    texts: Texts,
     readers: Vec<OnceLock<Arc<ShardReader>>>,
 }
 
@@ -81,7 +82,13 @@ impl Shards {
             .collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, stored.metadata().clone()));
         let readers = (0..manifest.num_shards()).map(|_| OnceLock::new()).collect();
-        Self { manifest, layout, selection: None, projection, schema, io, readers }
+        Self { manifest, layout, selection: None, projection, schema, io, texts: Texts::Stored, readers }
+    }
+
+    /// Decodes texts so.
+    #[must_use]
+    pub fn with_texts(self, texts: Texts) -> Self {
+        Self { texts, ..self }
     }
 
     /// The same data, of which only these rows are read: places and row ids are theirs from here on.
@@ -241,6 +248,6 @@ impl Shards {
         }
         let num_stored = self.manifest.num_stored_columns();
         let stored = self.projection.indices.iter().copied().filter(|column| *column < num_stored);
-        ShardReader::try_new(source, found, Some(stored.collect()))
+        ShardReader::try_with_texts(source, found, Some(stored.collect()), self.texts)
     }
 }

@@ -12,6 +12,7 @@
 //! - [`facts`]: what a report says of a shard beside its index
 //! - [`tar`]: the members of WebDataset tars as rows
 //! - [`tokens`]: token ids as Megatron, llm.c and nanoGPT keep them
+//! - [`values`]: one value of a column as text, whatever type holds it
 //! - [`block`]: the decoded columns and the pages under them
 //!
 //! The IPC *stream* files that Hugging Face `datasets` writes have no footer: the only way to
@@ -43,10 +44,11 @@ mod site;
 pub mod storage;
 pub mod tar;
 pub mod tokens;
+pub mod values;
 
 pub use block::Block;
 pub use format::Format;
 pub use index::{BlockMeta, DictionaryMeta, ShardIndex, index, index_bare_tokens};
-pub use reader::ShardReader;
+pub use reader::{ShardReader, Texts};
 pub use schema::{encode_schema, parse_schema};
 pub use storage::{logical_array, storage_type};

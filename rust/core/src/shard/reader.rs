@@ -15,6 +15,16 @@ use super::tokens::TokenReader;
 use crate::error::Result;
 use crate::source::Source;
 
+/// How texts and bytes may be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Texts {
+    /// In storage form, with offsets.
+    #[default]
+    Stored,
+    /// Some blocks may hold views of their pages instead, which saves a copy: for who looks at single values only.
+    MayBeViews,
+}
+
 /// Decodes any block of one shard, from any thread.
 #[derive(Debug)]
 pub enum ShardReader {
@@ -38,11 +48,21 @@ impl ShardReader {
         index: ShardIndex,
         projection: Option<Vec<usize>>,
     ) -> Result<Self> {
+        Self::try_with_texts(source, index, projection, Texts::Stored)
+    }
+
+    /// The same, of which texts may be decoded in another form.
+    pub fn try_with_texts(
+        source: Arc<dyn Source>,
+        index: ShardIndex,
+        projection: Option<Vec<usize>>,
+        texts: Texts,
+    ) -> Result<Self> {
         Ok(match index.format {
             Format::ArrowStream | Format::ArrowFile => {
                 Self::Arrow(ArrowReader::try_new(source, index, projection)?)
             }
-            Format::Parquet => Self::Parquet(ParquetReader::try_new(source, &index, projection)?),
+            Format::Parquet => Self::Parquet(ParquetReader::try_new(source, &index, projection, texts)?),
             Format::Tar => Self::Tar(TarReader::try_new(source, &index.schema, projection)?),
             Format::Megatron | Format::LlmC | Format::BareTokens => {
                 Self::Tokens(TokenReader::try_new(source, &index, projection)?)

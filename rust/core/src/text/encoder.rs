@@ -7,11 +7,11 @@ use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::tokenizer::{Scratch, Tokenizer};
-use super::values::{bytes_at, is_text};
 use crate::assemble::RowSet;
 use crate::assemble::arrow::stored_column;
 use crate::error::{Error, Result};
 use crate::shard::Block;
+use crate::shard::values::{bytes_at, is_text};
 
 /// The column that tokens come in.
 pub const INPUT_IDS: &str = "input_ids";

@@ -1,7 +1,7 @@
 //! From text to sequences of tokens.
 //!
 //! - [`tokenizer`]: text to ids, the same ids everywhere.
-//! - [`encoder`]: rows to ids; [`values`]: the text of a column's value.
+//! - [`encoder`]: rows to ids.
 //! - [`pack`]: documents of tokens to sequences of one length, and back.
 //! - [`padded`]: rows of tokens to one padded batch.
 
@@ -9,4 +9,3 @@ pub mod encoder;
 pub mod pack;
 pub mod padded;
 pub mod tokenizer;
-pub mod values;

@@ -3,7 +3,7 @@
 use arrow_array::types::{
     BinaryViewType, ByteArrayType, ByteViewType, GenericBinaryType, GenericStringType, StringViewType,
 };
-use arrow_array::{Array, FixedSizeBinaryArray, GenericByteArray, GenericByteViewArray, OffsetSizeTrait};
+use arrow_array::{Array, FixedSizeBinaryArray, GenericByteArray, GenericByteViewArray};
 use arrow_buffer::ArrowNativeType;
 use arrow_data::{ByteView, MAX_INLINE_VIEW_LEN};
 use arrow_schema::DataType;
@@ -23,12 +23,8 @@ type BytesAt = for<'a> fn(&'a dyn Array, usize) -> Result<&'a [u8]>;
 /// checked here, for the rows that are used, and not for whole blocks.
 pub fn compile(data_type: &DataType) -> Option<Converter> {
     let (bytes_at, is_text): (BytesAt, bool) = match data_type {
-        DataType::Utf8 => (variable::<i32>, true),
-        DataType::LargeUtf8 => (variable::<i64>, true),
-        DataType::Utf8View => (view, true),
-        DataType::Binary => (variable::<i32>, false),
-        DataType::LargeBinary => (variable::<i64>, false),
-        DataType::BinaryView => (view, false),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => (variable, true),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => (variable, false),
         DataType::FixedSizeBinary(_) => (fixed, false),
         _ => return None,
     };
@@ -62,11 +58,16 @@ impl Convert for Bytes {
     }
 }
 
-fn variable<O: OffsetSizeTrait>(array: &dyn Array, row: usize) -> Result<&[u8]> {
-    if let Some(array) = array.as_any().downcast_ref::<GenericByteArray<GenericBinaryType<O>>>() {
-        return slice_of(array, row);
+/// The same type may be stored with offsets of either width or as views.
+fn variable(array: &dyn Array, row: usize) -> Result<&[u8]> {
+    match array.data_type() {
+        DataType::Binary => slice_of(downcast::<GenericByteArray<GenericBinaryType<i32>>>(array)?, row),
+        DataType::LargeBinary => slice_of(downcast::<GenericByteArray<GenericBinaryType<i64>>>(array)?, row),
+        DataType::BinaryView => viewed(downcast::<GenericByteViewArray<BinaryViewType>>(array)?, row),
+        DataType::LargeUtf8 => slice_of(downcast::<GenericByteArray<GenericStringType<i64>>>(array)?, row),
+        DataType::Utf8View => viewed(downcast::<GenericByteViewArray<StringViewType>>(array)?, row),
+        _ => slice_of(downcast::<GenericByteArray<GenericStringType<i32>>>(array)?, row),
     }
-    slice_of(downcast::<GenericByteArray<GenericStringType<O>>>(array)?, row)
 }
 
 fn slice_of<T: ByteArrayType>(array: &GenericByteArray<T>, row: usize) -> Result<&[u8]> {
@@ -74,13 +75,6 @@ fn slice_of<T: ByteArrayType>(array: &GenericByteArray<T>, row: usize) -> Result
     let (start, end) = (offsets[row].as_usize(), offsets[row + 1].as_usize());
     let data = array.value_data();
     data.get(start..end).ok_or_else(|| outside(start, end, data.len()))
-}
-
-fn view(array: &dyn Array, row: usize) -> Result<&[u8]> {
-    if let Some(array) = array.as_any().downcast_ref::<GenericByteViewArray<BinaryViewType>>() {
-        return viewed(array, row);
-    }
-    viewed(downcast::<GenericByteViewArray<StringViewType>>(array)?, row)
 }
 
 fn viewed<T: ByteViewType>(array: &GenericByteViewArray<T>, row: usize) -> Result<&[u8]> {

@@ -105,6 +105,13 @@ impl Chunks {
             .map(move |chunk| chunk.start + share(chunk.len, first)..chunk.start + share(chunk.len, last))
     }
 
+    /// Bytes of a value of a leaf in the row group of these rows, on average.
+    pub fn mean_len(&self, rows: &Rows, leaf: usize) -> u64 {
+        let place = self.place_of_leaf.get(&leaf).copied();
+        let chunk = place.and_then(|place| self.of_group(rows.group).get(place));
+        chunk.map_or(0, |chunk| chunk.inflated / chunk.values.max(1))
+    }
+
     /// Whether these rows are reached only through all pages of the rows before them.
     pub fn rescans(&self, rows: &Rows) -> bool {
         let is_found = |(_, leaf): &(usize, ColumnDescPtr), chunk: &Chunk| {

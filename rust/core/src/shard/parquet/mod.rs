@@ -5,6 +5,7 @@
 //! - `schema`: its columns as Arrow's; `origin` is what the writer's own Arrow schema adds
 //! - `blocks`: row groups cut into blocks; `offset_index` says where pages lie
 //! - `reader`: decodes blocks through the parquet crate
+//! - `views`: long texts that are views of their pages
 //! - `facts`: what a person wants to know of a shard
 //! - `problem`: what the parquet crate reports, in one sentence
 //! - `chunks`, `pages`, `page_header`, `checked_pages`: what the parquet crate reads, checked before it does
@@ -30,6 +31,7 @@ mod problem;
 mod reader;
 mod schema;
 mod thrift;
+mod views;
 
 pub use facts::facts;
 pub use reader::ParquetReader;

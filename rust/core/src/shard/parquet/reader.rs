@@ -5,23 +5,30 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatchReader, make_array};
-use arrow_schema::{DataType, FieldRef, Fields};
+use arrow_schema::{DataType, Field, FieldRef, Fields};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection, RowSelector};
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::errors::ParquetError;
+use parquet::schema::types::SchemaDescriptor;
 
 use super::chunks::{Chunks, Rows};
 use super::footer::{Footer, Keep};
 use super::problem::{damaged_column, of_column, sentence};
 use super::schema::storage_schema;
+use super::views::trimmed;
 use crate::error::{Error, Result};
 use crate::panics::guarded;
 use crate::shard::block::Block;
 use crate::shard::index::{BlockMeta, ShardIndex};
+use crate::shard::reader::Texts;
 use crate::shard::site::Site;
 use crate::shard::storage::storage_field;
 use crate::source::Source;
+
+/// Mean length in bytes from which texts are viewed: a view takes 16 bytes beside the page, an offset takes 4.
+const LONG_TEXT: u64 = 256;
 
 /// One open Parquet shard: decodes any of its blocks, from any thread.
 #[derive(Debug)]
@@ -40,14 +47,24 @@ struct Column {
     /// In storage form.
     field: FieldRef,
     levels: FieldLevels,
+    /// As views of its pages, where it is text that may be read so.
+    views: Option<Views>,
+}
+
+#[derive(Debug)]
+struct Views {
+    /// Number of the column's one leaf in the file.
+    leaf: usize,
+    levels: FieldLevels,
 }
 
 impl ParquetReader {
-    /// Prepares to read `source`; see [`crate::shard::ShardReader::try_new`].
+    /// Prepares to read `source`; see [`crate::shard::ShardReader::try_with_texts`].
     pub fn try_new(
         source: Arc<dyn Source>,
         index: &ShardIndex,
         projection: Option<Vec<usize>>,
+        texts: Texts,
     ) -> Result<Self> {
         let fields: Fields = index.schema.fields().iter().map(storage_field).collect();
         let projection = projection.unwrap_or_else(|| (0..fields.len()).collect());
@@ -62,9 +79,19 @@ impl ParquetReader {
         let levels = guarded(|| {
             let storage = storage_schema(descriptor)?;
             let level = |column: &usize| {
-                let mask = ProjectionMask::roots(&storage, [*column]);
-                let levels = parquet_to_arrow_field_levels(&storage, mask, Some(&fields))?;
-                Ok(Column { field: Arc::clone(&fields[*column]), levels })
+                let levels = |fields: &Fields| {
+                    let mask = ProjectionMask::roots(&storage, [*column]);
+                    parquet_to_arrow_field_levels(&storage, mask, Some(fields))
+                };
+                let views = match viewed(&fields, *column).filter(|_| texts == Texts::MayBeViews) {
+                    Some(fields) => leaf_of(descriptor, *column).zip(Some(levels(&fields)?)),
+                    None => None,
+                };
+                Ok(Column {
+                    field: Arc::clone(&fields[*column]),
+                    levels: levels(&fields)?,
+                    views: views.map(|(leaf, levels)| Views { leaf, levels }),
+                })
             };
             projection.iter().map(level).collect::<std::result::Result<Vec<_>, ParquetError>>()
         });
@@ -127,6 +154,9 @@ impl ParquetReader {
         let damaged = |problem: String| damaged_column(name, &problem, site);
         // The parquet crate panics on some damage that it does not look for.
         match guarded(|| self.read_column(column, rows)) {
+            Ok(Ok(array)) if column.views.is_some() && *array.data_type() == DataType::BinaryView => {
+                trimmed(array.as_binary_view()).map_err(|error| damaged(error.to_string()))
+            }
             Ok(Ok(array)) => settle(array, column.field.data_type()).map_err(damaged),
             Ok(Err(error)) => Err(of_column(name, error, site)),
             Err(panic) => Err(damaged(panic)),
@@ -142,8 +172,9 @@ impl ParquetReader {
             ])
         });
         let len = rows.len as usize;
-        let mut reader =
-            ParquetRecordBatchReader::try_new_with_row_groups(&column.levels, &group, len, selection)?;
+        let views = column.views.as_ref().filter(|views| self.chunks.mean_len(rows, views.leaf) >= LONG_TEXT);
+        let levels = views.map_or(&column.levels, |views| &views.levels);
+        let mut reader = ParquetRecordBatchReader::try_new_with_row_groups(levels, &group, len, selection)?;
         debug_assert_eq!(reader.schema().fields().len(), 1, "one column is read at a time");
         let short = || ParquetError::General(format!("its pages hold fewer than the {len} rows they should"));
         let batch = reader.next().ok_or_else(short)??;
@@ -186,6 +217,24 @@ fn rows_of_blocks(blocks: &[BlockMeta], footer: &Footer) -> Option<Vec<Rows>> {
         (at, first) = if end == in_group { (None, 0) } else { (Some((group, metadata)), end) };
     }
     (at.is_none() && groups.next().is_none()).then_some(found)
+}
+
+/// The fields with this one as views, where it is text or bytes.
+fn viewed(fields: &Fields, column: usize) -> Option<Fields> {
+    let is_text = matches!(fields[column].data_type(), DataType::Binary | DataType::LargeBinary);
+    let as_views = |(index, field): (usize, &FieldRef)| {
+        if index == column {
+            Arc::new(Field::clone(field).with_data_type(DataType::BinaryView))
+        } else {
+            Arc::clone(field)
+        }
+    };
+    is_text.then(|| fields.iter().enumerate().map(as_views).collect())
+}
+
+/// The first leaf of a column.
+fn leaf_of(descriptor: &SchemaDescriptor, column: usize) -> Option<usize> {
+    (0..descriptor.num_columns()).find(|leaf| descriptor.get_column_root_idx(*leaf) == column)
 }
 
 /// The array with no more memory than it needs, and exactly the type that the columns of a block have.

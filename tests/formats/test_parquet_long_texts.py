@@ -1,0 +1,111 @@
+"""Long texts of Parquet, which rows view where they lie in their pages: the same values as pyarrow's."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rowmill
+
+TYPES = [pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.string_view(), pa.binary_view()]
+WRITERS: dict[str, dict[str, Any]] = {
+    "snappy": {"compression": "snappy"},
+    "zstd": {"compression": "zstd", "data_page_version": "2.0"},
+    "none": {"compression": "none", "use_dictionary": False},
+    "dictionaries": {"compression": "snappy", "use_dictionary": True, "dictionary_pagesize_limit": 4096},
+    "delta": {"compression": "zstd", "use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"},
+    "small_pages": {"compression": "snappy", "data_page_size": 2048, "write_page_index": True},
+}
+
+
+def texts(num_rows: int, length: int, seed: int) -> list[str | None]:
+    """Some null, some empty, some short, most of about this length, not all ASCII."""
+    rng = random.Random(seed)
+    made: list[str | None] = []
+    for row in range(num_rows):
+        kind = rng.random()
+        if kind < 0.1:
+            made.append(None)
+        elif kind < 0.2:
+            made.append("" if kind < 0.15 else f"{row}")
+        else:
+            made.append((f"ß{row} " if kind < 0.5 else f"row {row} ") * rng.randrange(1, max(length // 4, 2)))
+    return made
+
+
+def table_of(columns: list[pa.DataType], num_rows: int, length: int, seed: int) -> pa.Table:
+    arrays: dict[str, Any] = {"id": pa.array(range(num_rows), pa.int64())}
+    for at, data_type in enumerate(columns):
+        values: list[Any] = list(texts(num_rows, length, seed + at))
+        if "binary" in str(data_type):
+            values = [None if value is None else value.encode() + b"\xff" for value in values]
+        arrays[f"c{at}"] = pa.array(values, data_type)
+    return pa.table(arrays)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_rows_have_the_values_of_pyarrow(tmp_path: Path, writer: str) -> None:
+    options = dict(WRITERS[writer])
+    columns = TYPES[:4] if writer == "delta" else TYPES
+    encoding = options.pop("column_encoding", None)
+    if encoding:
+        options["column_encoding"] = {f"c{at}": encoding for at in range(len(columns))}
+    # Row groups of long and of short values, so that blocks of both kinds stand in one chunk of rows.
+    table = pa.concat_tables([table_of(columns, 300, length, seed) for seed, length in enumerate((900, 8, 600))])
+    table = table.set_column(0, "id", pa.array(range(table.num_rows), pa.int64()))
+    with pq.ParquetWriter(tmp_path / "long.parquet", table.schema, **options) as file:
+        for start in range(0, table.num_rows, 300):
+            file.write_table(table.slice(start, 300))
+    expected = table.to_pylist()
+
+    opened = rowmill.open(tmp_path, index_dir=tmp_path / "index")
+    assert list(opened) == expected
+    shuffled = list(opened.shuffle(seed=3))
+    assert sorted(shuffled, key=lambda row: row["id"]) == expected
+    listed = [dict(zip(batch, row, strict=True)) for batch in opened.shuffle(seed=3).batch(7).with_format("python")
+              for row in zip(*batch.values(), strict=True)]  # fmt: skip
+    assert listed == shuffled
+    assert list(opened.shuffle(seed=3).map(lambda row: row)) == shuffled
+    arrow = opened.shuffle(seed=3).batch(64).with_format("arrow")
+    assert [row for batch in arrow for row in batch.to_pylist()] == shuffled
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 2**20), st.sampled_from([200, 2000, 20_000]))
+def test_row_groups_larger_than_a_window_give_each_row_its_own_text(
+    tmp_path_factory: pytest.TempPathFactory, num_rows: int, ranks: int, seed: int, length: int
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    table = table_of(TYPES[:2], num_rows, length, seed)
+    pq.write_table(table, folder / "one.parquet", data_page_size=1024, write_page_index=bool(seed % 2))
+    opened = rowmill.open(folder, index_dir=folder / "index").shuffle(seed=seed, num_lanes=4, window_bytes=1)
+    rows = [
+        row
+        for rank in range(ranks)
+        for row in opened.shard(ranks, rank).batch(1, remainder="keep").with_format("python")
+    ]
+    found = sorted(({name: values[0] for name, values in row.items()} for row in rows), key=lambda row: row["id"])
+    assert found == table.to_pylist()
+
+
+def test_long_text_that_is_not_utf8_is_an_error_of_its_row(tmp_path: Path) -> None:
+    good, bad = b"fine " * 200, b"\xff" * 1000
+    schema = pa.schema([("text", pa.binary())])
+    pq.write_table(pa.table({"text": [good, bad, good]}, schema=schema), tmp_path / "x.parquet")
+    # The same bytes under a schema that calls them text.
+    table = pq.read_table(tmp_path / "x.parquet")
+    data = table["text"].combine_chunks()
+    text = pa.Array.from_buffers(pa.string(), len(data), data.buffers())
+    pq.write_table(pa.table({"text": text}), tmp_path / "x.parquet")
+
+    iterator = iter(rowmill.open(tmp_path / "x.parquet", index_dir=tmp_path / "index"))
+    assert next(iterator) == {"text": good.decode()}
+    with pytest.raises(rowmill.CorruptShardError, match="UTF-8"):
+        next(iterator)
