@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from rowmill.conversion.outflow import Outflow
 from rowmill.conversion.shard_writer import sync_folder
 from rowmill.exceptions import StateMismatchError
 
@@ -96,6 +97,7 @@ class Journal:
             name: Of the file.
             num_rows: What it holds, unless what ``write`` returns says otherwise.
             write: Takes the path to write, and one for each of ``beside``; returns what is to be said of the shard.
+                Files that a thread still writes are in ``files``, and are waited for beside the next shard.
             beside: Files that belong to it.
 
         Returns:
@@ -103,8 +105,14 @@ class Journal:
         """
         names = [name, *beside]
         facts = write(*(self._part(each) for each in names)) or {}
-        self._wait()
-        self._committed = self._committing.submit(self._commit, names, {"num_rows": num_rows, **facts})
+        flowing: list[Outflow] | None = facts.pop("files", None)
+        try:
+            self._wait()
+        except BaseException:
+            for file in flowing or ():
+                file.abandon()
+            raise
+        self._committed = self._committing.submit(self._commit, names, {"num_rows": num_rows, **facts}, flowing)
         return facts
 
     def _part(self, name: str) -> Path:
@@ -115,8 +123,11 @@ class Journal:
             committed, self._committed = self._committed, None
             committed.result()
 
-    def _commit(self, names: list[str], facts: dict[str, Any]) -> None:
-        first, *beside = [{"name": name, **_on_disk(self._part(name))} for name in names]
+    def _commit(self, names: list[str], facts: dict[str, Any], flowing: list[Outflow] | None) -> None:
+        files = (
+            [_on_disk(self._part(name)) for name in names] if flowing is None else [file.arrive() for file in flowing]
+        )
+        first, *beside = [{"name": name, **file} for name, file in zip(names, files, strict=True)]
         # The first last: where it stands, all of the shard does.
         for name in reversed(names):
             self._part(name).replace(self.folder / name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rowmill.conversion.layout import Layout
+from rowmill.conversion.outflow import Outflow
 from rowmill.conversion.progress import Bar
 from rowmill.conversion.webdataset import write_tar
 from rowmill.exceptions import SchemaMismatchError
@@ -44,7 +45,7 @@ class Sink:
             if self.layout is not None:
                 write_tar(path, blocks, self.layout, first_row)
             elif self.to == "arrow":
-                self._write_arrow(path, blocks)
+                return {"files": [self._write_arrow(path, blocks)]}
             else:
                 self._write_parquet(path, blocks)
         except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as problem:
@@ -53,13 +54,14 @@ class Sink:
             ) from problem
         return None
 
-    def _write_arrow(self, path: Path, blocks: Iterable[pa.Table]) -> None:
+    def _write_arrow(self, path: Path, blocks: Iterable[pa.Table]) -> Outflow:
         import pyarrow as pa
 
         # A stream, as `datasets` writes: the file format takes one dictionary a column only.
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, self.schema) as writer:
+        with Outflow(path) as file, pa.ipc.new_stream(pa.PythonFile(file, "w"), self.schema) as writer:
             for block in blocks:
                 writer.write_table(block)
+        return file
 
     def _write_parquet(self, path: Path, blocks: Iterable[pa.Table]) -> None:
         import pyarrow.parquet as pq

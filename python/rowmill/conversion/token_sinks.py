@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rowmill.conversion.outflow import Outflow
 from rowmill.conversion.progress import Bar
 from rowmill.conversion.sinks import Sink
-from rowmill.conversion.token_blocks import ids_of, narrowed
+from rowmill.conversion.token_blocks import ids_of, narrowed, num_ids
 from rowmill.exceptions import SchemaMismatchError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class TokenSink:
 
     def tell(self, bar: Bar, block: pa.Table) -> None:
         """Counts a block's rows and tokens."""
-        bar.add(block.num_rows, rows=block.num_rows, tokens=_num_tokens(block, self.column))
+        bar.add(block.num_rows, rows=block.num_rows, tokens=num_ids(block[self.column]))
 
     def write(self, first_row: int, is_last: bool, blocks: Iterable[pa.Table], *paths: Path) -> dict[str, Any] | None:
         """Writes one shard; what is to be said of it."""
@@ -68,13 +69,13 @@ class DocumentSink(Sink):
 
     def tell(self, bar: Bar, block: pa.Table) -> None:
         """Counts a block's rows and tokens."""
-        bar.add(block.num_rows, rows=block.num_rows, tokens=_num_tokens(block, self.column))
+        bar.add(block.num_rows, rows=block.num_rows, tokens=num_ids(block[self.column]))
 
     def write(self, first_row: int, is_last: bool, blocks: Iterable[pa.Table], *paths: Path) -> dict[str, Any] | None:
         """Writes one shard, and counts its tokens."""
         count = _Counted(blocks, self.column)
-        super().write(first_row, is_last, count, *paths)
-        return {"num_tokens": count.num_tokens}
+        written = super().write(first_row, is_last, count, *paths) or {}
+        return {**written, "num_tokens": count.num_tokens}
 
 
 class _Counted:
@@ -83,14 +84,8 @@ class _Counted:
 
     def __iter__(self) -> Iterator[pa.Table]:
         for block in self._blocks:
-            self.num_tokens += _num_tokens(block, self._column)
+            self.num_tokens += num_ids(block[self._column])
             yield block
-
-
-def _num_tokens(block: pa.Table, column: str) -> int:
-    import pyarrow.compute as pc
-
-    return pc.sum(pc.list_value_length(block[column])).as_py() or 0
 
 
 class SequenceSink(TokenSink):
@@ -118,7 +113,7 @@ class SequenceSink(TokenSink):
 
         (path,), schema = paths, self.schema()
         num_rows, num_padding = 0, 0
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        with Outflow(path) as file, pa.ipc.new_stream(pa.PythonFile(file, "w"), schema) as writer:
             for sequences in self._sequences(blocks):
                 writer.write_batch(self._batch(sequences, schema))
                 num_rows += len(sequences)
@@ -128,6 +123,7 @@ class SequenceSink(TokenSink):
                 writer.write_batch(self._batch(last.reshape(1, -1), schema))
                 num_rows, self._carried = num_rows + 1, self._carried[:0]
         return {
+            "files": [file],
             "num_rows": num_rows,
             "num_tokens": num_rows * self.seq_len - num_padding,
             "num_padding": num_padding,
@@ -185,20 +181,24 @@ class MegatronSink(TokenSink):
         """Writes a pair: each row is a document of one sequence."""
         ids_path, index_path = paths
         sizes: list[np.ndarray] = []
-        with open(ids_path, "wb") as file:
+        with Outflow(ids_path) as file:
             for ids, lengths in self._ids(blocks):
-                file.write(ids.data)
+                file.write(ids)
                 sizes.append(_fitting(lengths))
-        joined = np.concatenate([np.empty(0, np.int32), *sizes])
+            joined = np.concatenate([np.empty(0, np.int32), *sizes])
+            index = self._index(joined, index_path)
+        return {"files": [file, index], "num_tokens": int(joined.sum(dtype=np.int64))}
+
+    def _index(self, joined: np.ndarray, path: Path) -> Outflow:
         ends = np.cumsum(joined, dtype=np.int64)
         header = struct.pack("<9sQBQQ", _IDX_MAGIC, _IDX_VERSION, _IDX_DTYPES[self.dtype.name], len(joined),
                              len(joined) + 1)  # fmt: skip
-        with open(index_path, "wb") as file:
-            file.write(header)
-            file.write(joined.astype("<i4").data)
-            file.write(((ends - joined) * self.dtype.itemsize).astype("<i8").data)
-            file.write(np.arange(len(joined) + 1, dtype="<i8").data)
-        return {"num_tokens": int(ends[-1]) if len(ends) else 0}
+        with Outflow(path) as index:
+            index.write(header)
+            index.write(joined.astype("<i4"))
+            index.write(((ends - joined) * self.dtype.itemsize).astype("<i8"))
+            index.write(np.arange(len(joined) + 1, dtype="<i8"))
+        return index
 
 
 def _fitting(lengths: np.ndarray) -> np.ndarray:
@@ -220,17 +220,26 @@ class StreamSink(TokenSink):
 
     def write(self, first_row: int, is_last: bool, blocks: Iterable[pa.Table], *paths: Path) -> dict[str, Any] | None:
         """Writes one stream."""
+        if self.has_header:
+            return {"num_tokens": self._with_header(blocks, paths[0])}
         num_tokens = 0
-        with open(paths[0], "wb") as file:
-            if self.has_header:
-                file.write(bytes(4 * _LLMC_WORDS))
+        with Outflow(paths[0]) as file:
+            for ids, _ in self._ids(blocks):
+                file.write(ids)
+                num_tokens += len(ids)
+        return {"files": [file], "num_tokens": num_tokens}
+
+    def _with_header(self, blocks: Iterable[pa.Table], path: Path) -> int:
+        """Writes the header last: only then its count is known, so that the file is hashed from the disk."""
+        num_tokens = 0
+        with open(path, "wb") as file:
+            file.write(bytes(4 * _LLMC_WORDS))
             for ids, _ in self._ids(blocks):
                 file.write(ids.data)
                 num_tokens += len(ids)
-            if self.has_header:
-                file.seek(0)
-                file.write(struct.pack("<3i", *_LLMC[self.dtype.name], self._counted(num_tokens)))
-        return {"num_tokens": num_tokens}
+            file.seek(0)
+            file.write(struct.pack("<3i", *_LLMC[self.dtype.name], self._counted(num_tokens)))
+        return num_tokens
 
     @staticmethod
     def _counted(num_tokens: int) -> int:

@@ -179,14 +179,11 @@ impl Encoder {
                 rows.ensure_column(*column)?;
             }
         }
-        let (mut ids, mut joined) = (Vec::new(), String::new());
-        let mut offsets = vec![0_i32];
-        for index in 0..rows.len() {
-            let text = self.text(rows, index, &mut joined)?;
-            self.encode(text, scratch, &mut ids)?;
-            offsets.push(i32::try_from(ids.len()).map_err(|_| too_many())?);
-        }
-        let mut columns = vec![self.list(&ids, offsets)?];
+        let mut columns = vec![match self.width {
+            Width::U8 => self.lists::<types::UInt8Type>(rows, scratch, |id| id as u8),
+            Width::U16 => self.lists::<types::UInt16Type>(rows, scratch, |id| id as u16),
+            Width::U32 => self.lists::<types::UInt32Type>(rows, scratch, |id| id),
+        }?];
         for column in &self.spec.kept {
             rows.ensure_column(*column)?;
             columns.push(stored_column(rows, *column, self.read.field(*column))?);
@@ -198,15 +195,28 @@ impl Encoder {
         Ok(made)
     }
 
-    fn list(&self, ids: &[u32], offsets: Vec<i32>) -> Result<ArrayRef> {
-        let values: ArrayRef = match self.width {
-            Width::U8 => narrow::<types::UInt8Type>(ids),
-            Width::U16 => narrow::<types::UInt16Type>(ids),
-            Width::U32 => narrow::<types::UInt32Type>(ids),
-        };
-        let item = Arc::new(Field::new_list_field(self.width.data_type(), false));
+    /// Each row's ids as a list. Every id is below the number that the width was chosen by, and none is cut.
+    fn lists<T: ArrowPrimitiveType>(
+        &self,
+        rows: &RowSet,
+        scratch: &mut Scratch,
+        narrow: impl Fn(u32) -> T::Native,
+    ) -> Result<ArrayRef> {
+        let (mut values, mut joined, mut ids) = (Vec::<T::Native>::new(), String::new(), Vec::new());
+        let mut offsets = Vec::with_capacity(rows.len() + 1);
+        offsets.push(0_i32);
+        for index in 0..rows.len() {
+            let text = self.text(rows, index, &mut joined)?;
+            ids.clear();
+            self.encode(text, scratch, &mut ids)?;
+            // One document's ids are narrowed while the nearest caches have them.
+            values.extend(ids.iter().map(|id| narrow(*id)));
+            offsets.push(i32::try_from(values.len()).map_err(|_| too_many())?);
+        }
+        let item = Arc::new(Field::new_list_field(T::DATA_TYPE, false));
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        ListArray::try_new(item, offsets, values, None)
+        let values = PrimitiveArray::<T>::new(ScalarBuffer::from(values), None);
+        ListArray::try_new(item, offsets, Arc::new(values), None)
             .map(|list| Arc::new(list) as ArrayRef)
             .map_err(|error| Error::Internal(format!("a list of ids: {error}")))
     }
@@ -220,15 +230,6 @@ impl Width {
             Self::U32 => DataType::UInt32,
         }
     }
-}
-
-/// Every id is below the number that the width was chosen by.
-fn narrow<T: ArrowPrimitiveType>(ids: &[u32]) -> ArrayRef
-where
-    T::Native: TryFrom<u32>,
-{
-    let values = ids.iter().map(|id| T::Native::try_from(*id).unwrap_or_default());
-    Arc::new(PrimitiveArray::<T>::from_iter_values(values))
 }
 
 fn too_many() -> Error {

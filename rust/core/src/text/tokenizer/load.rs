@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::code_points::CodePoints;
 use super::cuts::Cuts;
-use super::definition::{Added, Definition};
+use super::definition::Definition;
 use super::engines::{Both, Engines};
 use super::fast::Fast;
 use super::frame::Frame;
@@ -58,42 +59,77 @@ pub(super) fn from_json(
 ) -> Result<Inner> {
     let path = Path::new(origin);
     let damaged = |problem: String| Error::corrupt(path, format!("it is no tokenizer.json: {problem}"));
+    let unsupported = |message: String| Error::Unsupported { path: path.to_owned(), message };
+    // Before an engine sees the file: what it refuses may be a table of two billion entries.
     let definition = Definition::parse(json, origin)?;
-    let reference = Reference::load(json, options.allow_special).map_err(damaged)?;
-    let frame =
-        Frame::find(&reference).map_err(|message| Error::Unsupported { path: path.to_owned(), message })?;
-    let vocab_size = reference.vocab_size().ok_or_else(|| damaged("it has no tokens".to_owned()))?;
-    let canonical = reference.canonical().map_err(damaged)?;
     let cuts = Cuts::of(&definition, options.allow_special);
-    let (engines, info) = choose(definition, reference, options, probes)
-        .map_err(|message| Error::Unsupported { path: path.to_owned(), message })?;
+    let (doubtful, added) = (doubtful(&definition), definition.added.clone());
+    let wants_fast = options.engine != EngineChoice::Reference;
+    let (known, fast) = beside(
+        || Known::load(json, options.allow_special),
+        || wants_fast.then(|| Fast::load(definition, options.allow_special)),
+    );
+    let Known { reference, frame, vocab_size, canonical } = known.map_err(damaged)?;
+    let frame = frame.map_err(unsupported)?;
+    let fast = fast.map(|fast| {
+        fast.and_then(|fast| gate::compare(&fast, &reference, doubtful, &added, probes).map(|()| fast))
+    });
+    let (engines, info) = choose(fast, reference, doubtful, options.engine).map_err(unsupported)?;
     let fingerprint = fingerprint(&canonical, options, &info);
     Ok(Inner { engines, origin: origin.to_owned(), frame, cuts, vocab_size, fingerprint, info })
 }
 
+/// The reference engine, and what only it knows of the file.
+struct Known {
+    reference: Reference,
+    frame: std::result::Result<Frame, String>,
+    vocab_size: u32,
+    canonical: String,
+}
+
+impl Known {
+    fn load(json: &[u8], allow_special: bool) -> std::result::Result<Self, String> {
+        let reference = Reference::load(json, allow_special)?;
+        let frame = Frame::find(&reference);
+        let vocab_size = reference.vocab_size().ok_or_else(|| "it has no tokens".to_owned())?;
+        let canonical = reference.canonical()?;
+        Ok(Self { reference, frame, vocab_size, canonical })
+    }
+}
+
+/// Does the first on a thread of its own, if the system has one to give, while the second is done here.
+///
+/// The thread has ended when this returns: a fork meets none.
+fn beside<A: Send, B>(first: impl Fn() -> A + Sync, second: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let name = "rowmill-load".to_owned();
+        let begun = thread::Builder::new().name(name).spawn_scoped(scope, &first);
+        let made = second();
+        match begun.map(thread::ScopedJoinHandle::join) {
+            Ok(Ok(known)) => (known, made),
+            // It did not begin; engines' own panics are caught where they are called.
+            Ok(Err(_)) | Err(_) => (first(), made),
+        }
+    })
+}
+
 /// The engines that serve; the error says why the fast one cannot where nothing else was asked for.
 fn choose(
-    definition: Definition,
+    fast: Option<std::result::Result<Fast, String>>,
     reference: Reference,
-    options: &TokenizerOptions,
-    probes: &[&str],
+    doubtful: &'static CodePoints,
+    choice: EngineChoice,
 ) -> std::result::Result<(Engines, EngineInfo), String> {
-    if options.engine == EngineChoice::Reference {
-        return Ok((Engines::Reference(reference), EngineInfo::reference(None)));
-    }
-    let doubtful = doubtful(&definition);
-    let added: Vec<Added> = definition.added.clone();
-    let fast = Fast::load(definition, options.allow_special)
-        .and_then(|fast| gate::compare(&fast, &reference, doubtful, &added, probes).map(|()| fast));
     match fast {
-        Ok(fast) => {
+        None => Ok((Engines::Reference(reference), EngineInfo::reference(None))),
+        Some(Ok(fast)) => {
             let both = Both { fast, reference, doubtful, is_broken: AtomicBool::new(false) };
             Ok((Engines::Both(both), EngineInfo::fast()))
         }
-        Err(reason) if options.engine == EngineChoice::Fast => {
+        Some(Err(reason)) if choice == EngineChoice::Fast => {
             Err(format!("the fast engine cannot serve it: {reason}"))
         }
-        Err(reason) => Ok((Engines::Reference(reference), EngineInfo::reference(Some(reason)))),
+        Some(Err(reason)) => Ok((Engines::Reference(reference), EngineInfo::reference(Some(reason)))),
     }
 }
 
