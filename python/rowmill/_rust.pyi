@@ -252,6 +252,7 @@ class Packed:
         *,
         table: Table,
         order: Order,
+        counts: TokenCounts | None,
         token_column: str,
         eos: int | None,
         mode: str,

@@ -12,6 +12,7 @@ from rowmill.exceptions import SchemaMismatchError
 from rowmill.lanes import Lane, LaneReader, lane_rows
 from rowmill.plan import Plan
 from rowmill.stages import Tokenize
+from rowmill.token_index import window_counts
 
 __all__ = ["DocumentPacker"]
 
@@ -32,6 +33,7 @@ class DocumentPacker:
     def __init__(self, plan: Plan, rust: _rust.Lanes) -> None:
         pack = plan.pipeline.pack
         assert pack is not None, "only packed pipelines come here"
+        window_counts(plan)
         self._plan, self._pack = plan, pack
         self._documents = plan.document_plan
         self._reader = LaneReader(self._documents, rust)

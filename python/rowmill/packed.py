@@ -23,6 +23,7 @@ from rowmill.progress import Progress
 from rowmill.receipts import RECEIPT_VERSION, begin_receipt, receipt_seed
 from rowmill.runs import current_placement
 from rowmill.stages import Pack
+from rowmill.token_index import window_counts
 from rowmill.values import collate
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class PackedIterator(_rust.Packed, Resumable):
             cls,
             table=table,
             order=plan.rust_order,
+            counts=window_counts(plan),
             token_column=pack.column,
             eos=pack.eos,
             mode=pack.mode,

@@ -62,7 +62,7 @@ class Texts:
         self,
         seq_len: int,
         *,
-        mode: Literal["concat", "best_fit"] = "concat",
+        mode: Literal["concat", "best_fit", "best_fit_windows"] = "concat",
         labels: Literal["shifted", "copy"] | None = "shifted",
         position_ids: bool = False,
         document_ids: bool = False,
@@ -79,8 +79,10 @@ class Texts:
 
         Args:
             seq_len: Tokens of a sample.
-            mode: "concat" (every token of every document once, documents cut wherever a sample ends) or "best_fit"
-                (only documents longer than ``seq_len`` are cut; the rest of a sample is padded).
+            mode: "concat" (every token of every document once, documents cut wherever a sample ends), "best_fit"
+                (only documents longer than ``seq_len`` are cut; the rest of a sample is padded), or
+                "best_fit_windows" (the same, fitted over whole windows of the order: less padding, and a resume that
+                reads less; wants ``count_tokens`` first).
             labels: "shifted" (the token that follows in the same document), "copy" (``input_ids``, for models that
                 shift), or None; -100 where nothing follows and where padded.
             position_ids: Add places in each document's part of the sample, from 0.

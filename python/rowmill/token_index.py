@@ -24,8 +24,18 @@ from rowmill.paths import short_path
 from rowmill.plan import Plan
 from rowmill.source import OpenedSource
 from rowmill.stages import Tokenize
+from rowmill.stages.pack import WINDOWS
 
-__all__ = ["TokenTotals", "build_index", "find_index", "how_to_build", "lane_samples", "num_tokens", "why_uncountable"]
+__all__ = [
+    "TokenTotals",
+    "build_index",
+    "find_index",
+    "how_to_build",
+    "lane_samples",
+    "num_tokens",
+    "why_uncountable",
+    "window_counts",
+]
 
 # Of what decides a count; another one is another file.
 _VERSION = 1
@@ -106,6 +116,26 @@ def find_index(plan: Plan) -> _rust.TokenCounts | None:
     """The index of what ``plan`` packs; None where there is none."""
     opened = _find(plan)
     return None if opened is None else opened.counts
+
+
+def window_counts(plan: Plan) -> _rust.TokenCounts | None:
+    """The counts that whole windows are packed by; None where they are not packed so.
+
+    Raises:
+        SchemaMismatchError: They are wanted, and not there.
+    """
+    if plan.pipeline.pack is None or plan.pipeline.pack.mode != WINDOWS:
+        return None
+    reason = why_uncountable(plan)
+    if reason is not None:
+        raise SchemaMismatchError(f'mode="{WINDOWS}" packs by counts of the documents\' tokens: {reason}')
+    counts = find_index(plan)
+    if counts is None:
+        raise SchemaMismatchError(
+            f'mode="{WINDOWS}" packs by the tokens of the documents, which have not been counted; do it once: '
+            f"{how_to_build(plan)}"
+        )
+    return counts
 
 
 def lane_samples(plan: Plan, first_epoch: int) -> list[int] | None:

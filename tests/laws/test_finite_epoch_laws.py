@@ -43,7 +43,7 @@ def finite(draw: st.DrawFn, folder: Path, remainder: str) -> tuple[rowmill.Datas
     ds = ds.take(draw(st.integers(0, 30))) if draw(st.booleans()) else ds
     is_text = draw(st.booleans())
     ds = ds.tokenize("bytes", append_eos=draw(st.booleans())) if is_text else ds
-    mode = draw(st.sampled_from(["concat", "best_fit"]))
+    mode = draw(st.sampled_from(["concat", "best_fit", "best_fit_windows"]))
     ds = ds.pack(draw(st.integers(1, 40)), mode=mode, document_ids=True, column="input_ids" if is_text else "tokens")
     if draw(st.booleans()):
         ds = ds.skip(draw(st.integers(0, 9))).take(draw(st.integers(0, 60)))

@@ -18,6 +18,7 @@ from processes.launch import GENEROUS, finish, start
 from text.tokenizer_shapes import gpt2_prefixed
 
 import rowmill
+from rowmill.token_index import find_index
 
 TEXTS = ["mill", "", "the quick brown fox " * 9, "é", None, "雪" * 30] * 20
 
@@ -126,6 +127,33 @@ def test_counts_that_are_not_those_of_the_data_end_with_an_error_and_not_apart(
         assert len(list(itertools.islice(stream, right))) == right
         with pytest.raises(rowmill.StateMismatchError, match="count again"):
             list(stream)
+
+
+def test_windows_are_packed_by_counts_or_say_what_is_missing(data: Path) -> None:
+    ds = opened(data).shuffle(3, num_lanes=2).tokenize("bytes").pack(40, mode="best_fit_windows", document_ids=True)
+    with pytest.raises(rowmill.SchemaMismatchError, match=r"have not been counted; do it once: `rowmill index"):
+        next(iter(ds))
+    made = opened(data).map(lambda row: row).tokenize("bytes").pack(40, mode="best_fit_windows")
+    with pytest.raises(rowmill.SchemaMismatchError, match="Python functions"):
+        next(iter(made))
+    mixed = rowmill.mix({"a": opened(data), "b": opened(data)}, weights={"a": 1, "b": 1})
+    with pytest.raises(rowmill.SchemaMismatchError, match="mix"):
+        next(iter(mixed.tokenize("bytes").pack(40, mode="best_fit_windows")))
+    ds.count_tokens()
+    samples = list(ds.with_format("numpy"))
+    assert len(samples) == len(ds)
+    whole = list(opened(data).shuffle(3, num_lanes=2).tokenize("bytes").pack(40, mode="best_fit"))
+    assert len(samples) <= len(whole)
+
+
+def test_windows_are_not_packed_by_the_counts_of_other_data(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ds = opened(data).shuffle(3, num_lanes=2).tokenize("bytes").pack(40, mode="best_fit_windows").batch(2)
+    ds.count_tokens()
+    other = opened(data).tokenize("bytes", append_eos=False)
+    other.count_tokens()
+    monkeypatch.setattr("rowmill.packed.window_counts", lambda plan: find_index(other._plan))
+    with pytest.raises(rowmill.StateMismatchError, match=r"row \d+ has \d+ tokens and was counted with"):
+        list(ds)
 
 
 def test_several_processes_count_once(data: Path) -> None:

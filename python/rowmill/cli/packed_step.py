@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Repeat", "SeqLen", "StateFile", "Way", "tell_step"]
 
 SeqLen = Annotated[int | None, typer.Option(min=1, help="Of packed samples of so many tokens.", show_default=False)]
-Way = Annotated[str, typer.Option("--pack", help='How they are packed: "concat" or "best_fit".')]
+Way = Annotated[str, typer.Option("--pack", help='How they are packed: "concat", "best_fit" or "best_fit_windows".')]
 Repeat = Annotated[bool, typer.Option("--repeat", help="Lanes run on into the next epoch.")]
 StateFile = Annotated[
     Path | None, typer.Option("--state", help="Read on from this cursor of the whole job.", show_default=False)

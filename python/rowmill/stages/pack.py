@@ -7,10 +7,12 @@ from typing import Any
 
 from rowmill.arguments import count, positive
 
-__all__ = ["PACK_VERSION", "Pack", "make_pack"]
+__all__ = ["PACK_VERSION", "WINDOWS", "Pack", "make_pack"]
 
 # Of what decides which token comes in which sample; as in Rust's text::pack.
 PACK_VERSION = 1
+# The mode whose groups are whole windows, fitted by counts of the documents' tokens.
+WINDOWS = "best_fit_windows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ def make_pack(*, seq_len: int, mode: str, labels: str | None, pad_token_id: int 
     Raises:
         ValueError: An argument is out of its range.
     """
-    if mode not in ("concat", "best_fit"):
-        raise ValueError(f'mode must be "concat" or "best_fit", not {mode!r}')
+    if mode not in ("concat", "best_fit", WINDOWS):
+        raise ValueError(f'mode must be "concat", "best_fit" or "{WINDOWS}", not {mode!r}')
     if labels not in ("shifted", "copy", None):
         raise ValueError(f'labels must be "shifted", "copy" or None, not {labels!r}')
     pad = None if pad_token_id is None else count("pad_token_id", pad_token_id)

@@ -14,7 +14,7 @@ fn names_are_read_and_written() {
         assert_eq!(mode.to_string().parse::<PackMode>().unwrap(), mode);
     }
     let error = "first_fit".parse::<PackMode>().unwrap_err();
-    assert_eq!(error.to_string(), r#"mode is "concat" or "best_fit", not "first_fit""#);
+    assert_eq!(error.to_string(), r#"mode is "concat", "best_fit" or "best_fit_windows", not "first_fit""#);
     assert_eq!("copy".parse::<Labels>().unwrap(), Labels::Copy);
     let error = "none".parse::<Labels>().unwrap_err();
     assert_eq!(error.to_string(), r#"labels is "shifted", "copy" or None, not "none""#);

@@ -1,6 +1,7 @@
 //! The token counts of a dataset's rows, and what lanes make of them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
@@ -20,7 +21,7 @@ use crate::table::PyTable;
 /// The tokens of each row, kept in a file.
 #[pyclass(frozen, module = "rowmill._rust", name = "TokenCounts")]
 pub struct PyTokenCounts {
-    counts: TokenCounts,
+    counts: Arc<TokenCounts>,
     num_counted: u64,
 }
 
@@ -32,7 +33,7 @@ impl PyTokenCounts {
     fn open(py: Python<'_>, path: PathBuf, key: &str, num_rows: u64) -> PyResult<Option<Self>> {
         let key = key_of(key, num_rows)?;
         let counts = detached(py, || TokenCounts::open(&path, key))?;
-        Ok(counts.map(|counts| Self { counts, num_counted: 0 }))
+        Ok(counts.map(|counts| Self { counts: Arc::new(counts), num_counted: 0 }))
     }
 
     /// Rows that were counted.
@@ -129,6 +130,11 @@ type Answer<'a> = &'a (
     );
 
 impl PyTokenCounts {
+    /// The counts, for who goes on without the interpreter.
+    pub fn shared(&self) -> Arc<TokenCounts> {
+        Arc::clone(&self.counts)
+    }
+
     fn ask(
         &self,
         py: Python<'_>,
@@ -191,7 +197,7 @@ impl PyTable {
         })?;
         log_skipped(py, &self.table.take_reports())?;
         let (counts, num_counted) = signals.or_else_raise(made)?;
-        Ok(PyTokenCounts { counts, num_counted })
+        Ok(PyTokenCounts { counts: Arc::new(counts), num_counted })
     }
 }
 
@@ -236,7 +242,7 @@ impl PyTable {
             documents: &documents,
             mode,
             seq_len,
-            counts: counts.map(|counts| &counts.counts),
+            counts: counts.map(|counts| &*counts.counts),
             num_threads: num_cores(),
         };
         let mut signals = Signals::default();

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rowmill_core::Error;
 use rowmill_core::assemble::{Dtype, Pool};
+use rowmill_core::loader::counts::TokenCounts;
 use rowmill_core::loader::packed::{
     Content, Documents, LanePlace, PackSpec, PackedColumn, PackedSpec, PackedStep, PackedStream,
 };
@@ -16,6 +17,7 @@ use rowmill_core::loader::{Epochs, RECEIPT_VERSION, Receipt, Table};
 use rowmill_core::prefetch::ProducerStats;
 use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten};
 
+use crate::counts::PyTokenCounts;
 use crate::error::{log_skipped, raise};
 use crate::interpreter::wait;
 use crate::lane_places::{Moved, Places, PyLanePlaces};
@@ -58,6 +60,7 @@ struct State {
 pub struct PyPacked {
     table: Arc<Table>,
     epochs: Arc<Epochs>,
+    counts: Option<Arc<TokenCounts>>,
     content: Content,
     pack: PackSpec,
     batch_size: usize,
@@ -80,9 +83,9 @@ impl PyPacked {
     /// A stream of a table's documents; starts no thread.
     ///
     /// `columns` are (name, dtype); a table that is not tokenized holds ids in `token_column`, each document of
-    /// which is ended by `eos`, if given.
+    /// which is ended by `eos`, if given. `counts` are the documents' tokens, where groups are whole windows.
     #[new]
-    #[pyo3(signature = (*, table, order, token_column, eos, mode, seq_len, labels, pad_id, columns, cu_seqlens, flatten,
+    #[pyo3(signature = (*, table, order, counts, token_column, eos, mode, seq_len, labels, pad_id, columns, cu_seqlens, flatten,
                         batch_size, receipt_seed, output, num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
     #[expect(
         clippy::too_many_arguments,
@@ -92,6 +95,7 @@ impl PyPacked {
         py: Python<'_>,
         table: &PyTable,
         order: &PyOrder,
+        counts: Option<&PyTokenCounts>,
         token_column: &str,
         eos: Option<u32>,
         mode: &str,
@@ -128,6 +132,7 @@ impl PyPacked {
         Ok(Self {
             table: Arc::clone(&table.table),
             epochs: order.epochs(),
+            counts: counts.map(PyTokenCounts::shared),
             content,
             pack,
             batch_size: batch_size.max(1),
@@ -352,6 +357,7 @@ impl PyPacked {
                 positions: pass.positions,
             },
             pack: self.pack.clone(),
+            counts: self.counts.clone(),
             num_lanes: u64::from(self.epochs.num_lanes()),
             places: places.lanes.clone(),
             samples: pass.samples,

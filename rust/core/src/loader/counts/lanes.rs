@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::file::TokenCounts;
+use super::groups::LaneDocuments;
 use super::{crew, row_id_at};
 use crate::error::Result;
 use crate::loader::epochs::{EpochReaders, Epochs};
@@ -36,6 +37,9 @@ pub fn lane_samples(
     seq_len: usize,
     watch: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Vec<u64>>> {
+    if mode == PackMode::BestFitWindows {
+        return question.of_lanes(watch, |lane| question.samples_of_windows(lane, seq_len));
+    }
     question.of_lanes(watch, |lane| {
         let mut counter = SampleCounter::try_new(mode, seq_len)?;
         for epoch in question.first_epoch..question.first_epoch + question.num_epochs {
@@ -69,6 +73,25 @@ impl LaneQuestion<'_> {
     ) -> Result<Option<Vec<u64>>> {
         let num_lanes = self.epochs.settings().num_lanes as usize;
         crew::run(num_lanes, self.num_threads, || (), |(), lane| answer(lane as u32), watch)
+    }
+
+    /// The samples of a lane whose groups are whole windows.
+    fn samples_of_windows(&self, lane: u32, seq_len: usize) -> Result<u64> {
+        let documents = LaneDocuments {
+            counts: self.counts,
+            epochs: self.epochs,
+            first_epoch: self.first_epoch,
+            num_epochs: Some(self.num_epochs),
+            lane,
+            rows: lane_rows(self.positions, self.epochs.settings().num_lanes, lane),
+            seq_len,
+        };
+        let (mut readers, mut next, mut num_samples) = (EpochReaders::default(), 0, 0);
+        while let Some((group, end)) = documents.group_at(&mut readers, next)? {
+            num_samples += group.num_samples(seq_len);
+            next = end;
+        }
+        Ok(num_samples)
     }
 
     /// Elements of a lane that are read in each epoch.

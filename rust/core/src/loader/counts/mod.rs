@@ -3,6 +3,7 @@
 //! - [`file`]: the counts of all rows, mapped.
 //! - `journal`: what a pass has counted so far, for the one that goes on after a kill.
 //! - [`build`]: the pass.
+//! - [`groups`]: which documents are fitted together over whole windows.
 //! - [`lanes`]: the tokens and samples of each lane of an order.
 //! - [`segments`]: which documents a sample is made of.
 //! - `crew`: work on several threads that can be stopped.
@@ -10,6 +11,7 @@
 pub mod build;
 mod crew;
 pub mod file;
+pub mod groups;
 mod journal;
 pub mod lanes;
 pub mod segments;
@@ -18,6 +20,7 @@ use crate::loader::epochs::{EpochReaders, Epochs};
 
 pub use build::{CountSpec, Progress, count_tokens};
 pub use file::{CountsKey, TokenCounts};
+pub use groups::LaneDocuments;
 pub use lanes::{LaneQuestion, lane_samples, lane_tokens};
 pub use segments::{SegmentQuestion, Wanted, sample_segments};
 

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::file::TokenCounts;
+use super::groups::LaneDocuments;
 use super::{crew, row_id_at};
 use crate::error::{Error, Result};
 use crate::loader::epochs::EpochReaders;
@@ -104,6 +105,7 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
 
     fn samples(mut self, (first, number): (u64, u64)) -> Result<Vec<Vec<Segment>>> {
         let begin = match self.question.mode {
+            PackMode::BestFitWindows => return self.samples_of_windows(first, number),
             PackMode::Concat => self.skip_tokens(first)?,
             PackMode::BestFit => self.skip_groups(first)?,
         };
@@ -133,6 +135,47 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
             }
             next += 1;
         }
+    }
+
+    /// The samples of groups that are whole windows, by their documents' lengths.
+    fn samples_of_windows(mut self, first: u64, number: u64) -> Result<Vec<Vec<Segment>>> {
+        let SegmentQuestion { documents, counts, seq_len, .. } = *self.question;
+        let lane = LaneDocuments {
+            counts: counts.ok_or_else(windows_need_counts)?,
+            epochs: &documents.epochs,
+            first_epoch: documents.first_epoch,
+            num_epochs: documents.num_epochs,
+            lane: self.place.lane,
+            rows: self.rows,
+            seq_len,
+        };
+        let (mut next, mut before) = (self.first(), self.place.num_samples - self.place.emitted);
+        let (mut found, mut since_token) = (Vec::new(), 0);
+        while let Some((group, end)) = lane.group_at(&mut self.readers, next)? {
+            if self.is_stopped.load(Ordering::Relaxed) {
+                return Err(Error::Closed);
+            }
+            let units = group.units(seq_len);
+            since_token = if units.num_samples() > 0 { 0 } else { since_token + end - next };
+            if found.len() as u64 >= number || since_token > self.patience() {
+                break;
+            }
+            let skipped = first.saturating_sub(before);
+            before += units.num_samples();
+            if before > first {
+                let samples = (0..).map_while(|unit| units.documents(unit));
+                let samples = samples.flat_map(|unit| unit_samples(unit, group.lengths(), seq_len));
+                let left = number as usize - found.len();
+                for mut sample in samples.skip(skipped as usize).take(left) {
+                    for segment in &mut sample {
+                        segment.row_id = lane.row_id_of(&mut self.readers, next + segment.row_id);
+                    }
+                    found.push(sample);
+                }
+            }
+            next = end;
+        }
+        Ok(found)
     }
 
     /// The document in which a sample begins, and its tokens that come before; `None` where the lane ends before.
@@ -203,4 +246,28 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
         };
         Ok(Some((row_id, num_tokens)))
     }
+}
+
+/// The samples of a unit, whose documents are named by their places in the group.
+fn unit_samples(unit: &[u32], lengths: &[u64], seq_len: usize) -> Vec<Vec<Segment>> {
+    let (mut samples, mut shared) = (Vec::new(), Vec::new());
+    for document in unit {
+        let (row_id, num_tokens) = (u64::from(*document), lengths[*document as usize]);
+        let mut offset = 0;
+        while num_tokens - offset >= seq_len as u64 {
+            samples.push(vec![Segment { row_id, offset, len: seq_len }]);
+            offset += seq_len as u64;
+        }
+        let rest = (num_tokens - offset) as usize;
+        shared.extend((rest > 0).then_some(Segment { row_id, offset, len: rest }));
+    }
+    samples.extend((!shared.is_empty()).then_some(shared));
+    samples
+}
+
+pub(crate) fn windows_need_counts() -> Error {
+    Error::InvalidArgument(
+        "windows are packed by the tokens of their documents, which have not been counted; call ds.count_tokens() once"
+            .to_owned(),
+    )
 }

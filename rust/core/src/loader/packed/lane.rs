@@ -3,9 +3,12 @@
 use super::batch::{ColumnKind, PackedBatch, PackedColumn};
 use super::documents::{DocumentReader, OpenDocument};
 use super::group::{LanePlace, Turn};
+use super::planned::{Next, Planned};
 use super::stream::PackedSpec;
 use crate::assemble::Dtype;
 use crate::error::{Error, Result};
+use crate::loader::counts::LaneDocuments;
+use crate::loader::counts::segments::windows_need_counts;
 use crate::loader::receipt::Receipt;
 use crate::text::pack::{Element, Labels, PackMode, PackStats, Packer, Sample};
 
@@ -32,6 +35,10 @@ pub(super) struct Lane {
     place: LanePlace,
     packer: Packer,
     open: Option<OpenDocument>,
+    /// Tokens of it that the packer got.
+    fed: u64,
+    /// Which documents come, where groups are whole windows.
+    planned: Option<Planned>,
     /// The next document, counted from the first epoch of the pass on.
     next: u64,
     /// Documents of the lane in each epoch, and the first one's element.
@@ -46,10 +53,14 @@ impl Lane {
     pub fn try_new(place: LanePlace, spec: &PackedSpec) -> Result<Self> {
         let (first, len) = spec.documents.lane_rows(place.lane);
         let epochs = place.epoch.saturating_sub(spec.documents.first_epoch);
+        let next = epochs * len + place.row.min(len);
+        let is_planned = spec.pack.mode == PackMode::BestFitWindows;
         Ok(Self {
             packer: Packer::resume(spec.pack.mode, spec.pack.seq_len, place.emitted)?,
             open: None,
-            next: epochs * len + place.row.min(len),
+            fed: 0,
+            planned: is_planned.then(|| Planned::new(next, place.emitted)),
+            next,
             rows: (first, len),
             since_token: 0,
             is_finished: len == 0,
@@ -83,7 +94,9 @@ impl Lane {
             self.place = self.at_the_end(spec);
             return Ok(Turn { place: self.place, is_over: true, ..turn });
         };
-        self.moved(sample.place().element, sample.place().taken, spec);
+        let after = (sample.place().element, sample.place().taken);
+        let (element, taken) = self.planned.as_mut().map_or(after, Planned::count_sample);
+        self.moved(element, taken, spec);
         turn.place = self.place;
         if number >= spec.samples.0 {
             write(&sample, batch, spec)?;
@@ -118,11 +131,16 @@ impl Lane {
             return Ok(());
         }
         let Some(document) = &mut self.open else { return Ok(()) };
-        if reader.feed(document, &mut self.packer)? > 0 {
+        let num_tokens = reader.feed(document, &mut self.packer)?;
+        self.fed += num_tokens;
+        if num_tokens > 0 {
             self.since_token = 0;
         }
         if document.is_done {
-            self.open = None;
+            if let Some(planned) = &self.planned {
+                planned.check(self.next, document.row_id, self.fed)?;
+            }
+            (self.open, self.fed) = (None, 0);
             self.packer.end()?;
         }
         Ok(())
@@ -137,26 +155,55 @@ impl Lane {
     ) -> Result<bool> {
         let (first, len) = self.rows;
         let documents = &spec.documents;
-        if documents.num_epochs.is_some_and(|epochs| self.next >= epochs * len) {
-            self.is_finished = true;
-            self.packer.finish()?;
-            return Ok(false);
-        }
-        let (epoch, row) = (documents.first_epoch + self.next / len, self.next % len);
+        let Some(number) = self.next_document(spec)? else { return Ok(false) };
+        let (epoch, row) = (documents.first_epoch + number / len, number % len);
         self.open = reader.open(epoch, self.place.lane, first + row)?;
         // A lane of a mix without an end has one epoch for ever.
-        self.check_progress(len.min(documents.epochs.num_rows()))?;
-        match &self.open {
-            Some(document) => self.packer.begin(document.row_id, self.next),
-            None => *skipped += 1,
+        self.check_progress(1, len.min(documents.epochs.num_rows()))?;
+        match (&self.open, &self.planned) {
+            (Some(document), _) => self.packer.begin(document.row_id, number),
+            (None, None) => *skipped += 1,
+            (None, Some(_)) => return Err(left_out_though_counted(self.place.lane, number)),
         }
-        self.next += 1;
         Ok(self.open.is_some())
     }
 
+    /// The number of the document to read now; `None` where the packer has to be looked at first.
+    fn next_document(&mut self, spec: &PackedSpec) -> Result<Option<u64>> {
+        let (documents, len) = (&spec.documents, self.rows.1);
+        let Some(planned) = &mut self.planned else {
+            if documents.num_epochs.is_some_and(|epochs| self.next >= epochs * len) {
+                self.is_finished = true;
+                return self.packer.finish().map(|()| None);
+            }
+            self.next += 1;
+            return Ok(Some(self.next - 1));
+        };
+        let lane = LaneDocuments {
+            counts: spec.counts.as_deref().ok_or_else(windows_need_counts)?,
+            epochs: &documents.epochs,
+            first_epoch: documents.first_epoch,
+            num_epochs: documents.num_epochs,
+            lane: self.place.lane,
+            rows: self.rows,
+            seq_len: spec.pack.seq_len,
+        };
+        match planned.next(&lane)? {
+            Next::Document(number) => {
+                self.next = number;
+                return Ok(Some(number));
+            }
+            Next::Begin(taken) => self.packer = Packer::resume(spec.pack.mode, spec.pack.seq_len, taken)?,
+            Next::End => self.packer.finish()?,
+            Next::Empty(number) => self.check_progress(number, len)?,
+            Next::Over => self.is_finished = true,
+        }
+        Ok(None)
+    }
+
     /// An endless lane without a token would be read for ever.
-    fn check_progress(&mut self, len: u64) -> Result<()> {
-        self.since_token += 1;
+    fn check_progress(&mut self, documents: u64, len: u64) -> Result<()> {
+        self.since_token += documents;
         if self.since_token <= EMPTY_EPOCHS * len {
             return Ok(());
         }
@@ -182,6 +229,14 @@ impl Lane {
         let epochs = spec.documents.num_epochs.unwrap_or(0);
         LanePlace { epoch: spec.documents.first_epoch + epochs, row: 0, emitted: 0, ..self.place }
     }
+}
+
+#[cold]
+fn left_out_though_counted(lane: u32, number: u64) -> Error {
+    Error::StateMismatch(format!(
+        "document {number} of lane {lane} cannot be read and was counted before: windows are packed by counts of what is \
+         there; restore the file, or count again (ds.count_tokens(force=True))"
+    ))
 }
 
 /// Writes a sample behind the rows of a batch.

@@ -2,6 +2,7 @@
 //!
 //! - [`documents`]: the rows of a lane as tokens.
 //! - `lane`: one lane's documents, packed, and its place.
+//! - `planned`: which document comes next where groups are whole windows.
 //! - `turns`: which lane gives the next sample.
 //! - `work`: the jobs, and what they share.
 //! - [`group`]: what a job hands over; [`batch`]: the samples in it.
@@ -11,6 +12,7 @@ pub mod batch;
 pub mod documents;
 pub mod group;
 mod lane;
+mod planned;
 pub mod stream;
 mod turns;
 mod work;

@@ -11,6 +11,7 @@ use super::lane::PackSpec;
 use super::work::{Shared, Worker};
 use crate::assemble::Pool;
 use crate::error::{Error, Result};
+use crate::loader::counts::TokenCounts;
 use crate::loader::receipt::Receipt;
 use crate::order::Remainder;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
@@ -29,6 +30,8 @@ pub struct PackedSpec {
     pub documents: Documents,
     /// What becomes of them.
     pub pack: PackSpec,
+    /// The tokens of each document, where groups are whole windows.
+    pub counts: Option<Arc<TokenCounts>>,
     /// Lanes of the whole job.
     pub num_lanes: u64,
     /// This consumer's lanes, and where they stand.

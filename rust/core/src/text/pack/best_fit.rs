@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct BestFit {
     seq_len: usize,
+    /// Whether the group is a unit that somebody else ends.
+    is_unit: bool,
     /// Samples of the first group that an earlier run has emitted and this one has yet to leave out.
     to_skip: u64,
     open: Option<OpenDocument>,
@@ -37,6 +39,7 @@ impl BestFit {
     pub fn new(seq_len: usize, to_skip: u64) -> Self {
         Self {
             seq_len,
+            is_unit: false,
             to_skip,
             open: None,
             seen: Seen::default(),
@@ -48,6 +51,10 @@ impl BestFit {
             starts: Vec::new(),
             piece_start: 0,
         }
+    }
+
+    pub fn of_unit(seq_len: usize, to_skip: u64) -> Self {
+        Self { is_unit: true, ..Self::new(seq_len, to_skip) }
     }
 
     pub fn begin(&mut self, row_id: u64, element: u64) {
@@ -83,7 +90,7 @@ impl BestFit {
         }
         self.seen.add(open.seen);
         self.next_element = open.element + 1;
-        if self.seen.is_full(self.seq_len) { self.close(ready) } else { Ok(()) }
+        if !self.is_unit && self.seen.is_full(self.seq_len) { self.close(ready) } else { Ok(()) }
     }
 
     pub fn finish(&mut self, ready: &mut VecDeque<Sample>) -> Result<()> {

@@ -5,7 +5,7 @@
 use super::bins::Bins;
 use super::group::Seen;
 use super::packer::{PackMode, check_seq_len};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Counts the samples of one lane; gets the lengths of its documents in the lane's order.
 ///
@@ -45,6 +45,9 @@ impl SampleCounter {
         check_seq_len(seq_len)?;
         let way = match mode {
             PackMode::Concat => Way::Concat(0),
+            PackMode::BestFitWindows => {
+                return Err(Error::Internal("where windows end only the order knows".to_owned()));
+            }
             PackMode::BestFit => Way::BestFit { seen: Seen::default(), pieces: Vec::new(), num_samples: 0 },
         };
         Ok(Self { seq_len, way })

@@ -27,7 +27,7 @@ fn target_tokens(seq_len: usize) -> u64 {
 }
 
 /// What a group has seen.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     /// Documents that have ended, empty ones too.
     pub documents: u64,
@@ -44,7 +44,12 @@ impl Seen {
 
     /// Whether the group is closed by what it has seen.
     pub fn is_full(self, seq_len: usize) -> bool {
-        self.documents >= MIN_DOCUMENTS && self.tokens >= target_tokens(seq_len)
+        self.has_enough_documents() && self.tokens >= target_tokens(seq_len)
+    }
+
+    /// Whether it may close at all.
+    pub fn has_enough_documents(self) -> bool {
+        self.documents >= MIN_DOCUMENTS
     }
 }
 

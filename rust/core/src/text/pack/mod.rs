@@ -2,6 +2,7 @@
 //!
 //! - [`packer`]: one lane's state machine over documents; `concat` and `best_fit` are its two ways.
 //! - `group`, `bins`: which documents are fitted together, and which of them share a sequence.
+//! - [`units`]: the same of documents whose lengths are known before they are read.
 //! - [`place`]: where a lane goes on after a sample.
 //! - [`sample`]: a finished sequence.
 //! - [`counter`]: how many samples documents of given lengths make.
@@ -27,6 +28,7 @@ pub mod pad;
 pub mod place;
 pub mod sample;
 pub mod stats;
+pub mod units;
 pub mod unpack;
 
 pub use columns::Labels;
@@ -39,6 +41,7 @@ pub use pad::{PadSpec, Padding, Side};
 pub use place::Place;
 pub use sample::{Sample, Segment};
 pub use stats::PackStats;
+pub use units::{Units, WindowGroup};
 pub use unpack::{Stretch, Unpacker, stretches};
 
 /// The version of everything in this folder that decides which token comes in which sample.

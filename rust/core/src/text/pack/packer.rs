@@ -17,6 +17,9 @@ pub enum PackMode {
     Concat,
     /// Only documents longer than `seq_len` are cut; the pieces are fitted together by groups of documents.
     BestFit,
+    /// The same over whole windows of the order, by lengths that were counted before. The caller decides which
+    /// documents are a unit (see [`units`](super::units)), and ends each by [`Packer::finish`].
+    BestFitWindows,
 }
 
 impl fmt::Display for PackMode {
@@ -24,6 +27,7 @@ impl fmt::Display for PackMode {
         formatter.write_str(match self {
             Self::Concat => "concat",
             Self::BestFit => "best_fit",
+            Self::BestFitWindows => "best_fit_windows",
         })
     }
 }
@@ -32,10 +36,14 @@ impl FromStr for PackMode {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        [Self::Concat, Self::BestFit]
+        [Self::Concat, Self::BestFit, Self::BestFitWindows]
             .into_iter()
             .find(|mode| mode.to_string() == name)
-            .ok_or_else(|| Error::InvalidArgument(format!(r#"mode is "concat" or "best_fit", not "{name}""#)))
+            .ok_or_else(|| {
+                Error::InvalidArgument(format!(
+                    r#"mode is "concat", "best_fit" or "best_fit_windows", not "{name}""#
+                ))
+            })
     }
 }
 
@@ -84,6 +92,7 @@ impl Packer {
         let way = match mode {
             PackMode::Concat => Way::Concat(Concat::new(seq_len, taken)),
             PackMode::BestFit => Way::BestFit(BestFit::new(seq_len, taken)),
+            PackMode::BestFitWindows => Way::BestFit(BestFit::of_unit(seq_len, taken)),
         };
         Ok(Self { seq_len, way, ready: VecDeque::new() })
     }
