@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rowmill.presets import list_available_datasets as list_available_datasets
     from rowmill.receipts import merge_receipts as merge_receipts
     from rowmill.token_batches import create_huggingface_dataset as create_huggingface_dataset
+    from rowmill.unpacking import unpack as unpack
 
 __all__ = [
     "AccessDeniedError",
@@ -79,6 +80,7 @@ __all__ = [
     "mix",
     "open",
     "tokenize",
+    "unpack",
 ]
 
 _LAZY = {
@@ -98,6 +100,7 @@ _LAZY = {
     "mix": "rowmill.mixing.mix",
     "open": "rowmill.opening",
     "tokenize": "rowmill.conversion.tokens",
+    "unpack": "rowmill.unpacking",
 }
 
 

@@ -115,6 +115,15 @@ def test_every_token_of_every_document_comes_once_in_an_epoch(data: st.DataObjec
         assert found == expected
 
 
+@given(st.data())
+def test_unpack_is_the_inverse_of_pack(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds = data.draw(packed(Path(folder), remainder="keep"))
+        stored = rowmill.open(folder).fetch(range(ds.num_rows))
+        found = {row_id: ids.tolist() for row_id, ids in rowmill.unpack(copy(ds)).items()}
+        assert found == {at: ids_of(row["text"]) for at, row in enumerate(stored)}
+
+
 @given(st.data(), st.lists(st.integers(1, 12), max_size=5))
 def test_a_killed_and_resumed_run_is_the_straight_one_byte_for_byte(data: st.DataObject, kills: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

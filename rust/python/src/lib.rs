@@ -7,7 +7,8 @@
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
-//! - [`packed`]: packed samples of lanes; [`lane_packer`]: of documents that Python makes
+//! - [`packed`]: packed samples of lanes; [`lane_packer`]: of documents that Python makes;
+//!   [`unpacker`]: back to documents
 //! - [`padding`]: how rows of tokens are padded
 //! - [`tensors`]: buffers as tensors; [`pinning`]: page-locked memory for CUDA
 //! - [`interpreter`]: the one way out of the interpreter; [`error`]: the one table of errors
@@ -34,6 +35,7 @@ pub mod stream;
 pub mod table;
 pub mod tensors;
 pub mod tokenizer;
+pub mod unpacker;
 pub mod values;
 pub mod verify;
 
@@ -70,6 +72,8 @@ mod _rust {
     use crate::table::PyTable;
     #[pymodule_export]
     use crate::tokenizer::PyTokenizer;
+    #[pymodule_export]
+    use crate::unpacker::PyUnpacker;
     #[pymodule_export]
     use crate::values::testing::{export_zeros, live_buffers, roundtrip, roundtrip_schema, rows_from_arrow};
 }

@@ -1,6 +1,7 @@
 //! A tokenizer, for the stages that name it and the tests that compare its ids.
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict};
 use rowmill_core::Error;
 use rowmill_core::text::tokenizer::{EngineChoice, Scratch, Tokenizer, TokenizerOptions};
@@ -68,6 +69,20 @@ impl PyTokenizer {
             Ok((ids.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>(), counts))
         })?;
         Ok((PyBytes::new(py, &ids), counts))
+    }
+
+    /// How many ids texts have together: what the engine does, and nothing else.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn num_tokens(&self, py: Python<'_>, texts: Vec<PyBackedStr>) -> PyResult<usize> {
+        detached(py, || {
+            let (mut scratch, mut ids, mut num_tokens) = (Scratch::default(), Vec::new(), 0);
+            for text in &texts {
+                ids.clear();
+                self.tokenizer.encode(text, &mut scratch, &mut ids)?;
+                num_tokens += ids.len();
+            }
+            Ok(num_tokens)
+        })
     }
 
     /// The text cut where the ids stay the same, in pieces of at most `max_bytes` where that can be had.
