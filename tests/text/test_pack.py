@@ -216,32 +216,53 @@ def test_a_large_document_streams(tmp_path: Path) -> None:
 
 # A child of its own: another test's memory is none of this one's.
 FLAT = """
-import sys, rowmill
+import sys, threading, time, rowmill
 
 def anonymous():
     line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
     return int(line.split()[1]) << 10
 
-ds = rowmill.open(sys.argv[1]).shuffle(3, num_lanes=4).tokenize("bytes").pack(2048, document_ids=True).batch(8)
+seen = [anonymous()]
+def watch():
+    while True:
+        seen.append(anonymous())
+        time.sleep(0.001)
+
+ds = rowmill.open(sys.argv[1]).shuffle(3, num_lanes=4).tokenize("bytes")
+ds = ds.pack(2048, mode=sys.argv[2], document_ids=True).batch(8)
 loader = ds.with_format("numpy").loader(num_threads=2)
-stream = iter(loader)
-next(stream)
-before, most = anonymous(), 0
-for number, batch in enumerate(stream):
-    most = max(most, anonymous()) if number % 32 == 0 else most
-print(most - before, loader.stats()["tokens"])
+before = anonymous()
+threading.Thread(target=watch, daemon=True).start()
+for batch in loader:
+    pass
+print(max(seen) - before, loader.stats()["tokens"])
 """
 
 
+LARGE = ["a small one"] * 5 + ["mill stone\n" * (100_000_000 // 11)] + ["another"] * 5
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what the process holds")
-def test_memory_stays_flat_with_a_document_of_a_hundred_megabytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["concat", "best_fit"])
+def test_memory_stays_flat_with_a_document_of_a_hundred_megabytes(tmp_path: Path, mode: str) -> None:
     schema = pa.schema([("text", pa.large_string())])
     with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for text in ["a small one"] * 5 + ["mill stone\n" * (100_000_000 // 11)] + ["another"] * 5:
+        for text in LARGE:
             writer.write_batch(pa.record_batch({"text": [text]}, schema))
-    held, tokens = map(int, launch.finish(launch.start("-c", FLAT, tmp_path)).split())
+    held, tokens = map(int, launch.finish(launch.start("-c", FLAT, tmp_path, mode)).split())
     assert tokens > 99_999_990
     assert held < 40 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what the process holds")
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+def test_a_document_of_a_hundred_megabytes_in_parquet_takes_twice_its_page(tmp_path: Path, compression: str) -> None:
+    table = pa.table({"text": LARGE})
+    pq.write_table(table, tmp_path / "a.parquet", compression=compression, row_group_size=4, use_dictionary=False)
+    held, tokens = map(int, launch.finish(launch.start("-c", FLAT, tmp_path, "concat")).split())
+    assert tokens > 99_999_990
+    # The page, and the array that it is decoded to.
+    assert held < 260 << 20
 
 
 def test_bad_text_names_file_row_and_column(tmp_path: Path) -> None:

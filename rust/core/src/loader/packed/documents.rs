@@ -15,7 +15,7 @@ use crate::loader::table::{RecentBlocks, Table};
 use crate::loader::windows::OpenWindows;
 use crate::text::encoder::Encoder;
 use crate::text::pack::Packer;
-use crate::text::tokenizer::Scratch;
+use crate::text::tokenizer::{Scratch, clear_ids};
 
 /// Text encoded at a time: a larger document never lies in memory whole, neither its text's copy nor its ids.
 const PIECE_BYTES: usize = 256 << 10;
@@ -196,7 +196,7 @@ impl DocumentReader {
                     Some(joined) => joined,
                     None => encoder.text(&document.rows, 0, &mut none)?,
                 };
-                self.ids.clear();
+                clear_ids(&mut self.ids);
                 document.done = encoder.encode_from(
                     text,
                     document.done,
@@ -276,7 +276,7 @@ impl<'a> DocumentCounter<'a> {
         let text = encoder.text(rows, 0, joined)?;
         let (mut done, mut num_tokens) = (0, 0);
         loop {
-            ids.clear();
+            clear_ids(ids);
             done = encoder.encode_from(text, done, PIECE_BYTES, scratch, ids)?;
             num_tokens += ids.len() as u64;
             if done == text.len() {

@@ -35,7 +35,7 @@ use engines::Engines;
 pub use frame::Frame;
 pub use info::EngineInfo;
 pub use options::{EngineChoice, TokenizerOptions};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, clear_ids};
 
 /// The id that ends a document of the byte tokenizer.
 pub const BYTES_EOS: u32 = 256;

@@ -19,6 +19,12 @@ impl Scratch {
     }
 }
 
+/// Empties a buffer of ids that is kept from text to text, within the same bounds.
+pub fn clear_ids(ids: &mut Vec<u32>) {
+    ids.clear();
+    ids.shrink_to(MAX_KEPT);
+}
+
 impl std::fmt::Debug for Scratch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scratch").field("capacity", &self.tokens.capacity()).finish()
