@@ -13,11 +13,22 @@ from throughput import table
 
 TOKENS = BATCH_SIZE * SEQ_LEN / 1e6
 
+# In the caller's thread: it helps where there are others.
+ALONE = {"num_threads": 0}
+OVER_WINDOWS = {"mode": "best_fit_windows"}
+
 OF_TEXT = [
     Case("rowmill, 2 threads", "peers.packing:rowmill_text", "text_arrow", is_own=True),
-    Case("rowmill, 1 thread", "peers.packing:rowmill_text", "text_arrow", keywords={"num_threads": 1}),
+    Case("rowmill, 1 thread", "peers.packing:rowmill_text", "text_arrow", keywords=ALONE, target_ratio=1.7),
     Case("rowmill, best fit", "peers.packing:rowmill_text", "text_arrow", keywords={"mode": "best_fit"}),
+    Case("rowmill, best fit over windows", "peers.packing:rowmill_text", "text_arrow", keywords=OVER_WINDOWS),
     Case("datasets streaming + tokenizers", "peers.packing:datasets_text", "text_arrow", target_ratio=60),
+    Case("the same, tokenizers 1.0", "peers.packing:datasets_text", "text_arrow", "tokenizers1", target_ratio=15),
+]
+# Everything included (reading, shuffling, packing, handing over) beside what encoding the same text costs.
+ONE_THREAD = [
+    Case("rowmill, 1 thread", "peers.packing:rowmill_text", "text_arrow", is_own=True, keywords=ALONE),
+    Case("its engine alone, 1 thread", "peers.packing:engine_alone", "text_arrow", target_ratio=0.7),
 ]
 OF_TOKENS = [
     Case("rowmill, packed", "peers.packing:rowmill_tokens", "tokens_arrow", is_own=True),
@@ -25,7 +36,7 @@ OF_TOKENS = [
 ]
 RESUME = [
     Case(f"rowmill, {mode}", "peers.packing:rowmill_packed_resume", "text_arrow", is_own=True, keywords={"mode": mode})
-    for mode in ("concat", "best_fit")
+    for mode in ("concat", "best_fit", "best_fit_windows")
 ]
 RESUME_TARGET = 3.0
 STATE_TARGET = 200e-6
@@ -36,6 +47,9 @@ def main(options: Options) -> dict[str, Any]:
     """Measures and prints, in millions of tokens a second."""
     content = {
         "of_text": table("packed_text", "text to packed samples", "M tokens/s", TOKENS, OF_TEXT, options),
+        "one_thread": table(
+            "packed_alone", "text to packed samples, 1 thread", "M tokens/s", TOKENS, ONE_THREAD, options
+        ),
         "of_tokens": table("packed_tokens", "ids to packed samples", "M tokens/s", TOKENS, OF_TOKENS, options),
     }
     results = run_all(RESUME, options)
