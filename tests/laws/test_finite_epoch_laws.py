@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 import rowmill
 from rowmill.cli.main import app
+from rowmill.token_index import lane_samples
 
 NUM_LANES = 6
 
@@ -120,6 +121,24 @@ def test_every_token_comes_exactly_once_where_nothing_is_dropped(data: st.DataOb
         num_shards = data.draw(st.sampled_from(CONSUMERS))
         batches = [batch for rank in range(num_shards) for batch in read(packed, num_shards, rank)]
         assert tokens_by_document(batches) == rows
+
+
+@given(st.data())
+def test_until_a_lane_ends_a_step_holds_the_same_samples_for_every_number_of_ranks(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), data.draw(texts(NUM_LANES)), data.draw(st.integers(1, 9)), 2)
+        ds = rowmill.open(folder, index_dir=folder + "/index").shuffle(3, num_lanes=NUM_LANES).tokenize("bytes")
+        ds = ds.pack(3, mode=data.draw(st.sampled_from(["concat", "best_fit", "best_fit_windows"]))).with_format(
+            "numpy"
+        )
+        ds.count_tokens()
+        num_shards, size = data.draw(st.sampled_from(CONSUMERS)), data.draw(st.integers(1, 3))
+        step = num_shards * size
+        shortest = min(lane_samples(ds._plan, 0) or [])
+        whole = read(ds.batch(step, remainder="keep"), 1, 0)
+        ranks = [read(ds.batch(size, remainder="keep"), num_shards, rank) for rank in range(num_shards)]
+        for at in range(shortest * NUM_LANES // step):
+            assert samples(rank[at] for rank in ranks) == samples([whole[at]])
 
 
 @given(st.data(), st.sampled_from(["drop", "pad"]), st.lists(st.integers(1, 6), max_size=4))
