@@ -26,10 +26,12 @@ from rowmill.exceptions import (
     SchemaMismatchError,
     StateMismatchError,
     TopologyError,
+    UnreachableError,
 )
 
 if TYPE_CHECKING:
     from rowmill import demo as demo
+    from rowmill import remote as remote
     from rowmill.conversion.shards import convert as convert
     from rowmill.conversion.tokens import tokenize as tokenize
     from rowmill.dataloader import DataLoader as DataLoader
@@ -66,6 +68,7 @@ __all__ = [
     "SimpleArrowIterableDataset",
     "StateMismatchError",
     "TopologyError",
+    "UnreachableError",
     "convert",
     "create_distributed_dummy_dataset",
     "create_dummy_dataset",
@@ -79,6 +82,7 @@ __all__ = [
     "merge_states",
     "mix",
     "open",
+    "remote",
     "tokenize",
     "unpack",
 ]
@@ -105,7 +109,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("demo", "hub"):
+    if name in ("demo", "hub", "remote"):
         return importlib.import_module(f"rowmill.{name}")
     if name == "SimpleArrowIterableDataset":
         # What scripts written for another loader call it.

@@ -19,6 +19,7 @@ __all__ = [
     "SchemaMismatchError",
     "StateMismatchError",
     "TopologyError",
+    "UnreachableError",
 ]
 
 
@@ -86,6 +87,10 @@ class DiskBudgetError(RowmillError, OSError):
 
 class OfflineError(RowmillError, ConnectionError):
     """Something is needed that is not in the cache, and the network is off."""
+
+
+class UnreachableError(RowmillError, ConnectionError):
+    """A server does not answer, or not as it should, however often it is asked."""
 
 
 class AccessDeniedError(RowmillError, PermissionError):

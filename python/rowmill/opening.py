@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from rowmill.arguments import positive
 from rowmill.dataset import Dataset
+from rowmill.folders import cache_folder
 from rowmill.hub.urls import of_hub
 from rowmill.plan import Plan
+from rowmill.remote.credentials import default_places
+from rowmill.remote.urls import Known, expanded, is_elsewhere, is_remote
 from rowmill.source import OpenedSource, OpenOptions, as_paths
 
 __all__ = ["open"]
@@ -33,10 +36,12 @@ def open(
     later opens map it and walk only shards that changed.
 
     Args:
-        paths: A file, a folder, a glob, or a list of these; ``hf://datasets/OWNER/NAME[@REVISION]/PATH`` is files of
-            the Hub, fetched where they are missing. Files come in natural order of their paths unless a
-            list is given. A folder of ``save_to_disk`` or of the datasets cache is known by its JSON files; the indices
-            of one that was saved with some are honoured, its format is left to ``columns`` and ``with_format``.
+        paths: A file, a folder, a glob, or a list of these. ``https://``, ``s3://``, ``gs://`` and ``az://`` are read
+            by ranges (a folder or glob of an object store is listed), ``hf://datasets/OWNER/NAME[@REVISION]/PATH`` is
+            files of the Hub, fetched where they are missing; other URLs are fetched by fsspec. Files come in natural
+            order of their paths unless a list is given. A folder of ``save_to_disk`` or of the datasets cache is known
+            by its JSON files; the indices of one that was saved with some are honoured, its format is left to
+            ``columns`` and ``with_format``.
         columns: Columns to read, in this order; all when None.
         format: "arrow", "parquet", "webdataset", "megatron", "nanogpt", "jsonl", "csv" or "tsv"; found from names and
             first bytes when None, but for "nanogpt" without llm.c's header, which nothing tells of.
@@ -69,8 +74,12 @@ def open(
     if num_threads is not None:
         positive("num_threads", num_threads, 1)
     named, origin = of_hub(paths, cache_dir)
+    named, known = _of_network(named, format, cache_dir)
+    plain = as_paths(named)
     options = OpenOptions(
-        paths=as_paths(named),
+        paths=plain,
+        known=tuple(known),
+        credentials=default_places(path for path in plain if is_remote(path)),
         origin=origin,
         format=format,
         split=split,
@@ -81,3 +90,14 @@ def open(
     )
     dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
     return dataset if columns is None else dataset.select_columns(columns)
+
+
+def _of_network(paths: Any, format: str | None, cache_dir: str | os.PathLike[str] | None) -> tuple[Any, list[Known]]:
+    """Paths with folders of object stores listed, and what cannot be read by ranges fetched; with what lists tell."""
+    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not any(is_remote(path) or is_elsewhere(path) for path in listed):
+        return paths if isinstance(paths, str | os.PathLike) else listed, []
+    from rowmill.remote.fetched import localized
+
+    found, known = expanded(listed)
+    return localized(found, format, cache_folder(cache_dir)), known

@@ -18,6 +18,8 @@ from typing import Any
 from rowmill import _rust
 from rowmill.conversion import as_shards
 from rowmill.exceptions import MissingShardError, StateMismatchError
+from rowmill.remote.credentials import Places, apply
+from rowmill.remote.urls import Known, bare, is_remote
 
 __all__ = ["OpenOptions", "OpenedSource", "as_paths"]
 
@@ -34,6 +36,8 @@ class OpenOptions:
         indices: Files that say which of these rows are read, in which order; none for all of them.
         features: HF's features by stored column, as JSON, where they are others than the files tell of.
         origin: The repository and commit of the Hub that the files are of; None for other files.
+        known: What is known of objects on a network: URL, bytes, tag, and whether the URL never means other bytes.
+        credentials: Where the tokens of such objects are found, by origin; never the tokens.
     """
 
     paths: tuple[str, ...]
@@ -47,6 +51,8 @@ class OpenOptions:
     on_error: str = "raise"
     cache_dir: str | None = None
     origin: str | None = None
+    known: tuple[Known, ...] = ()
+    credentials: Places = ()
 
 
 def as_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -54,7 +60,9 @@ def as_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
         raise MissingShardError("no paths were given; name a file, a folder or a glob")
-    return tuple(os.path.join(Path.cwd(), os.path.expanduser(os.fspath(path))) for path in given)
+    texts = [os.fspath(path) for path in given]
+    plain = dict(zip(urls, bare(urls), strict=True)) if (urls := [text for text in texts if is_remote(text)]) else {}
+    return tuple(plain.get(text) or os.path.join(Path.cwd(), os.path.expanduser(text)) for text in texts)
 
 
 class OpenedSource:
@@ -82,7 +90,10 @@ class OpenedSource:
     def _open(self, force_reindex: bool) -> _rust.Source:
         options = self.options
         # Text is converted before Rust is asked, in a worker's copy as well: there it finds what is made.
-        shards = as_shards(options.paths, options.format, options.cache_dir)
+        urls = [path for path in options.paths if is_remote(path)]
+        if urls:
+            apply(options.credentials, urls)
+        shards = None if urls else as_shards(options.paths, options.format, options.cache_dir)
         _refuse_saved_without_rows(options.paths, options.split)
         opened = _rust.Source.open(
             list(options.paths) if shards is None else shards,
@@ -94,6 +105,7 @@ class OpenedSource:
             force_reindex=force_reindex,
             num_threads=options.num_threads,
             on_error=options.on_error,
+            known=list(options.known),
         )
         if self._fingerprint not in (None, opened.fingerprint):
             raise StateMismatchError(

@@ -211,11 +211,12 @@ class MixedRust:
         """Everything read and checked, source by source."""
         return self._all(lambda source: source.verify(**options))
 
-    def shard_path(self, shard: int) -> Path:
+    def shard_path(self, shard: int) -> Path | str:
         """The file of a shard, counted over all sources."""
         for source in self._sources:
             if shard < source.num_shards:
-                return Path(source.shard_path(shard))
+                found: Path | str = source.shard_path(shard)
+                return found
             shard -= source.num_shards
         raise IndexError(shard)
 

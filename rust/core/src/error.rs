@@ -59,6 +59,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A server does not answer, or not as it should, until patience ends.
+    #[error("{} cannot be read: {problem}", path.display())]
+    Unreachable {
+        /// The URL, without anything secret.
+        path: PathBuf,
+        /// What happened in the last try, and what to do.
+        problem: String,
+    },
     /// A sound file uses something this version does not read.
     #[error("{}: {message}", path.display())]
     Unsupported {

@@ -13,8 +13,10 @@
 
 pub mod assemble;
 pub mod error;
+pub mod interrupt;
 pub mod loader;
 pub mod manifest;
+mod memory;
 pub mod mix;
 pub mod order;
 mod panics;

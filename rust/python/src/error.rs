@@ -22,6 +22,7 @@ pub fn raise(py: Python<'_>, error: Error) -> PyErr {
         Error::SchemaMismatch { path, .. } => {
             ours(py, "SchemaMismatchError", &text, path.as_deref(), None, None)
         }
+        Error::Unreachable { path, .. } => ours(py, "UnreachableError", &text, Some(&path), None, None),
         Error::Unsupported { path, .. } => ours(py, "CorruptShardError", &text, Some(&path), None, None),
         Error::StateMismatch(_) => ours(py, "StateMismatchError", &text, None, None, None),
         Error::Topology(_) => ours(py, "TopologyError", &text, None, None, None),

@@ -6,6 +6,7 @@
 //! - [`tokenizer`]: text to ids; [`counts`]: how many of them each row has
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
+//! - [`remote`]: objects on a network: limits, credentials, what it cost
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
 //! - [`packed`]: packed samples of lanes; [`lane_packer`]: of documents that Python makes;
 //!   [`unpacker`]: back to documents
@@ -30,6 +31,7 @@ pub mod order;
 pub mod packed;
 pub mod padding;
 pub mod pinning;
+pub mod remote;
 pub mod source;
 pub mod stream;
 pub mod table;
@@ -64,6 +66,11 @@ mod _rust {
     use crate::packed::PyPacked;
     #[pymodule_export]
     use crate::padding::PyPadding;
+    #[pymodule_export]
+    use crate::remote::{
+        bare_urls, download, list_store, remote_stats, set_remote_cache, set_remote_headers,
+        set_remote_limits, version_of,
+    };
     #[pymodule_export]
     use crate::source::PySource;
     #[pymodule_export]

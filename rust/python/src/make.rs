@@ -307,6 +307,9 @@ pub fn engine_stats<'py>(
     }
     dict.set_item(intern!(py, "mapped_bytes"), mapped)?;
     dict.set_item(intern!(py, "read_bytes"), read)?;
+    if table.open_sources().any(|source| source.is_remote()) {
+        dict.set_item(intern!(py, "remote"), crate::remote::remote_stats(py)?)?;
+    }
     let pool = pool.stats();
     dict.set_item(intern!(py, "pool_bytes"), pool.bytes_out + pool.bytes_idle)?;
     dict.set_item(intern!(py, "pool_allocations"), pool.allocations)?;

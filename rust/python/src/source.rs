@@ -18,6 +18,7 @@ use crate::error::raise;
 use crate::interpreter::detached;
 use crate::kept::KeptTables;
 use crate::order::PyOrder;
+use crate::remote::{KnownObject, identity_of, python_path};
 use crate::table::PyTable;
 use crate::verify;
 
@@ -50,7 +51,7 @@ impl PySource {
     /// Opens files, folders and globs; walks what the stored index does not know. Of the rows, those of `ranges` are
     /// read, and of these the ones that the files `indices` name.
     #[staticmethod]
-    #[pyo3(signature = (paths, *, format, split, ranges, indices, index_dir, force_reindex, num_threads, on_error))]
+    #[pyo3(signature = (paths, *, format, split, ranges, indices, index_dir, force_reindex, num_threads, on_error, known=None))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of rowmill.open, one each")]
     fn open(
         py: Python<'_>,
@@ -63,6 +64,7 @@ impl PySource {
         force_reindex: bool,
         num_threads: Option<usize>,
         on_error: &str,
+        known: Option<Vec<KnownObject>>,
     ) -> PyResult<Self> {
         let skips = on_error == "skip";
         let options = ManifestOptions {
@@ -72,6 +74,7 @@ impl PySource {
             num_threads,
             on_error: if skips { manifest::OnError::Skip } else { manifest::OnError::Raise },
             bare_tokens: format.as_deref() == Some("nanogpt"),
+            known: known.into_iter().flatten().map(identity_of).collect(),
         };
         let choice = Choice { ranges: ranges.into_iter().map(|(start, end)| start..end).collect(), indices };
         let wanted = Wanted { paths, format, split, choice };
@@ -162,8 +165,9 @@ impl PySource {
 
     /// (path, problem) of the shards that were left out for damage.
     #[getter]
-    fn skipped(&self) -> Vec<(PathBuf, String)> {
-        self.opened.manifest.report().skipped.clone()
+    fn skipped<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, String)>> {
+        let skipped = self.opened.manifest.report().skipped.iter();
+        skipped.map(|(path, text)| Ok((python_path(py, path)?, text.clone()))).collect()
     }
 
     /// For each row id the index of its shard, of the block in it and of the row in that.
@@ -208,7 +212,7 @@ impl PySource {
         for index in 0..self.opened.manifest.num_shards() {
             let shard = self.opened.manifest.shard(index);
             let dict = PyDict::new(py);
-            dict.set_item("path", shard.path)?;
+            dict.set_item("path", python_path(py, shard.path)?)?;
             dict.set_item("num_bytes", shard.identity.size)?;
             dict.set_item(
                 "num_rows",
@@ -228,7 +232,7 @@ impl PySource {
         for (index, facts) in facts.into_iter().enumerate() {
             let shard = self.opened.manifest.shard(index);
             let dict = PyDict::new(py);
-            dict.set_item("path", shard.path)?;
+            dict.set_item("path", python_path(py, shard.path)?)?;
             dict.set_item("format", shard.known_format().map(|format| format.to_string()))?;
             dict.set_item(
                 "rows",
@@ -256,9 +260,9 @@ impl PySource {
     }
 
     /// The file of a shard.
-    fn shard_path(&self, py: Python<'_>, shard: usize) -> PyResult<PathBuf> {
+    fn shard_path<'py>(&self, py: Python<'py>, shard: usize) -> PyResult<Bound<'py, PyAny>> {
         self.check_shard(shard).map_err(|error| raise(py, error))?;
-        Ok(self.opened.manifest.shard_path(shard).to_owned())
+        python_path(py, self.opened.manifest.shard_path(shard))
     }
 
     /// What the names of a shard's folders say: column to number, text or None.

@@ -6,6 +6,7 @@ use rowmill_core::Error;
 use rowmill_core::loader::{ShardVerdict, Table, verify};
 
 use crate::interpreter::detached;
+use crate::remote::python_path;
 
 /// Verifies `table`; `progress` is called with the bytes done and all bytes, some ten times a second.
 ///
@@ -41,7 +42,7 @@ pub fn run<'py>(
 
 fn shard<'py>(py: Python<'py>, verdict: &ShardVerdict) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    dict.set_item("path", &verdict.path)?;
+    dict.set_item("path", python_path(py, &verdict.path)?)?;
     dict.set_item("num_bytes", verdict.num_bytes)?;
     dict.set_item("num_rows", verdict.blocks.iter().map(|block| block.num_rows).sum::<u64>())?;
     dict.set_item("checksum", verdict.checksum.map(hex))?;

@@ -31,6 +31,8 @@ pub enum Advice {
 pub enum Adviser {
     /// By a thread that ends with it.
     Thread {
+        /// What is announced of.
+        table: Arc<Table>,
         /// To the thread.
         queue: SyncSender<Advice>,
         /// Spares the thread what is still queued at the end.
@@ -45,11 +47,11 @@ impl Adviser {
     pub fn start(table: &Arc<Table>) -> Option<Self> {
         let (queue, advice) = sync_channel(QUEUE);
         let is_closed = Arc::new(AtomicBool::new(false));
-        let (table, closed) = (Arc::clone(table), Arc::clone(&is_closed));
+        let (own, closed) = (Arc::clone(table), Arc::clone(&is_closed));
         let thread = std::thread::Builder::new().name("rowmill-ahead".to_owned());
         // As with the engine's threads: Python's signal handlers belong to its main thread.
-        without_signals(|| thread.spawn(move || advise(&table, &advice, &closed))).ok()?;
-        Some(Self::Thread { queue, is_closed })
+        without_signals(|| thread.spawn(move || advise(&own, &advice, &closed))).ok()?;
+        Some(Self::Thread { table: Arc::clone(table), queue, is_closed })
     }
 
     /// A block will be read soon.
@@ -76,8 +78,12 @@ impl Adviser {
 
 impl Drop for Adviser {
     fn drop(&mut self) {
-        if let Self::Thread { is_closed, .. } = self {
-            is_closed.store(true, Ordering::Relaxed);
+        match self {
+            Self::Thread { table, is_closed, .. } => {
+                is_closed.store(true, Ordering::Relaxed);
+                table.forget_ahead();
+            }
+            Self::Inline(table) => table.forget_ahead(),
         }
     }
 }

@@ -105,6 +105,11 @@ impl BlockCache {
         Ok(block)
     }
 
+    /// Whether a block is at hand, or being decoded.
+    pub fn contains(&self, index: u64) -> bool {
+        self.entries.read().contains_key(&index)
+    }
+
     /// Forgets a block, where it is not being decoded and no window needs it.
     pub fn remove(&self, index: u64) {
         if !self.needed.lock().contains_key(&index) {

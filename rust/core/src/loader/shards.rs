@@ -1,5 +1,6 @@
 //! The shards of one dataset: opened on first use, and which columns of which of their rows are read.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -9,7 +10,8 @@ use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::order::{Layout, Place, Selection};
 use crate::shard::{Block, Format, ShardReader, Texts};
-use crate::source::{self, IoMode, Source};
+use crate::source::remote::is_remote;
+use crate::source::{self, IoMode, Need, RemoteFile, Source};
 
 /// Bytes of a [`Part`].
 const PART_BYTES: u64 = 8 << 20;
@@ -19,17 +21,22 @@ pub struct Part {
     source: Arc<dyn Source>,
     offset: u64,
     len: usize,
+    /// Of an object on a network, the block and all that it takes.
+    block: Option<(u64, Vec<Range<u64>>)>,
 }
 
 impl Part {
-    /// Its bytes.
+    /// Its bytes, as far as read-ahead is to wait for them.
     pub fn num_bytes(&self) -> u64 {
         self.len as u64
     }
 
     /// Starts reading it.
     pub fn will_need(&self) {
-        self.source.will_need(self.offset, self.len);
+        match &self.block {
+            Some((key, ranges)) => self.source.hold(*key, ranges, Need::Ahead),
+            None => self.source.will_need(self.offset, self.len),
+        }
     }
 
     /// Waits for it, where its pages can be mapped; what cannot be read says so when it is used.
@@ -106,10 +113,17 @@ impl Shards {
 
     /// How files are read; of `auto`, what it means for the first shard.
     pub fn io(&self) -> IoMode {
-        if self.io == IoMode::Auto && self.manifest.num_shards() > 0 {
+        if self.manifest.num_shards() > 0
+            && (self.io == IoMode::Auto || is_remote(self.manifest.shard_path(0)))
+        {
             return source::resolve_auto(self.manifest.shard_path(0));
         }
         self.io
+    }
+
+    /// Whether shards are objects on a network.
+    pub fn is_remote(&self) -> bool {
+        self.manifest.num_shards() > 0 && is_remote(self.manifest.shard_path(0))
     }
 
     /// What is known of the data without reading it.
@@ -129,8 +143,15 @@ impl Shards {
         let reader = self.reader(shard)?;
         // Bytes that were written over in place would decode into other rows: refuse them here.
         reader.source().check_intact()?;
-        let block = reader.decode(in_shard, &meta).map_err(|error| error.in_block(in_shard))?;
-        Ok(self.with_partitions(block, shard))
+        let block = if reader.source().is_remote() {
+            reader.source().hold(in_shard, &reader.ranges(in_shard, &meta)?, Need::Now);
+            let decoded = reader.decode(in_shard, &meta);
+            reader.source().release(in_shard);
+            decoded
+        } else {
+            reader.decode(in_shard, &meta)
+        };
+        Ok(self.with_partitions(block.map_err(|error| error.in_block(in_shard))?, shard))
     }
 
     /// Where the row at a place of the layout lies in the data.
@@ -152,11 +173,19 @@ impl Shards {
     pub fn parts(&self, block: usize) -> Result<Vec<Part>> {
         let (shard, meta) = self.manifest.block(block);
         let reader = self.reader(shard)?;
-        let pieces = reader.ranges(self.in_shard(shard, block), &meta)?.into_iter().flat_map(|range| {
+        let key = self.in_shard(shard, block);
+        let ranges = reader.ranges(key, &meta)?;
+        if reader.source().is_remote() {
+            // Ranges that lie near each other become one request, so they are told together; its own threads bound
+            // what is on the way.
+            let source = Arc::clone(reader.source());
+            return Ok(vec![Part { source, offset: 0, len: 0, block: Some((key, ranges)) }]);
+        }
+        let pieces = ranges.into_iter().flat_map(|range| {
             let (end, step) = (range.end, PART_BYTES);
             range.step_by(step as usize).map(move |start| (start, step.min(end - start) as usize))
         });
-        let part = |(offset, len)| Part { source: Arc::clone(reader.source()), offset, len };
+        let part = |(offset, len)| Part { source: Arc::clone(reader.source()), offset, len, block: None };
         Ok(pieces.map(part).collect())
     }
 
@@ -236,8 +265,14 @@ impl Shards {
 
     fn open_shard(&self, index: usize) -> Result<ShardReader> {
         let shard = self.manifest.shard(index);
-        let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };
-        let source = source::open(shard.path, mode, Some(shard.identity))?;
+        let source: Arc<dyn Source> = if is_remote(shard.path) {
+            let object = RemoteFile::new(shard.path, shard.identity);
+            object.is_of_dataset(self.manifest.total_bytes());
+            object
+        } else {
+            let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };
+            source::open(shard.path, mode, Some(shard.identity))?
+        };
         let mut found = self.manifest.shard_index(index)?;
         if found.format.joins_columns() {
             // The projection counts the columns of all shards; those that this one lacks are null.

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow_schema::SchemaRef;
 use parking_lot::Mutex;
 
-use super::ahead::memory_bytes;
 use super::cache::{self, BlockCache};
 use super::shards::{BlockSizes, Part, Shards};
 use super::union::{common_schema, conform};
 use crate::assemble::RowSet;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
+use crate::memory::memory_bytes;
 use crate::order::{Layout, Place, Selection};
 use crate::shard::Block;
 use crate::source::{IoMode, Source};
@@ -300,7 +300,18 @@ impl Table {
     /// other; none where its rows lie in many blocks.
     pub fn parts(&self, block: usize) -> Result<Vec<Part>> {
         let (member, own) = self.data_block(block);
-        own.map_or_else(|| Ok(Vec::new()), |block| member.shards.parts(block))
+        let Some(block) = own else { return Ok(Vec::new()) };
+        let is_decoded = || self.cache.contains(u64::from(member.first_data_block) + block as u64);
+        if member.shards.is_remote() && is_decoded() {
+            // Nobody would take what is fetched, nor let go of it.
+            return Ok(Vec::new());
+        }
+        member.shards.parts(block)
+    }
+
+    /// Lets go of what was fetched ahead, as nobody reads on.
+    pub fn forget_ahead(&self) {
+        self.open_sources().for_each(|source| source.release_all());
     }
 
     /// Whether blocks of any dataset are decoded into memory of their own, as long as formats tell beforehand.

@@ -14,11 +14,16 @@ use super::content;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::panics::guarded;
+use crate::source::remote::is_remote;
+use crate::source::{self, FileIdentity, IoMode};
 
 /// How often the caller is asked whether to go on.
 const SLICE: Duration = Duration::from_millis(100);
 
 const CHUNK: usize = 1 << 20;
+
+/// The same of an object on a network: several requests at a time.
+const OBJECT_CHUNK: u64 = 64 << 20;
 
 /// What reading a whole shard found.
 #[derive(Debug)]
@@ -167,7 +172,14 @@ impl<'a> Work<'a> {
 
     fn run(&self, job: Job) -> Result<u128> {
         match job {
-            Job::File(shard) => self.file(self.table.manifest().shard_path(shard)),
+            Job::File(shard) => {
+                let shard = self.table.manifest().shard(shard);
+                if is_remote(shard.path) {
+                    self.object(shard.path, shard.identity)
+                } else {
+                    self.file(shard.path)
+                }
+            }
             Job::Block(index) => {
                 let checksum = self.block(index);
                 self.done.fetch_add(self.table.manifest().block_bytes()[index], Ordering::Relaxed);
@@ -187,6 +199,18 @@ impl<'a> Work<'a> {
             hasher.update(&chunk[..read]);
             self.done.fetch_add(read as u64, Ordering::Relaxed);
         }
+    }
+
+    fn object(&self, path: &Path, identity: FileIdentity) -> Result<u128> {
+        let object = source::open(path, IoMode::Read, Some(identity))?;
+        let (mut hasher, mut at) = (Xxh3::new(), 0);
+        while at < object.len() && !self.is_stopped.load(Ordering::Relaxed) {
+            let chunk = object.buffer(at, (object.len() - at).min(OBJECT_CHUNK) as usize)?;
+            hasher.update(&chunk);
+            at += chunk.len() as u64;
+            self.done.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }
+        Ok(hasher.digest128())
     }
 
     fn block(&self, index: usize) -> Result<u128> {

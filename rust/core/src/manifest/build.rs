@@ -16,7 +16,8 @@ use super::record::{Record, WalkedShard, schema_key};
 use super::store::{self, Loaded, Store, StoreLock};
 use super::walk::{BareTokens, Shards, Walk};
 use crate::panics::guarded;
-use crate::source::FileIdentity;
+use crate::source::remote::is_remote;
+use crate::source::{FileIdentity, RemoteFile};
 use crate::{Error, Result};
 
 /// What to do with a shard that cannot be read.
@@ -44,6 +45,8 @@ pub struct ManifestOptions {
     pub on_error: OnError,
     /// Whether files that no first bytes tell of are streams of token ids.
     pub bare_tokens: bool,
+    /// What the caller knows of objects on a network: nobody is asked for their sizes and versions.
+    pub known: HashMap<PathBuf, FileIdentity>,
 }
 
 impl Default for ManifestOptions {
@@ -55,6 +58,7 @@ impl Default for ManifestOptions {
             num_threads: None,
             on_error: OnError::Raise,
             bare_tokens: false,
+            known: HashMap::new(),
         }
     }
 }
@@ -141,7 +145,7 @@ impl<'a> Opening<'a> {
             warnings: Vec::new(),
             is_index_out_of_reach: false,
         };
-        for (path, identity) in identity::of_all(files, opening.num_threads) {
+        for (path, identity) in identity::of_all(files, &options.known, opening.num_threads) {
             match identity {
                 Ok(identity) => opening.present.push(Present { path, identity }),
                 Err(error) => opening.skip(path, error)?,
@@ -275,13 +279,22 @@ impl<'a> Opening<'a> {
         let missing = self.present.iter().zip(&found.places).filter(|(_, place)| place.is_none());
         let pending: Vec<&Present> =
             missing.map(|(present, _)| present).filter(|present| seen.insert(&present.path)).collect();
-        let results = parallel::map(&pending, self.num_threads, |present| self.walk_one(present));
+        let is_far = pending.iter().any(|present| is_remote(&present.path));
+        let num_threads = if is_far { self.num_threads.max(identity::REQUESTS) } else { self.num_threads };
+        let results = parallel::map(&pending, num_threads, |present| self.walk_one(present));
         pending.iter().map(|present| present.path.as_path()).zip(results).collect()
     }
 
     fn walk_one(&self, present: &Present) -> Result<WalkedShard> {
         let walked_ns = identity::now_ns();
-        let walked = guarded(|| self.walk.walk(&present.path)).unwrap_or_else(|text| {
+        let walk = || {
+            if is_remote(&present.path) {
+                self.walk.walk_remote(RemoteFile::new(&present.path, present.identity).as_ref())
+            } else {
+                self.walk.walk(&present.path)
+            }
+        };
+        let walked = guarded(walk).unwrap_or_else(|text| {
             let path = present.path.display();
             Err(Error::Internal(format!("reading the headers of {path} panicked: {text}")))
         })?;
@@ -306,7 +319,10 @@ impl<'a> Opening<'a> {
             records.extend(fresh.map(WalkedShard::record).or(stored));
         }
         let others = index.into_iter().flat_map(|index| (0..index.len()).map(|shard| index.record(shard)));
-        let exists = |path: &[u8]| path_from_bytes(path).is_some_and(|path| path.symlink_metadata().is_ok());
+        // Of an object on a network only its server could tell.
+        let exists = |path: &[u8]| {
+            path_from_bytes(path).is_some_and(|path| is_remote(&path) || path.symlink_metadata().is_ok())
+        };
         records.extend(others.filter(|record| !seen.contains(record.path) && exists(record.path)));
         codec::encode(&records)
     }

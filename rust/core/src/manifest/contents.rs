@@ -273,7 +273,7 @@ impl Manifest {
     pub fn facts(&self, num_threads: usize) -> Result<Vec<ShardFacts>> {
         let shards: Vec<usize> = (0..self.num_shards()).collect();
         let facts = parallel::map(&shards, num_threads, |shard| match self.shard_format(*shard) {
-            Some(format) => facts(self.shard_path(*shard), format),
+            Some(format) => facts(self.shard_path(*shard), self.shard(*shard).identity, format),
             None => Ok(ShardFacts::default()),
         });
         facts.into_iter().collect()

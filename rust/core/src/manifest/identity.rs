@@ -1,18 +1,26 @@
 //! When a stored record still holds for a file: by its identity, and by when it was walked.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::parallel;
 use crate::source::FileIdentity;
+use crate::source::remote::{is_remote, probe};
 use crate::{Error, Result};
 
 /// Two writes this close together may carry the same modification time on coarse clocks
 /// (FAT counts in 2 s), so a walk this close to the last write proves nothing later.
 const RACY: Duration = Duration::from_secs(2);
 
-/// Asks the system; a folder is refused here, whatever else is no shard by its walk.
+/// Walks of objects on a network wait for answers, not for a core.
+pub(crate) const REQUESTS: usize = 32;
+
+/// Asks the system, or the object's server; a folder is refused here, whatever else is no shard by its walk.
 pub(crate) fn of(path: &Path) -> Result<FileIdentity> {
+    if is_remote(path) {
+        return probe(path);
+    }
     let metadata = std::fs::metadata(path).map_err(|source| Error::io("open", path, source))?;
     if metadata.is_dir() {
         let message = format!("{} is a folder, not a shard; open it on its own", path.display());
@@ -26,8 +34,18 @@ pub(crate) fn is_racy(identity: FileIdentity, walked_ns: i64) -> bool {
     u128::from(walked_ns.abs_diff(identity.mtime_ns)) < RACY.as_nanos()
 }
 
-/// Absolute paths and identities of many files, in their order.
-pub(crate) fn of_all(files: &[PathBuf], num_threads: usize) -> Vec<(PathBuf, Result<FileIdentity>)> {
+/// Absolute paths and identities of many files, in their order. Of objects on a network that are `known`, nobody is asked.
+pub(crate) fn of_all(
+    files: &[PathBuf],
+    known: &HashMap<PathBuf, FileIdentity>,
+    num_threads: usize,
+) -> Vec<(PathBuf, Result<FileIdentity>)> {
+    if files.iter().any(|file| is_remote(file)) {
+        return parallel::map(files, num_threads.max(REQUESTS), |file| {
+            let identity = known.get(file).copied().map_or_else(|| of(file), Ok);
+            (file.clone(), identity)
+        });
+    }
     // A stat costs a microsecond, a thread twenty.
     const FILES_A_THREAD: usize = 512;
     parallel::map(files, num_threads.min(files.len() / FILES_A_THREAD), |file| {

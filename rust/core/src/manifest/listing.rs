@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::kind::Kind;
 use super::{hive, huggingface, natural};
 use crate::shard::tokens::ids_beside;
+use crate::source::remote::is_remote;
 use crate::{Error, Result};
 
 /// Shards in reading order, and remarks on how they were found.
@@ -37,6 +38,10 @@ pub fn resolve<P: AsRef<Path>>(inputs: &[P]) -> Result<Listing> {
 pub fn resolve_split<P: AsRef<Path>>(inputs: &[P], split: Option<&str>) -> Result<Listing> {
     let mut listing = Listing::default();
     for input in inputs {
+        if is_remote(input.as_ref()) {
+            add_file(input.as_ref().to_owned(), split, &mut listing)?;
+            continue;
+        }
         let mut path = expand_home(input.as_ref(), std::env::home_dir());
         let mut found = fs::metadata(&path);
         // Megatron's data are known by their index too, or by the name that both of their files begin with.

@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::interrupt;
+
 /// Calls `work` on every item on up to `num_threads` threads; few or no threads means the caller's own.
 ///
 /// Items are taken one by one, since one shard may cost a thousand times another.
-/// A panic in `work` is passed on to the caller.
+/// A panic in `work` is passed on to the caller, and what interrupts the caller interrupts all.
 pub(crate) fn map<T: Sync, R: Send>(
     items: &[T],
     num_threads: usize,
@@ -24,9 +26,11 @@ pub(crate) fn map<T: Sync, R: Send>(
             done.push((index, work(item)));
         }
     };
+    let flag = interrupt::shared();
     let mut done = thread::scope(|scope| {
-        let helpers: Vec<_> = (1..num_threads.min(items.len())).map(|_| scope.spawn(take_turns)).collect();
-        let mut all = take_turns();
+        let help = || interrupt::adopt(&flag, take_turns);
+        let helpers: Vec<_> = (1..num_threads.min(items.len())).map(|_| scope.spawn(help)).collect();
+        let mut all = help();
         for helper in helpers {
             match helper.join() {
                 Ok(part) => all.extend(part),

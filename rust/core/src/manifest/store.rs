@@ -1,6 +1,5 @@
 //! Where indexes lie: one file a set of folders, mapped read-only, replaced atomically under a lock.
 
-use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use memmap2::Mmap;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::codec::{Index, Problem};
+use crate::source::cache_folder;
 
 /// Longer than a walk over cold network shards takes; then a second walk beats waiting for a stopped process.
 const LOCK_PATIENCE: Duration = Duration::from_secs(120);
@@ -144,42 +144,12 @@ fn sync_folder(folder: &Path) {
 
 /// The index folder of this user, from the environment.
 pub(crate) fn default_folder() -> Option<PathBuf> {
-    folder_from(|name| std::env::var_os(name))
-}
-
-fn folder_from(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(own) = path("ROWMILL_CACHE") {
-        return Some(own.join("index"));
-    }
-    let cache = path("XDG_CACHE_HOME").filter(|folder| folder.is_absolute());
-    let cache = cache.or_else(|| if cfg!(windows) { path("LOCALAPPDATA") } else { None });
-    let cache = cache.or_else(|| path("HOME").map(|home| home.join(".cache")));
-    cache.map(|folder| folder.join("rowmill").join("index"))
+    cache_folder().map(|folder| folder.join("index"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_folder_follows_the_environment() {
-        type Case = (&'static [(&'static str, &'static str)], Option<&'static str>);
-        let cases: &[Case] = &[
-            (&[("ROWMILL_CACHE", "/r"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/r/index")),
-            (&[("ROWMILL_CACHE", ""), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/x/rowmill/index")),
-            (&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")], Some("/h/.cache/rowmill/index")),
-            (&[], None),
-        ];
-        if cfg!(unix) {
-            for (variables, wanted) in cases {
-                let folder = folder_from(|name| {
-                    variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
-                });
-                assert_eq!(folder.as_deref(), wanted.map(Path::new));
-            }
-        }
-    }
 
     #[test]
     fn the_key_knows_folders_as_a_set() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use arrow_schema::SchemaRef;
 
 use crate::shard::{self, BlockMeta, DictionaryMeta, Format, ShardIndex};
+use crate::source::Source;
 use crate::{Error, Result};
 
 /// Everything that one walk over a file's headers found out.
@@ -30,6 +31,11 @@ pub struct Walked {
 pub trait Walk: Sync {
     /// Reads the headers of a file, not its rows.
     fn walk(&self, path: &Path) -> Result<Walked>;
+
+    /// The same of an object on a network.
+    fn walk_remote(&self, source: &dyn Source) -> Result<Walked> {
+        shard::index_remote(source).map(Walked::from)
+    }
 
     /// Decodes a schema message that an earlier walk returned for a file of this format.
     fn decode_schema(&self, path: &Path, format: u32, message: &[u8]) -> Result<SchemaRef>;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::format::Format;
 use super::parquet;
 use crate::error::Result;
-use crate::source::ReadFile;
+use crate::source::{self, FileIdentity, IoMode};
 
 /// Shape and compression of a shard; nothing where its format has neither.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct ShardFacts {
     pub has_page_index: bool,
 }
 
-/// The facts of the shard at `path`.
-pub fn facts(path: &Path, format: Format) -> Result<ShardFacts> {
+/// The facts of the shard at `path`, which was indexed as `identity`.
+pub fn facts(path: &Path, identity: FileIdentity, format: Format) -> Result<ShardFacts> {
     match format {
         Format::ArrowStream
         | Format::ArrowFile
@@ -31,6 +31,6 @@ pub fn facts(path: &Path, format: Format) -> Result<ShardFacts> {
         | Format::Megatron
         | Format::LlmC
         | Format::BareTokens => Ok(ShardFacts::default()),
-        Format::Parquet => parquet::facts(&ReadFile::open(path)?),
+        Format::Parquet => parquet::facts(source::open(path, IoMode::Read, Some(identity))?.as_ref()),
     }
 }

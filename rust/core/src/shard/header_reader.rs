@@ -5,28 +5,33 @@ use arrow_buffer::Buffer;
 use super::message::{MAX_METADATA, Prefix};
 use super::site::Site;
 use crate::error::Result;
-use crate::source::{ReadFile, Source};
+use crate::source::Source;
 
 /// Holds most headers; with it a walk of large batches reads 1 KiB a batch.
-const SMALL_READ: usize = 1 << 10;
+pub(super) const SMALL_READ: usize = 1 << 10;
 /// Many small messages lie in one such window, so that 100,000 tiny batches cost a few hundred reads.
 const LARGE_READ: usize = 64 << 10;
 
 /// Reads headers in ascending order of their offsets (other orders work, slower).
 #[derive(Debug)]
 pub(super) struct HeaderReader<'a> {
-    file: &'a ReadFile,
+    file: &'a dyn Source,
     window: Vec<u8>,
     window_start: u64,
 }
 
 impl<'a> HeaderReader<'a> {
-    pub fn new(file: &'a ReadFile) -> Self {
+    pub fn new(file: &'a dyn Source) -> Self {
         Self { file, window: Vec::new(), window_start: 0 }
     }
 
     pub fn file_len(&self) -> u64 {
         self.file.len()
+    }
+
+    /// What is read.
+    pub fn source(&self) -> &'a dyn Source {
+        self.file
     }
 
     pub fn site(&self, offset: u64) -> Site<'a> {

@@ -1,5 +1,6 @@
 //! What is known of a shard without reading a body.
 
+use std::ops::Range;
 use std::path::Path;
 
 use arrow_ipc::RecordBatch;
@@ -12,7 +13,7 @@ use super::message::num_rows;
 use super::site::Site;
 use super::{ipc_file, ipc_stream, parquet, tar, tokens};
 use crate::error::{Error, Result};
-use crate::source::{ReadFile, Source};
+use crate::source::{Need, ReadFile, Source};
 
 /// Where one record batch lies, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +118,44 @@ fn index_as(path: &Path, is_bare: bool) -> Result<ShardIndex> {
     Ok(index)
 }
 
+/// The same of an object on a network, where each read is a round trip: few reads, and those of one time together.
+pub fn index_remote(source: &dyn Source) -> Result<ShardIndex> {
+    let mut reader = HeaderReader::new(source);
+    let len = source.len();
+    if len <= SMALL_OBJECT {
+        source.hold(HEADERS, &[0..len], Need::Headers);
+    }
+    // What the name says is believed until the footer is read: it cannot be taken for another.
+    let is_parquet =
+        source.path().extension().is_some_and(|extension| extension == "parquet" || extension == "pq");
+    let format = if is_parquet && len > 0 {
+        Format::Parquet
+    } else {
+        sniff(source.path(), reader.bytes(0, SNIFF_LEN)?, len)?
+    };
+    let mut index = match format {
+        Format::ArrowStream => ipc_stream::index(&mut reader)?,
+        Format::ArrowFile => ipc_file::index(&mut reader)?,
+        Format::Parquet => parquet::index(source)?,
+        Format::Tar => tar::index(source.path(), &mut reader)?,
+        Format::Megatron | Format::LlmC | Format::BareTokens => {
+            return Err(Error::Internal("a token file that its first bytes tell of".to_owned()));
+        }
+    };
+    source.hold(SAMPLES, &samples(&index).collect::<Vec<_>>(), Need::Headers);
+    let hash = hash_samples(&mut reader, &index);
+    [HEADERS, SAMPLES].into_iter().for_each(|key| source.release(key));
+    index.header_hash = hash?;
+    Ok(index)
+}
+
+/// An object up to this is walked in one read.
+const SMALL_OBJECT: u64 = 256 << 10;
+
+/// Names of what a walk holds, beside those of blocks.
+const HEADERS: u64 = u64::MAX - 1;
+const SAMPLES: u64 = u64::MAX - 2;
+
 /// The hash of the headers carried on over samples of the first and the last body.
 ///
 /// Shards of rows of one length all have the same headers: only their values tell them apart, and the ends of
@@ -124,16 +163,21 @@ fn index_as(path: &Path, is_bare: bool) -> Result<ShardIndex> {
 fn hash_samples(reader: &mut HeaderReader<'_>, index: &ShardIndex) -> Result<u64> {
     let mut hash = Xxh3Default::new();
     hash.update(&index.header_hash.to_le_bytes());
-    for (block, is_middle) in
-        [(index.blocks.first(), true), (index.blocks.first(), false), (index.blocks.last(), false)]
-    {
-        let Some(block) = block else { continue };
+    for sample in samples(index) {
+        hash.update(reader.bytes(sample.start, (sample.end - sample.start) as usize)?);
+    }
+    Ok(hash.digest())
+}
+
+fn samples(index: &ShardIndex) -> impl Iterator<Item = Range<u64>> {
+    let (first, last) = (index.blocks.first(), index.blocks.last());
+    [(first, true), (first, false), (last, false)].into_iter().filter_map(|(block, is_middle)| {
+        let block = block?;
         let len = SAMPLE_LEN.min(block.body_len);
         let skipped = if is_middle { (block.body_len - len) / 2 } else { block.body_len - len };
         let start = block.end() - block.body_len + skipped;
-        hash.update(reader.bytes(start, len as usize)?);
-    }
-    Ok(hash.digest())
+        Some(start..start + len)
+    })
 }
 
 /// Collects what a walk finds.

@@ -5,16 +5,19 @@ use arrow_ipc::{Block, Footer, root_as_footer_with_opts};
 use arrow_schema::Schema;
 
 use super::format::Format;
-use super::header_reader::HeaderReader;
+use super::header_reader::{HeaderReader, SMALL_READ};
 use super::index::{Extent, IndexBuilder, ShardIndex};
 use super::message::{Kind, MAX_METADATA, check_version, kind_of, one_line, verifier_options, verify};
 use super::schema::schema_of;
 use super::site::Site;
 use crate::error::Result;
+use crate::source::Need;
 
 const MAGIC: &[u8] = b"ARROW1";
 /// The footer's length, and the magic after it.
 const TAIL_LEN: u64 = 4 + MAGIC.len() as u64;
+/// What the walk holds.
+const BLOCK_HEADERS: u64 = u64::MAX - 3;
 /// Magic plus padding at the start.
 const HEAD_LEN: u64 = 8;
 
@@ -29,7 +32,10 @@ pub(super) fn index(reader: &mut HeaderReader<'_>) -> Result<ShardIndex> {
     let message = schema_message(reader, &schema, first_message(&footer, offset))?;
     let mut built = IndexBuilder::default();
     built.hash_header(&bytes);
-    walk_blocks(reader, &mut built, &footer, offset)?;
+    announce_headers(reader, &footer, offset);
+    let walked = walk_blocks(reader, &mut built, &footer, offset);
+    reader.source().release(BLOCK_HEADERS);
+    walked?;
     Ok(built.finish(Format::ArrowFile, message, schema))
 }
 
@@ -90,6 +96,22 @@ fn footer_bytes(reader: &mut HeaderReader<'_>) -> Result<(Buffer, u64)> {
         return Err(unfinished());
     }
     Ok((Buffer::from(bytes), start))
+}
+
+/// Has all headers brought in at once where each would be a round trip.
+fn announce_headers(reader: &HeaderReader<'_>, footer: &Footer<'_>, end: u64) {
+    if !reader.source().is_remote() {
+        return;
+    }
+    let places =
+        footer.dictionaries().into_iter().flatten().chain(footer.recordBatches().into_iter().flatten());
+    let headers = places.filter_map(|place| {
+        let start = u64::try_from(place.offset()).ok()?;
+        let len =
+            u64::try_from(place.metaDataLength()).ok()?.clamp(SMALL_READ as u64, u64::from(MAX_METADATA));
+        (start < end).then(|| start..end.min(start + len))
+    });
+    reader.source().hold(BLOCK_HEADERS, &headers.collect::<Vec<_>>(), Need::Headers);
 }
 
 /// Reads the headers that the footer names: it gives places, only they give row counts.

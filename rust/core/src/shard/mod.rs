@@ -48,7 +48,7 @@ pub mod values;
 
 pub use block::Block;
 pub use format::Format;
-pub use index::{BlockMeta, DictionaryMeta, ShardIndex, index, index_bare_tokens};
+pub use index::{BlockMeta, DictionaryMeta, ShardIndex, index, index_bare_tokens, index_remote};
 pub use reader::{ShardReader, Texts};
 pub use schema::{encode_schema, parse_schema};
 pub use storage::{logical_array, storage_type};

@@ -94,7 +94,7 @@ impl ShardReader {
     pub fn ranges(&self, index: u64, block: &BlockMeta) -> Result<Vec<Range<u64>>> {
         match self {
             Self::Arrow(reader) => reader.ranges(index, block),
-            Self::Parquet(reader) => Ok(reader.ranges(index).collect()),
+            Self::Parquet(reader) => reader.ranges(index),
             // Headers stand between the members of every column.
             Self::Tar(_) | Self::Tokens(_) => Ok(std::iter::once(block.offset..block.end()).collect()),
         }

@@ -6,29 +6,47 @@
 //! - `sigbus`: turns a truncation under a map into an error instead of a dead process
 //! - [`read`]: pread into owned, aligned buffers
 //! - [`direct`]: `O_DIRECT` reads that leave the page cache alone
+//! - [`remote`]: objects on a network, by ranges
+//! - `cache_folder`: where rowmill keeps what it can make again
 
+mod cache_folder;
 pub mod direct;
 pub mod identity;
 pub mod mapped_file;
 pub mod mode;
 mod positioned;
 pub mod read;
+pub mod remote;
 #[cfg(unix)]
 mod sigbus;
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_buffer::Buffer;
 
+pub(crate) use cache_folder::cache_folder;
 pub use direct::DirectFile;
 pub use identity::FileIdentity;
 pub use mapped_file::MappedFile;
 pub use mode::{IoMode, resolve_auto};
 pub use read::ReadFile;
+pub use remote::RemoteFile;
 
 use crate::error::{Error, Result};
+
+/// What ranges are needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A block that will be read.
+    Ahead,
+    /// A block that is being read.
+    Now,
+    /// Headers that are being read, and will be by other processes.
+    Headers,
+}
 
 /// One open file that blocks are read from.
 pub trait Source: Send + Sync + Debug {
@@ -53,6 +71,11 @@ pub trait Source: Send + Sync + Debug {
         None
     }
 
+    /// Whether each read is a round trip over a network.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// The file's bytes at `offset`: a view of the map, or an owned copy aligned to 64 bytes.
     fn buffer(&self, offset: u64, len: usize) -> Result<Buffer>;
 
@@ -61,6 +84,24 @@ pub trait Source: Send + Sync + Debug {
 
     /// Starts reading this range in the background.
     fn will_need(&self, offset: u64, len: usize);
+
+    /// Starts bringing in all of what the block `key` needs, and keeps it until [`Source::release`]; where reads are round
+    /// trips, and nowhere else.
+    fn hold(&self, _key: u64, _ranges: &[Range<u64>], _need: Need) {}
+
+    /// Lets go of what a block holds.
+    fn release(&self, _key: u64) {}
+
+    /// Lets go of what all blocks hold: nobody reads on.
+    fn release_all(&self) {}
+
+    /// Fills `into` from `offset` and says how much of it the file could fill.
+    fn read_up_to(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
+        let len = (into.len() as u64).min(self.len().saturating_sub(offset)) as usize;
+        self.ensure(offset, len)?;
+        into[..len].copy_from_slice(&self.buffer(offset, len)?);
+        Ok(len)
+    }
 
     /// Gives this range's pages back to the system.
     fn drop_behind(&self, offset: u64, len: usize);
@@ -86,6 +127,10 @@ pub trait Source: Send + Sync + Debug {
 ///
 /// With `expected`, a file whose size, mtime or inode differ from it is refused.
 pub fn open(path: &Path, mode: IoMode, expected: Option<FileIdentity>) -> Result<Arc<dyn Source>> {
+    if remote::is_remote(path) {
+        let identity = expected.map_or_else(|| remote::probe(path), Ok)?;
+        return Ok(RemoteFile::new(path, identity));
+    }
     allow_many_files();
     let (file, identity) = identity::open_regular(path)?;
     if let Some(expected) = expected {

@@ -53,6 +53,9 @@ impl Display for IoMode {
 /// the server goes away, where a read returns an error.
 #[cfg(target_os = "linux")]
 pub fn resolve_auto(path: &Path) -> IoMode {
+    if super::remote::is_remote(path) {
+        return IoMode::Read;
+    }
     // From linux/magic.h and statfs(2): NFS, FUSE, overlay, CIFS, SMB2, SMB, 9P, Lustre, Ceph, GPFS, AFS, BeeGFS.
     const READ_BETTER: [u32; 12] = [
         0x6969,
@@ -76,8 +79,8 @@ pub fn resolve_auto(path: &Path) -> IoMode {
 
 /// The mode for a file: `Mmap`, as this system does not name its file systems by number.
 #[cfg(not(target_os = "linux"))]
-pub fn resolve_auto(_path: &Path) -> IoMode {
-    IoMode::Mmap
+pub fn resolve_auto(path: &Path) -> IoMode {
+    if super::remote::is_remote(path) { IoMode::Read } else { IoMode::Mmap }
 }
 
 #[cfg(test)]

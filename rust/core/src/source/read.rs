@@ -40,14 +40,6 @@ impl ReadFile {
         self.identity
     }
 
-    /// Fills `into` from `offset` and says how much of it the file could fill.
-    pub fn read_up_to(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
-        let count = positioned::read_up_to(&self.file, into, offset)
-            .map_err(|error| Error::io("read", &self.path, error))?;
-        self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-
     /// An error if the range is not inside the file as it was opened.
     pub(super) fn check_range(&self, offset: u64, len: usize) -> Result<()> {
         match offset.checked_add(len as u64) {
@@ -79,6 +71,13 @@ impl Source for ReadFile {
             return Err(truncated(&self.path, self.identity.size, offset + count as u64));
         }
         Ok(Buffer::from_vec(bytes).slice_with_length(pad, len))
+    }
+
+    fn read_up_to(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
+        let count = positioned::read_up_to(&self.file, into, offset)
+            .map_err(|error| Error::io("read", &self.path, error))?;
+        self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 
     fn ensure(&self, _offset: u64, _len: usize) -> Result<()> {

@@ -4,21 +4,26 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::RowGroups;
 use parquet::basic::{Compression, Type as Physical};
 use parquet::column::page::{PageIterator, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::footer::{Footer, dictionary_offset, extent};
 use super::offset_index;
 use super::pages::ChunkBytes;
-use crate::source::Source;
+use crate::source::{Need, Source};
 
 /// Chunks up to this size are read at once where a file is not mapped.
 const WHOLE_CHUNK: u64 = 64 << 20;
+
+/// What the page indexes of the first row group are held as, beside blocks; those of others follow downwards.
+const INDEXES: u64 = u64::MAX - 16;
 
 /// Some rows of one row group.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +59,8 @@ pub(super) struct Chunks {
     place_of_leaf: HashMap<usize, usize>,
     /// Row group by row group, one chunk a leaf.
     of_groups: Vec<Chunk>,
+    /// Where pages lie, by row group, as far as they were asked for; only of objects on a network.
+    pages: Mutex<HashMap<usize, Arc<Vec<Vec<PageLocation>>>>>,
     /// Without row groups: the parquet crate asks for metadata and reads nothing of it.
     metadata: ParquetMetaData,
 }
@@ -86,6 +93,7 @@ impl Chunks {
             of_groups: chunks.collect(),
             place_of_leaf: leaves.iter().enumerate().map(|(place, (leaf, _))| (*leaf, place)).collect(),
             leaves,
+            pages: Mutex::default(),
             metadata: ParquetMetaData::new(metadata.file_metadata().clone(), Vec::new()),
         }
     }
@@ -93,6 +101,47 @@ impl Chunks {
     fn of_group(&self, group: usize) -> &[Chunk] {
         let num_leaves = self.leaves.len();
         self.of_groups.get(group * num_leaves..(group + 1) * num_leaves).unwrap_or_default()
+    }
+
+    /// The parts of the file that reading these rows takes, no more and no less, where each read is a round trip.
+    pub fn exact_ranges(&self, source: &dyn Source, rows: &Rows) -> crate::Result<Vec<Range<u64>>> {
+        let whole = |chunk: &Chunk| chunk.start..chunk.start + chunk.len;
+        if rows.is_whole {
+            return Ok(self.of_group(rows.group).iter().map(whole).collect());
+        }
+        let pages = self.pages(source, rows)?;
+        let of_chunk = |(chunk, pages): (&Chunk, &Vec<PageLocation>)| {
+            if pages.is_empty() {
+                // The way to the rows leads through the headers of all pages before them.
+                return std::iter::once(whole(chunk)).collect();
+            }
+            let first_page = pages.first().map_or(chunk.start, |page| page.offset as u64);
+            let dictionary = chunk.start..first_page;
+            std::iter::once(dictionary).chain(pages_of(pages, rows)).collect::<Vec<_>>()
+        };
+        Ok(self.of_group(rows.group).iter().zip(pages.iter()).flat_map(of_chunk).collect())
+    }
+
+    /// Where the pages of each chunk of a row group lie: read once, all at a time; empty for a chunk without an index.
+    fn pages(&self, source: &dyn Source, rows: &Rows) -> crate::Result<Arc<Vec<Vec<PageLocation>>>> {
+        if let Some(known) = self.pages.lock().get(&rows.group) {
+            return Ok(Arc::clone(known));
+        }
+        let chunks = self.of_group(rows.group);
+        let key = INDEXES - rows.group as u64;
+        let indexes: Vec<_> = chunks.iter().filter_map(|chunk| chunk.offset_index.clone()).collect();
+        source.hold(key, &indexes, Need::Headers);
+        let read = |chunk: &Chunk| match &chunk.offset_index {
+            Some(index) => {
+                offset_index::read(source, index, chunk.start..chunk.start + chunk.len, rows.in_group)
+            }
+            None => Ok(Vec::new()),
+        };
+        let found = chunks.iter().map(read).collect::<crate::Result<Vec<_>>>();
+        source.release(key);
+        let found = Arc::new(found?);
+        self.pages.lock().insert(rows.group, Arc::clone(&found));
+        Ok(found)
     }
 
     /// The parts of the file that these rows lie in, about: pages are as long as their rows are many.
@@ -143,6 +192,13 @@ impl Chunks {
         let mut pages = None;
         if rows.is_whole && chunk.len <= WHOLE_CHUNK {
             bytes.fetch().map_err(own)?;
+        } else if !rows.is_whole && source.is_remote() {
+            let located = self.pages(source.as_ref(), rows).map_err(own)?;
+            pages = place.and_then(|place| located.get(place)).filter(|pages| !pages.is_empty()).cloned();
+            bytes.is_located = pages.is_some();
+            if pages.is_none() {
+                bytes.fetch().map_err(own)?;
+            }
         } else if !rows.is_whole
             && descriptor.max_rep_level() > 0
             && let Some(index) = &chunk.offset_index
@@ -163,6 +219,18 @@ impl Chunks {
         let reader = SerializedPageReader::new(Arc::new(bytes), &metadata, rows.in_group as usize, pages)?;
         Ok(Box::new(super::checked_pages::CheckedPages::new(reader, descriptor)))
     }
+}
+
+/// The pages that hold some of these rows; each ends where the next one begins.
+fn pages_of(pages: &[PageLocation], rows: &Rows) -> impl Iterator<Item = Range<u64>> {
+    let (first, last) = (rows.first as i64, (rows.first + rows.len) as i64);
+    let ends = pages.iter().skip(1).map(|page| page.first_row_index).chain(std::iter::once(i64::MAX));
+    let holds = move |(page, end): &(&PageLocation, i64)| page.first_row_index < last && *end > first;
+    pages
+        .iter()
+        .zip(ends)
+        .filter(holds)
+        .map(|(page, _)| page.offset as u64..page.offset as u64 + page.compressed_page_size as u64)
 }
 
 /// One row group, as [`parquet::arrow`] wants it.

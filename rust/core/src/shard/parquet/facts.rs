@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use parquet::basic::Compression;
 use parquet::file::metadata::RowGroupMetaData;
 
-use super::footer::{Footer, Keep};
+use super::footer::{Footer, Keep, Tail};
 use crate::error::Result;
 use crate::shard::facts::ShardFacts;
 use crate::source::Source;
 
 /// Reads the footer once more: none of this stands in the index.
 pub fn facts(source: &dyn Source) -> Result<ShardFacts> {
+    let _tail = Tail::of(source);
     let footer = Footer::read(source, Keep::Nothing)?;
     let groups = footer.metadata.row_groups();
     let columns = || groups.iter().flat_map(RowGroupMetaData::columns);

@@ -14,10 +14,13 @@ use crate::error::{Error, Result};
 use crate::panics::guarded;
 use crate::shard::message::MAX_ROWS;
 use crate::shard::site::Site;
-use crate::source::Source;
+use crate::source::{Need, Source};
 
 /// Holds the footers of most files, so that one read is enough.
 const FIRST_READ: u64 = 64 << 10;
+
+/// The most that is read before the footer's length is known.
+const MOST_READ: u64 = 1 << 20;
 
 /// Length and magic at the end of the file.
 const TAIL_LEN: u64 = 8;
@@ -68,6 +71,28 @@ impl Footer {
         };
         check(&metadata, start, &site)?;
         Ok(Self { metadata, start, hash: xxh3_64(&bytes) })
+    }
+}
+
+/// The end of a file, held in memory where reads are round trips: footers and page indexes lie there.
+pub(super) struct Tail<'a>(&'a dyn Source);
+
+/// What the tail is held as, beside blocks.
+const TAIL: u64 = u64::MAX;
+
+impl<'a> Tail<'a> {
+    /// Has it brought in by one read, which is the same one for all that ask.
+    pub fn of(source: &'a dyn Source) -> Self {
+        // Large files have large footers, about a thousandth of them where they have a page index.
+        let len = (source.len() / 1024).clamp(FIRST_READ, MOST_READ).min(source.len());
+        source.hold(TAIL, &[source.len() - len..source.len()], Need::Headers);
+        Self(source)
+    }
+}
+
+impl Drop for Tail<'_> {
+    fn drop(&mut self) {
+        self.0.release(TAIL);
     }
 }
 

@@ -36,7 +36,7 @@ mod views;
 pub use facts::facts;
 pub use reader::ParquetReader;
 
-use self::footer::{Footer, Keep};
+use self::footer::{Footer, Keep, Tail};
 use super::format::Format;
 use super::index::ShardIndex;
 use super::schema::encode_schema;
@@ -49,6 +49,7 @@ const MAX_BLOCKS: usize = 1 << 24;
 
 /// Reads the footer of a shard; of large row groups also where their pages lie.
 pub(super) fn index(source: &dyn Source) -> Result<ShardIndex> {
+    let _tail = Tail::of(source);
     let footer = Footer::read(source, Keep::Sizes)?;
     let site = Site::new(source.path(), footer.start);
     let schema = schema::arrow_schema(footer.metadata.file_metadata(), &site)?;

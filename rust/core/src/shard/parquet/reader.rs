@@ -14,7 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::schema::types::SchemaDescriptor;
 
 use super::chunks::{Chunks, Rows};
-use super::footer::{Footer, Keep};
+use super::footer::{Footer, Keep, Tail};
 use super::problem::{damaged_column, of_column, sentence};
 use super::schema::storage_schema;
 use super::views::trimmed;
@@ -69,7 +69,10 @@ impl ParquetReader {
         let fields: Fields = index.schema.fields().iter().map(storage_field).collect();
         let projection = projection.unwrap_or_else(|| (0..fields.len()).collect());
         check_projection(&projection, fields.len())?;
-        let footer = Footer::read(source.as_ref(), Keep::Nothing)?;
+        let footer = {
+            let _tail = Tail::of(source.as_ref());
+            Footer::read(source.as_ref(), Keep::Nothing)?
+        };
         let site = Site::new(source.path(), footer.start);
         let changed = || site.corrupt("its footer is not the one that was indexed; open the dataset again");
         let descriptor = footer.metadata.file_metadata().schema_descr();
@@ -128,9 +131,12 @@ impl ParquetReader {
     }
 
     /// The parts of the file that the projected columns of a block lie in.
-    pub fn ranges(&self, index: u64) -> impl Iterator<Item = Range<u64>> {
-        let rows = self.blocks.get(index as usize);
-        rows.into_iter().flat_map(|rows| self.chunks.ranges(rows))
+    pub fn ranges(&self, index: u64) -> Result<Vec<Range<u64>>> {
+        match self.blocks.get(index as usize) {
+            Some(rows) if self.source.is_remote() => self.chunks.exact_ranges(self.source.as_ref(), rows),
+            Some(rows) => Ok(self.chunks.ranges(rows).collect()),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Decodes the block at `index` of the shard.
