@@ -15,7 +15,7 @@ from typing import Any
 
 from rowmill import _rust
 from rowmill.conversion.kinds import FORMATS, promise
-from rowmill.exceptions import MissingShardError, UnreachableError
+from rowmill.exceptions import MissingShardError, RowmillError, UnreachableError
 from rowmill.remote.credentials import apply, default_places
 from rowmill.remote.urls import bare, is_elsewhere, is_remote
 
@@ -58,18 +58,21 @@ def _by_fsspec(url: str, folder: Path) -> list[str]:
         import fsspec
     except ImportError:
         raise ImportError(f"{scheme}:// is read through fsspec: pip install fsspec, and what it needs for it") from None
+    missing = MissingShardError(f"{url} is not there, or holds no files", url)
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
         names = filesystem.glob(path) if any(letter in path for letter in "*?[") else _files_of(filesystem, path)
+        if not names:
+            raise missing
+        return [_fetch(filesystem, name, folder) for name in sorted(names)]
+    except RowmillError:
+        raise
     except FileNotFoundError:
-        names = []
+        raise missing from None
     except OSError as error:
-        raise UnreachableError(f"{scheme}:// cannot be listed by fsspec: {type(error).__name__}", url) from None
+        raise UnreachableError(f"{scheme}:// cannot be read by fsspec: {type(error).__name__}", url) from None
     except ValueError as error:
         raise MissingShardError(f"{scheme}:// is no place that fsspec knows: {error}", url) from None
-    if not names:
-        raise MissingShardError(f"{url} is not there, or holds no files", url)
-    return [_fetch(filesystem, name, folder) for name in sorted(names)]
 
 
 def _files_of(filesystem: Any, path: str) -> list[str]:

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use ureq::Agent;
 
 use super::agent::new_agent;
 use super::file::RemoteFile;
+use super::lock::{Lock, Signal};
 use super::settings::limits;
 use super::stats::Counters;
 use super::throttle::Throttle;
@@ -36,8 +36,8 @@ pub(super) struct Engine {
     agent: OnceLock<Agent>,
     pub counters: Counters,
     pub throttle: Throttle,
-    queue: Mutex<Queue>,
-    wake: Condvar,
+    queue: Lock<Queue>,
+    wake: Signal,
     ahead_budget: u64,
     random: AtomicU64,
 }
@@ -83,8 +83,8 @@ impl Engine {
             agent: OnceLock::new(),
             counters: Counters::default(),
             throttle: Throttle::new(limits.requests_per_second),
-            queue: Mutex::default(),
-            wake: Condvar::new(),
+            queue: Lock::default(),
+            wake: Signal::default(),
             ahead_budget: limits.ahead_bytes.unwrap_or(share.min(MOST_AHEAD)),
             random: AtomicU64::new(u64::from(std::process::id()) << 32 | 0x9e37_79b9),
         }
@@ -150,7 +150,8 @@ impl Engine {
                     break Some(taken);
                 }
                 queue.num_idle += 1;
-                let is_over = self.wake.wait_for(&mut queue, IDLE).timed_out();
+                let (guard, is_over) = self.wake.wait_for(queue, IDLE);
+                queue = guard;
                 queue.num_idle -= 1;
                 if is_over && queue.urgent.is_empty() && queue.ahead.is_empty() {
                     queue.num_threads -= 1;

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use arrow_buffer::{Buffer, MutableBuffer};
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
 
 use super::cache::Cache;
 use super::engine::{Task, engine};
 use super::fetch::{Asked, fetch};
+use super::lock::{Lock, Signal};
 use super::parts::{Parts, State, Wanted};
 use super::place::Place;
 use super::request::SLICE;
@@ -39,8 +39,8 @@ pub struct RemoteFile {
     path: PathBuf,
     identity: FileIdentity,
     place: Place,
-    parts: Mutex<Parts>,
-    arrived: Condvar,
+    parts: Lock<Parts>,
+    arrived: Signal,
     cache: Option<Arc<Cache>>,
     /// Whether blocks are kept on disk too.
     keeps_blocks: AtomicBool,
@@ -58,8 +58,8 @@ impl RemoteFile {
             path: path.to_owned(),
             identity,
             place: Place::default(),
-            parts: Mutex::default(),
-            arrived: Condvar::new(),
+            parts: Lock::default(),
+            arrived: Signal::default(),
             cache: Cache::shared(),
             keeps_blocks: AtomicBool::new(false),
             key: key_of(path, identity),
@@ -154,15 +154,20 @@ impl RemoteFile {
                 None => return Err(Trouble::Stopped),
                 Some(State::Queued { .. } | State::Running) => {
                     has_waited = true;
-                    if self.arrived.wait_for(&mut parts, SLICE).timed_out() {
+                    let (guard, is_late) = self.arrived.wait_for(parts, SLICE);
+                    parts = guard;
+                    if is_late {
                         // Python may be asked whether to stop: not under a lock.
-                        parking_lot::MutexGuard::unlocked(&mut parts, is_interrupted)
-                            .then_some(())
-                            .map_or(Ok(()), |()| Err(Trouble::Stopped))?;
+                        drop(parts);
+                        if is_interrupted() {
+                            return Err(Trouble::Stopped);
+                        }
+                        parts = self.parts.lock();
                     }
                 }
             }
         }
+        drop(parts);
         if has_waited {
             engine().counters.waited(begun.elapsed());
         }

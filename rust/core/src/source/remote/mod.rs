@@ -8,7 +8,7 @@
 //!   `agent`: the HTTP client
 //! - `stores`: signed URLs and listings of object stores
 //! - `cache`: fetched ranges on disk
-//! - [`mod@settings`]: limits and credentials of the process; `grown`: the list under them; `stats`: what it all cost;
+//! - [`mod@settings`]: limits and credentials of the process; `grown`, `lock`: what a fork leaves usable; `stats`: what it all cost;
 //!   `trouble`: what goes wrong
 //!
 //! Nothing runs before something is asked for, and nothing of a parent is used in its child. Credentials are looked up
@@ -22,6 +22,7 @@ mod engine;
 mod fetch;
 mod file;
 mod grown;
+mod lock;
 mod parts;
 mod place;
 mod request;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use url::Url;
 
 use super::address::is_in_store;
+use super::lock::Lock;
 use super::settings::whole_of;
 use super::stores;
 use super::trouble::Trouble;
@@ -17,7 +17,7 @@ const KEPT: Duration = Duration::from_mins(20);
 /// The place of one object.
 #[derive(Debug, Default)]
 pub(super) struct Place {
-    known: Mutex<Option<Known>>,
+    known: Lock<Option<Known>>,
 }
 
 struct Known {

@@ -5,7 +5,6 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,7 +29,7 @@ use super::engine::engine;
 use super::grown::Grown;
 use super::trouble::Trouble;
 use super::version::Known;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::prefetch::fork_generation;
 
 /// Signatures last longer than a place is kept.
@@ -229,19 +228,14 @@ impl HttpService for Service {
     }
 }
 
-/// An error of a URL that no store knows, as one of the core's.
-#[cfg(test)]
-fn refused(url: &str) -> Error {
-    list(url).map(|_| ()).expect_err("no store knows it")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_no_store_is_told_so() {
-        assert!(matches!(refused("https://host/a/"), Error::Unsupported { .. }));
+        let error = list("https://host/a/").map(|_| ()).unwrap_err();
+        assert!(matches!(error, crate::Error::Unsupported { .. }), "{error:?}");
     }
 
     #[test]

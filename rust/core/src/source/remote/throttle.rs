@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use super::lock::Lock;
 
 /// What may be asked when.
 #[derive(Debug)]
 pub(super) struct Throttle {
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ struct State {
 
 impl Throttle {
     pub fn new(burst: f64) -> Self {
-        Self { state: Mutex::new(State { tokens: burst, filled: Instant::now(), paused: HashMap::new() }) }
+        Self { state: Lock::new(State { tokens: burst, filled: Instant::now(), paused: HashMap::new() }) }
     }
 
     /// Takes a token for a request to `origin`, or says how long to wait before asking for one again.
