@@ -148,7 +148,7 @@ def test_every_field_that_is_described_comes_up(opened: rowmill.Dataset) -> None
     made = [*cursors(opened), *worker_cursors(opened)]
     seen = {name for cursor in made for name in cursor}
     # Come with damaged files, or with data of the Hub, only; tests of on_error="skip" and of the Hub look at them.
-    assert seen | {"skipped_rows", "revision"} == set(SCHEMA["properties"])
+    assert seen | {"skipped_rows", "revision", "revisions"} == set(SCHEMA["properties"])
     lanes = {name for cursor in made for name in cursor.get("lanes", {})}
     assert lanes == set(SCHEMA["properties"]["lanes"]["properties"])
 

@@ -24,6 +24,8 @@ def check_whole(cursor: Mapping[str, Any]) -> None:
             raise StateMismatchError(f"the cursor's {name} is {cursor[name]!r:.200}; it is damaged")
     if "revision" in cursor and not _is_revision(cursor["revision"]):
         raise StateMismatchError(f"the cursor's revision is {cursor['revision']!r:.200}; it is damaged")
+    if "revisions" in cursor and not _are_revisions(cursor["revisions"]):
+        raise StateMismatchError(f"the cursor's revisions are {cursor['revisions']!r:.200}; it is damaged")
     if cursor["order"]["mode"] == "mix" or "mix" in cursor:
         read_history(cursor.get("mix"))
     _check_worker(cursor)
@@ -72,6 +74,10 @@ _PARTS: dict[str, Callable[[Any], bool]] = {
 }
 # Only of data of the Hub.
 _is_revision = _matches("[^@]+@[0-9a-f]{40}")
+
+
+def _are_revisions(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_revision, value.values()))
 
 
 def _check_worker(cursor: Mapping[str, Any]) -> None:

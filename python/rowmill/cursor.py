@@ -30,6 +30,7 @@ __all__ = [
     "check_fields",
     "check_order_version",
     "check_step",
+    "moved_source",
 ]
 
 SCHEMA_VERSION = 1
@@ -48,6 +49,7 @@ class Identity:
         order: Settings of the order, by name.
         pipeline: One text a stage that changes what is yielded.
         revision: The repository and commit of the Hub; None for other data.
+        revisions: Of a mix the same by source, of those that are of the Hub.
         mix: What is mixed, if anything is.
     """
 
@@ -57,10 +59,13 @@ class Identity:
     pipeline: tuple[str, ...]
     revision: str | None = None
     mix: dict[str, Any] | None = None
+    revisions: Mapping[str, str] = field(default_factory=dict)
 
     def as_cursor(self) -> Cursor:
         """The part of a cursor that does not move."""
-        of_hub = {} if self.revision is None else {"revision": self.revision}
+        of_hub: Cursor = {} if self.revision is None else {"revision": self.revision}
+        if self.revisions:
+            of_hub["revisions"] = dict(self.revisions)
         cursor = {
             "schema_version": SCHEMA_VERSION,
             "order_version": ORDER_VERSION,
@@ -79,6 +84,8 @@ class Identity:
             return f"the order's algorithm has version {ORDER_VERSION}, the cursor's {cursor.get('order_version')!r}"
         if cursor.get("revision") != self.revision:
             return f"the data is {_of(self.revision)}, the cursor's {_of(cursor.get('revision'))}"
+        if moved := moved_source(self.revisions, cursor.get("revisions")):
+            return moved
         if self.mix != cursor.get("mix"):
             return mix_difference(self.mix, cursor.get("mix"))
         if cursor.get("num_rows") != self.num_rows:
@@ -309,6 +316,15 @@ def _comparable(text: str, same_python: bool) -> str:
     if same_python:
         return text
     return "".join(part if index == 0 else part[8:] for index, part in enumerate(text.split("#")))
+
+
+def moved_source(ours: Mapping[str, str], theirs: Any) -> str | None:
+    """Names the first source of a mix that is read at another commit than a cursor's; None where none is known."""
+    known = theirs if isinstance(theirs, Mapping) else {}
+    for name, revision in ours.items():
+        if name in known and known[name] != revision:
+            return f"source {name!r} is {_of(revision)}, the cursor's {_of(known[name])}"
+    return None
 
 
 def _of(revision: Any) -> str:

@@ -19,6 +19,7 @@ _SHARED = (
     "schema_version",
     "order_version",
     "revision",
+    "revisions",
     "fingerprint",
     "num_rows",
     "order",

@@ -146,6 +146,7 @@ class Plan:
             self.pipeline.description,
             origin,
             None if mix is None else mix.as_cursor(),
+            self.source.revisions if isinstance(self.source, MixedSource) else {},
         )
 
     @property

@@ -49,7 +49,9 @@ def token_windows(tokenized: Dataset, length: int, cache_dir: str | os.PathLike[
         ValueError: There are fewer tokens than one row needs.
         AccessDeniedError: The cache folder cannot be written.
     """
-    from rowmill.opening import open as open_shards
+    from rowmill.dataset import Dataset
+    from rowmill.plan import Plan
+    from rowmill.source import OpenedSource, OpenOptions, as_paths
 
     folder = cache_folder(cache_dir) / "windows"
     path = folder / _key(tokenized, length) / _NAME
@@ -60,7 +62,8 @@ def token_windows(tokenized: Dataset, length: int, cache_dir: str | os.PathLike[
             full="a small text is encoded once and needs some, so name another folder by ROWMILL_CACHE",
         ):
             _write_once(tokenized, length, path)
-    return open_shards(path)
+    options = OpenOptions(paths=as_paths(path), origin=tokenized._plan.source.options.origin)
+    return Dataset(Plan(OpenedSource(options)))
 
 
 def _key(tokenized: Dataset, length: int) -> str:

@@ -59,5 +59,7 @@ class Caches:
         shards = cached_shards(self, dir, budget, key)
         before = self._plan
         options = before.source.options
-        kept = OpenOptions(paths=tuple(shards), index_dir=options.index_dir, num_threads=options.num_threads)
+        kept = OpenOptions(
+            paths=tuple(shards), index_dir=options.index_dir, num_threads=options.num_threads, origin=options.origin
+        )
         return self._with(source=OpenedSource(kept), stages=())

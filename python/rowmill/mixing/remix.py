@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rowmill.cursor import moved_source
 from rowmill.exceptions import StateMismatchError
 from rowmill.holes import expand
 from rowmill.lanes import lane_rows
@@ -32,7 +33,7 @@ def resumed(plan: Plan, state: Any, *, strict: bool, allow_remix: bool) -> tuple
     if not strict or past.stopping != plan.stopping or past.unit != given.unit or _other_order(plan, state):
         # What cannot be a change of the mix is named by the check of the cursor.
         return plan.with_(source=source.with_history(components, given)), state
-    _refuse_other_data(components, past)
+    _refuse_other_data(components, past, source.revisions, state)
     if _goes_on(given, past):
         made = _joined(components, past), past
     else:
@@ -41,7 +42,8 @@ def resumed(plan: Plan, state: Any, *, strict: bool, allow_remix: bool) -> tuple
     _refuse_missing(plan, joined, state)
     made_plan = plan.with_(source=joined)
     known = made_plan.identity.as_cursor()
-    return made_plan, {**state, **{name: known[name] for name in ("fingerprint", "num_rows", "mix")}}
+    told = {name: known[name] for name in ("fingerprint", "num_rows", "mix", "revisions") if name in known}
+    return made_plan, {**state, **told}
 
 
 def _other_order(plan: Plan, state: Mapping[str, Any]) -> bool:
@@ -49,12 +51,19 @@ def _other_order(plan: Plan, state: Mapping[str, Any]) -> bool:
     return not isinstance(order, Mapping) or any(order.get(key) != value for key, value in plan.order.as_dict().items())
 
 
-def _refuse_other_data(components: tuple[Component, ...], past: History) -> None:
+def _refuse_other_data(
+    components: tuple[Component, ...], past: History, revisions: Mapping[str, str], state: Mapping[str, Any]
+) -> None:
     for component in components:
         known = past.sources.get(component.name)
         if known is not None and known[0] != component.digest:
-            origin = component.plan.source.options.origin if component.plan is not None else None
+            origin = revisions.get(component.name)
             now = f" (it is read at {origin}; revision= names another commit)" if origin else ""
+            if moved := moved_source({component.name: origin} if origin else {}, state.get("revisions")):
+                raise StateMismatchError(
+                    f"the cursor belongs to other data: {moved}; restore it by revision=, or give it a name of its own "
+                    "and add it with allow_remix=True"
+                )
             raise StateMismatchError(
                 f"source {component.name!r} of the mix has other data, or another order, than the cursor's; restore "
                 f"it{now}, or give it a name of its own and add it with allow_remix=True"

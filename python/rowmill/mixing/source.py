@@ -86,6 +86,13 @@ class MixedSource:
         """How it was opened: nothing but the features that all sources have."""
         return OpenOptions(paths=(), features=_common_features(self.components))
 
+    @property
+    def revisions(self) -> dict[str, str]:
+        """The repository and commit of each source that is of the Hub."""
+        read = [component for component in self.components if component.plan is not None]
+        origins = {one.name: one.plan.source.options.origin for one in read if one.plan is not None}
+        return {name: origin for name, origin in origins.items() if origin is not None}
+
     def stopping(self, is_repeated: bool) -> str:
         """When the mix ends; it never does where ``.repeat()`` says so."""
         return "repeat" if is_repeated else self.history.stopping
