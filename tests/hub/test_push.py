@@ -206,6 +206,39 @@ def test_busy_servers_are_waited_for(hub: HubServer, data: Path, monkeypatch: py
     assert push(data, REPO).report.ok
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429, "times": 2, "headers": {"Retry-After": "0"}},
+        {"status": 503, "times": 2},
+        {"disconnect": True, "times": 2},
+        # The commit happens, and its answer is lost.
+        {"cut": 0, "times": 1},
+    ],
+    ids=str,
+)
+def test_a_commit_is_asked_for_again_and_never_made_twice(
+    hub: HubServer, data: Path, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("rowmill.hub.client.FIRST_WAIT", 0.01)
+    rule = hub.fault(method="POST", path="/commit/", **fault)
+    pushed = push(data, REPO)
+    assert rule.struck == fault["times"]
+    repo = hub.repos["dataset", REPO]
+    assert pushed.sha == repo.sha
+    assert len(repo.commits) == 2  # the empty one, and ours
+
+
+def test_a_busy_hub_that_stays_busy_is_told_and_nothing_was_committed(
+    hub: HubServer, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rowmill.hub.client.FIRST_WAIT", 0.01)
+    hub.fault(method="POST", path="/commit/", status=429, headers={"Retry-After": "0"})
+    with pytest.raises(rowmill.OfflineError, match="could not be reached"):
+        push(data, REPO)
+    assert len(hub.repos["dataset", REPO].commits) == 1
+
+
 def test_what_arrives_otherwise_is_never_called_done(hub: HubServer, data: Path) -> None:
     push(data, REPO)
     path = "data/train-00000-of-00001.parquet"

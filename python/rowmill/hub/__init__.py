@@ -1,12 +1,14 @@
 """Data sets of the Hub: which files a name means, at which commit, how they come here, and how they go there.
 
-- ``load.py`` ``rowmill.load_dataset``; ``urls.py`` the ``hf://`` paths of ``rowmill.open``
+- ``load.py`` ``rowmill.load_dataset``; ``drop_in.py`` what ``datasets`` is told beside; ``urls.py`` the ``hf://`` paths
+  of ``rowmill.open``
 - ``layout.py`` from a tree of files to configurations and splits, with ``card.py`` for the YAML of a README,
   ``patterns.py`` for globs and conventions, ``formats.py`` for what a suffix means; ``slices.py`` for ``train[:10%]``
 - ``repository.py`` one repository at one commit; ``revisions.py`` from a revision to that commit; ``listing.py`` its
   files; ``names.py`` what may be a name; ``cached.py`` what lies in the clients' caches; ``records.py`` what
   processes share
-- ``client.py`` the only file that asks the network, ``answers.py`` what its refusals mean; ``settings.py`` how it does
+- ``client.py`` the only file that asks the network, ``answers.py`` what its refusals mean; ``settings.py`` how it
+  does; ``pieces.py`` large files, by several ranges at once
 - ``converted.py`` what only ``datasets`` can read, through it once
 - ``downloading.py``, ``readiness.py`` a data set onto this machine, and whether a job can start on it
 - ``pushing.py``, ``verifying.py`` a data set to the Hub, and the proof; ``staging.py`` its shards,

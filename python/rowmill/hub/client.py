@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from rowmill.exceptions import CorruptShardError, OfflineError, RevisionNotFoundError
 from rowmill.hub.answers import as_typed, is_passing, root_of, status_of
@@ -96,6 +97,35 @@ class Client:
             "Try again later, or without the proxy or mirror in between",
             path,
         )
+
+    def link(self, path: str, sha: str) -> str:
+        """Makes a commit's file lead to its blob, which is in the Hub's cache; returns where it is."""
+        return self._ask(lambda: self._download(path, sha, False, None), sha)
+
+    def locate(self, path: str, sha: str) -> Any:
+        """What the Hub says of a file: ``location``, ``etag`` and ``commit_hash``."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        url = hf_hub_url(self.repo, path, repo_type=self.kind, revision=sha, endpoint=self.settings.endpoint)
+        return get_hf_file_metadata(url, token=self.settings.token, library_name="rowmill")
+
+    def ranged(self, location: str, start: int, stop: int) -> Any:
+        """A context whose answer is a range of what lies at an address; only the Hub is shown the token."""
+        from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
+        from huggingface_hub.utils import build_hf_headers, get_session
+
+        token = self.settings.token if self.is_hub(location) else False
+        headers = build_hf_headers(token=token, library_name="rowmill")
+        headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+        return get_session().stream("GET", location, headers=headers, timeout=HF_HUB_DOWNLOAD_TIMEOUT)
+
+    def is_hub(self, url: str) -> bool:
+        """Whether an address is the Hub's own, and no other origin's."""
+        return urlsplit(url)[:2] == urlsplit(self.settings.endpoint)[:2]
+
+    def asked(self, call: Callable[[], T], revision: str) -> T:
+        """What ``call`` returns, asked patiently; its refusals as rowmill's errors."""
+        return self._ask(call, revision)
 
     def _download(self, path: str, sha: str, is_again: bool, progress: Callable[[int], None] | None) -> str:
         from huggingface_hub import hf_hub_download

@@ -9,10 +9,10 @@ import re
 import shlex
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from rowmill.hub.cached import repo_folder
 from rowmill.hub.client import Client
 from rowmill.hub.listing import HubFile, Listing, read_listing, write_listing
 from rowmill.hub.names import check_file_name, check_repo_name
+from rowmill.hub.pieces import Pieces, comes_in_pieces
 from rowmill.hub.records import record_path
 from rowmill.hub.revisions import find_commit
 from rowmill.hub.settings import Settings
@@ -210,7 +211,7 @@ class Repository:
                 Bar(f"downloading {self.repo}", total, is_bytes=True) as bar,
                 ThreadPoolExecutor(_NUM_CONNECTIONS) as pool,
             ):
-                tasks = [pool.submit(client.fetch, path, self.listing[path], self.sha, bar.add) for path in missing]
+                tasks = [pool.submit(task) for task in self._tasks(client, missing, bar)]
                 try:
                     for task in tasks:
                         task.result()
@@ -218,6 +219,16 @@ class Repository:
                     # What has come stays; what has not begun need not.
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
+
+    def _tasks(self, client: Client, missing: Sequence[str], bar: Bar) -> Iterator[Callable[[], object]]:
+        """What threads do so that the files are here."""
+        for path in missing:
+            like = self.listing[path]
+            if not comes_in_pieces(like):
+                yield partial(client.fetch, path, like, self.sha, bar.add)
+                continue
+            pieces = Pieces(client, self.folder, path, like, self.sha, bar.add)
+            yield from (partial(pieces.fetch, piece) for piece in pieces.todo)
 
     def _check_room(self, missing: Sequence[str]) -> None:
         self.settings.hub_cache.mkdir(parents=True, exist_ok=True)

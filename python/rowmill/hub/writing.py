@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rowmill.exceptions import StateMismatchError
-from rowmill.hub.answers import as_typed, root_of, status_of
-from rowmill.hub.client import Client
+from rowmill.hub.answers import as_typed, is_passing, root_of, status_of
+from rowmill.hub.client import Client, patiently
 from rowmill.hub.listing import HubFile, Listing, hash_of
 from rowmill.hub.settings import Settings
 
@@ -90,8 +90,11 @@ class Writer(Client):
 
         self._ask(ask, revision)
 
-    def commit(self, files: Sequence[Upload], gone: Iterable[str], *, parent: str, branch: str, message: str) -> str:
+    def commit(self, files: Sequence[Upload], gone: Sequence[str], *, parent: str, branch: str, message: str) -> str:
         """One commit of files that were uploaded and of those that go, on ``parent``; returns its sha.
+
+        A Hub that is busy is asked again. Since the commit names its parent it cannot happen twice: one whose answer
+        was lost is found in the tree.
 
         Raises:
             StateMismatchError: The branch has moved on since.
@@ -99,16 +102,28 @@ class Writer(Client):
         from huggingface_hub import CommitOperationDelete
 
         operations = [*(file.operation for file in files), *(CommitOperationDelete(path) for path in gone)]
+
+        def ask() -> str:
+            try:
+                made = self._api.create_commit(
+                    self.repo,
+                    operations,
+                    commit_message=message,
+                    repo_type=self.kind,
+                    revision=branch,
+                    parent_commit=parent,
+                )
+            except Exception as error:
+                reason = root_of(error)
+                # Nothing was done by a Hub that said that it is too busy; after any other silence it may have been.
+                is_open = status_of(reason) == 412 or (is_passing(reason) and status_of(reason) != 429)
+                if not is_open or (sha := self._arrived(files, gone, parent, branch)) is None:
+                    raise
+                return sha
+            return str(made.oid)
+
         try:
-            # Once only: whether a commit whose answer was lost has happened is seen in the tree.
-            made = self._api.create_commit(
-                self.repo,
-                operations,
-                commit_message=message,
-                repo_type=self.kind,
-                revision=branch,
-                parent_commit=parent,
-            )
+            return patiently(ask)
         except Exception as error:
             if status_of(root_of(error)) == 412:
                 typed: Exception = StateMismatchError(
@@ -118,9 +133,15 @@ class Writer(Client):
                 )
             else:
                 typed = as_typed(root_of(error), self.repo, self.settings, branch)
-        else:
-            return str(made.oid)
         raise typed
+
+    def _arrived(self, files: Sequence[Upload], gone: Sequence[str], parent: str, branch: str) -> str | None:
+        """The commit at the end of a branch if it is another one than ``parent`` and holds what was sent."""
+        sha = self.commit_of(branch)
+        if sha == parent:
+            return None
+        there = self.listing(sha)
+        return None if missing(files, there) or any(path in there for path in gone) else sha
 
     def tag(self, name: str, sha: str) -> None:
         """Gives a commit a name."""
@@ -134,10 +155,6 @@ class Writer(Client):
 
         system = HfFileSystem(endpoint=self.settings.endpoint, token=self.settings.token, skip_instance_cache=True)
         return self._ask(lambda: system.open(f"datasets/{self.repo}@{sha}/{path}", "rb", block_size=1 << 20), sha)
-
-    def asked(self, call: Callable[[], Any], revision: str) -> Any:
-        """What ``call`` returns, asked patiently; its refusals as rowmill's errors."""
-        return self._ask(call, revision)
 
 
 def _leave_xet() -> bool:
