@@ -226,6 +226,91 @@ def test_the_drop_in_takes_the_arguments_of_old_scripts(hub: HubServer):
         rowmill.fast_load_iterable_dataset("alice/demo", no_such=1)
 
 
+def config_of(**said: Any) -> Any:
+    """A ``DownloadConfig``, as far as anybody looks."""
+    return type("DownloadConfig", (), said)()
+
+
+HARMLESS: list[dict[str, Any]] = [
+    {"features": None, "download_config": None, "download_mode": None, "storage_options": None},
+    {"verification_mode": "all_checks", "keep_in_memory": True, "save_infos": True, "trust_remote_code": False},
+    {"download_mode": "reuse_dataset_if_exists", "storage_options": {}, "ignore_verifications": True, "task": None},
+    {"download_mode": "reuse_cache_if_exists", "use_auth_token": "hf_of_bob"},
+    {"download_config": config_of(token="hf_of_bob", num_proc=2, max_retries=5, force_download=False)},
+]
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"download_mode": "force_redownload"}, "download_mode"),
+    ({"download_mode": "sometimes"}, "download_mode"),
+    ({"download_config": config_of(force_download=True)}, "download_mode"),
+    ({"download_config": config_of(extract_compressed_file=True)}, "download_config"),
+    ({"storage_options": {"key": "secret"}}, "storage_options"),
+    ({"split": None}, "split=None"),
+]
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("said", HARMLESS, ids=lambda said: " ".join(said))
+def test_what_datasets_is_told_beside_has_no_effect_or_the_one_that_it_says(hub: HubServer, said: dict[str, Any]):
+    hub.create_repo("alice/demo", FILES)
+    assert ids(rowmill.fast_load_iterable_dataset("alice/demo", **said)) == list(range(30))
+    given = said.get("use_auth_token") or getattr(said.get("download_config"), "token", None)
+    assert {request.token for request in hub.requests()} == {given}
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("said", "named"), REFUSED, ids=lambda said: str(said))
+def test_what_is_not_done_here_is_refused_by_name(hub: HubServer, said: dict[str, Any], named: str):
+    hub.create_repo("alice/demo", FILES)
+    with pytest.raises(ValueError, match=named) as caught:
+        rowmill.fast_load_iterable_dataset("alice/demo", **said)
+    assert "secret" not in str(caught.value)
+    assert hub.count() == 0
+
+
+@pytest.mark.usefixtures("home")
+def test_a_download_config_may_say_that_the_network_is_off(hub: HubServer):
+    hub.create_repo("alice/demo", FILES)
+    config = config_of(local_files_only=True)
+    with pytest.raises(rowmill.OfflineError):
+        rowmill.fast_load_iterable_dataset("alice/demo", download_config=config)
+    assert hub.count() == 0
+    rowmill.load_dataset("alice/demo")
+    assert ids(rowmill.fast_load_iterable_dataset("alice/demo", download_config=config)) == list(range(30))
+
+
+@pytest.mark.usefixtures("home")
+def test_given_features_say_what_columns_mean_and_cast_none(hub: HubServer):
+    datasets = pytest.importorskip("datasets")
+    hub.create_repo("alice/demo", {"data/train.parquet": FILES["data/train-00000-of-00003.parquet"]})
+    plain = rowmill.load_dataset("alice/demo")
+    types = {field.name: datasets.Value(str(field.type)) for field in plain.schema}
+    named = datasets.Features({**types, "id": datasets.ClassLabel(num_classes=100)})
+    assert plain.schema.field("id").type == named.arrow_schema.field("id").type
+    ds = rowmill.fast_load_iterable_dataset("alice/demo", features=named)
+    assert ds.features == named
+    assert (ds.fingerprint, ids(ds)) == (plain.fingerprint, ids(plain))
+    for wrong in ({**types, "id": datasets.Value("float32")}, {**types, "more": datasets.Value("string")}):
+        with pytest.raises(rowmill.SchemaMismatchError, match="features= says"):
+            rowmill.fast_load_iterable_dataset("alice/demo", features=datasets.Features(wrong))
+
+
+@pytest.mark.usefixtures("home")
+def test_what_is_cached_of_the_hub_keeps_the_commit(hub: HubServer, tmp_path: Path):
+    repo = hub.create_repo("alice/demo", FILES)
+    kept = rowmill.load_dataset("alice/demo").filter(has_even_id).cache(tmp_path / "kept")
+    before, state = repo.sha, kept.state_dict()
+    assert state["revision"] == f"alice/demo@{before}"
+    after = repo.commit({"notes.txt": "more"})
+    again = rowmill.load_dataset("alice/demo", revision=after).filter(has_even_id).cache(tmp_path / "kept")
+    with pytest.raises(rowmill.StateMismatchError, match=f"alice/demo@{after}.*alice/demo@{before}"):
+        again.load_state_dict(state)
+    assert len(list((tmp_path / "kept").glob("*/dataset.json"))) == 1  # the same rows
+
+
+def has_even_id(row: dict[str, Any]) -> bool:
+    return bool(row["id"] % 2 == 0)
+
+
 @pytest.mark.usefixtures("home")
 def test_streaming_is_refused_where_something_would_be_kept(hub: HubServer):
     hub.create_repo("alice/demo", FILES)
@@ -359,8 +444,15 @@ def test_a_mix_whose_source_has_moved_on_says_what_commit_it_is_read_at(hub: Hub
     next(rows)
     state = old.state_dict()
     after = repo.commit({"data/train.parquet": parquet(1, 640)})
-    with pytest.raises(rowmill.StateMismatchError, match=f"it is read at alice/mixed@{after}; revision="):
+    assert state["revisions"] == {"web": f"alice/mixed@{before}"}
+    told = f"'web' is alice/mixed@{after} of the Hub, the cursor's alice/mixed@{before} of the Hub"
+    with pytest.raises(rowmill.StateMismatchError, match=told):
         mixed(after).load_state_dict(state)
+    # Cursors of before they named commits are refused by what the data are.
+    unnamed = {name: value for name, value in state.items() if name != "revisions"}
+    with pytest.raises(rowmill.StateMismatchError, match=f"it is read at alice/mixed@{after}; revision="):
+        mixed(after).load_state_dict(unnamed)
+    mixed(before).load_state_dict(unnamed)
     again = mixed(before)
     again.load_state_dict(state)
     assert next(iter(again)) == next(rows)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rowmill.arguments import positive
 from rowmill.dataset import Dataset
+from rowmill.hub.drop_in import taken_over, with_given_features
 from rowmill.hub.local import find_local
 from rowmill.hub.places import Place, Question
 from rowmill.hub.settings import find_settings
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     DataFiles = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
 __all__ = ["fast_load_iterable_dataset", "load_dataset"]
-
-# Arguments of `datasets.load_dataset` that change nothing here.
-_WITHOUT_EFFECT = ("keep_in_memory", "save_infos", "trust_remote_code", "verification_mode")
 
 
 def load_dataset(
@@ -87,6 +85,8 @@ def load_dataset(
     """
     if streaming not in (True, False, "auto"):
         raise ValueError(f'streaming must be True, False or "auto", not {streaming!r}')
+    if split is None:
+        raise ValueError("split=None asks for every split at once; name one, as in split='train', or join 'train+test'")
     settings = find_settings(token=token, offline=offline, cache_dir=cache_dir)
     workers = None if num_proc is None else positive("num_proc", num_proc, 1)
     question = Question(os.fspath(path), name, str(split), data_files, data_dir, revision, streaming is True, workers)
@@ -157,8 +157,13 @@ def fast_load_iterable_dataset(
         force_reindex: Read the headers again.
         num_proc: Processes.
         index_dir: Folder of the index.
-        load_dataset_kwargs: Further arguments of :func:`load_dataset`; those of ``datasets.load_dataset`` that change
-            nothing here are left out.
+        load_dataset_kwargs: Further arguments of :func:`load_dataset`, or of ``datasets.load_dataset``: those of its
+            own copies of the data have no effect here, ``features`` must be of the stored types, ``download_config``
+            and ``download_mode`` count for what they say of token, cache, network and index.
+
+    Raises:
+        ValueError: An argument asks for what is not done here; the text names it.
+        SchemaMismatchError: ``features`` would cast a column.
 
     Example:
         >>> import rowmill, tempfile
@@ -168,15 +173,10 @@ def fast_load_iterable_dataset(
         ...     len(ds), isinstance(ds, rowmill.SimpleArrowIterableDataset)
         (3299, True)
     """
-    kept = {key: value for key, value in load_dataset_kwargs.items() if key not in _WITHOUT_EFFECT}
-    return load_dataset(
-        path,
-        name,
-        split=split,
-        data_files=data_files,
-        revision=revision,
-        force_reindex=force_reindex,
-        num_proc=num_proc,
-        index_dir=index_dir,
-        **kept,
+    given = {**load_dataset_kwargs, "force_reindex": force_reindex, "num_proc": num_proc}
+    features = given.pop("features", None)
+    kept = taken_over(given)
+    dataset = load_dataset(
+        path, name, split=split, data_files=data_files, revision=revision, index_dir=index_dir, **kept
     )
+    return dataset if features is None else with_given_features(dataset, features, path)
