@@ -3,6 +3,8 @@
 import sys
 
 import cold_reads
+import hub_download
+import hub_startup
 import jsonl_conversion
 import memory
 import mixing
@@ -31,6 +33,8 @@ TABLES = {
     "memory": memory,
     "cold_reads": cold_reads,
     "jsonl_conversion": jsonl_conversion,
+    "hub_startup": hub_startup,
+    "hub_download": hub_download,
 }
 
 
