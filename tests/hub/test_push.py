@@ -332,6 +332,43 @@ def test_a_killed_push_goes_on_and_uploads_nothing_twice(hub: HubServer, tmp_pat
     assert len(hub.repos["dataset", REPO].commits) == 2
 
 
+def has_begun(hub: HubServer, moment: str) -> bool:
+    """Whether a push has come to where it shall be killed."""
+    if moment == "making shards":
+        return any((Path(os.environ["ROWMILL_CACHE"]) / "push").glob("*/shard-*"))
+    method, path = {"committing": ("POST", "/commit/"), "verifying": ("GET", "/tree/[0-9a-f]{40}")}[moment]
+    return bool(hub.repos.get(("dataset", REPO))) and hub.count(method, path) > (moment == "verifying")
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
+@pytest.mark.parametrize("moment", ["making shards", "committing", "verifying"])
+def test_a_push_that_is_killed_anywhere_goes_on_to_one_commit(hub: HubServer, tmp_path: Path, moment: str) -> None:
+    write_shards(tmp_path / "data", sizes=(600, 600, 600), columns=COLUMNS)
+    command = [sys.executable, "-m", "rowmill", "push", str(tmp_path / "data"), REPO, "--shard-bytes", "9000", "--json"]
+    hub.fault(method="POST", path="/commit/", latency=0.5)
+    hub.fault(method="GET", path="/tree/", skip=1, latency=0.5)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while not has_begun(hub, moment) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "it was over before"
+    # What it had asked for may still happen.
+    time.sleep(1.0)
+    hub.faults.clear()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["num_rows"] == {"train": 1800}
+    assert told["report"]["ok"]
+    assert len(hub.repos["dataset", REPO].commits) == 2
+    sent = [one.path.split("?")[0] for one in hub.requests("PUT") if one.status == 200]
+    assert len(sent) == len(set(sent))
+    assert not list((Path(os.environ["ROWMILL_CACHE"]) / "push").glob("*/shard-*"))
+
+
 def test_the_command_pushes_verifies_and_complains_in_one_paragraph(hub: HubServer, data: Path) -> None:
     def run(*arguments: object) -> Any:
         return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="rowmill")

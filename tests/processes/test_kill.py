@@ -113,6 +113,30 @@ def test_a_lock_held_by_a_killed_process_is_free(tmp_path: Path) -> None:
     assert finish(start("-c", code, data, index)).strip() == "70"
 
 
+def test_a_walk_that_is_killed_leaves_what_the_next_one_needs(tmp_path: Path) -> None:
+    data, index = tmp_path / "data", tmp_path / "index"
+    write_shards(data, [20] * 300, columns=["id"])
+    code = (
+        "import rowmill, sys\n"
+        "print('begun', flush=True)\n"
+        "while True: rowmill.open(sys.argv[1], index_dir=sys.argv[2], force_reindex=True)\n"
+    )
+    chooser = random.Random(7)
+    for _ in range(6):
+        process = start("-c", code, data, index)
+        assert process.stdout.readline() == "begun\n"
+        threading.Event().wait(chooser.random() * 0.3)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=GENEROUS)
+        # Whatever is there is whole, or made anew.
+        opened = rowmill.open(data, index_dir=index)
+        assert opened.num_rows == 6000
+        assert opened.fingerprint == rowmill.open(data, index_dir=tmp_path / "other").fingerprint
+    kept = {path.name for path in index.rglob("*") if path.is_file()}
+    rowmill.open(data, index_dir=index, force_reindex=True)
+    assert len({path.name for path in index.rglob("*") if path.is_file()}) <= len(kept)
+
+
 def test_processes_that_open_at_the_same_time_agree(tmp_path: Path) -> None:
     data, index = tmp_path / "data", tmp_path / "index"
     write_shards(data, [50] * 40, columns=["id"])
