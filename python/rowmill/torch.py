@@ -11,6 +11,7 @@ __all__ = [
     "IterableDatasetBase",
     "TorchDataLoader",
     "all_gather_bytes",
+    "broadcast_bytes",
     "dtype_name",
     "has_torch",
     "is_tensor",
@@ -90,13 +91,12 @@ def _unregister_with_cuda(address: int) -> None:
 
 def all_gather_bytes(message: bytes) -> list[bytes]:
     """The messages of all ranks of ``torch.distributed``, by rank; this one's alone where there is no such job."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+    distributed = _job()
+    if distributed is None:
         return [message]
     import torch
 
-    # NCCL moves what lies on a GPU only.
-    device = torch.device("cuda", torch.cuda.current_device()) if distributed.get_backend() == "nccl" else "cpu"
+    device = _device_of(distributed)
     length = torch.tensor([len(message)], dtype=torch.int64, device=device)
     lengths = [torch.empty_like(length) for _ in range(distributed.get_world_size())]
     distributed.all_gather(lengths, length)
@@ -107,6 +107,38 @@ def all_gather_bytes(message: bytes) -> list[bytes]:
     messages = [torch.empty_like(padded) for _ in lengths]
     distributed.all_gather(messages, padded)
     return [bytes(one[: int(n)].cpu().numpy()) for one, n in zip(messages, lengths, strict=True)]
+
+
+def broadcast_bytes(message: bytes) -> bytes | None:
+    """Rank 0's message, on every rank of ``torch.distributed``; None where there is no such job."""
+    distributed = _job()
+    if distributed is None:
+        return None
+    import torch
+
+    is_first, device = distributed.get_rank() == 0, _device_of(distributed)
+    length = torch.tensor([len(message)], dtype=torch.int64, device=device)
+    distributed.broadcast(length, 0)
+    content = torch.zeros(int(length), dtype=torch.uint8)
+    if is_first and message:
+        content = torch.frombuffer(bytearray(message), dtype=torch.uint8)
+    content = content.to(device)
+    distributed.broadcast(content, 0)
+    return bytes(content.cpu().numpy())
+
+
+def _job() -> Any:
+    """``torch.distributed`` where a job of it has begun; looked up, never imported."""
+    distributed = sys.modules.get("torch.distributed")
+    is_begun = distributed is not None and distributed.is_available() and distributed.is_initialized()
+    return distributed if is_begun else None
+
+
+def _device_of(distributed: Any) -> Any:
+    import torch
+
+    # NCCL moves what lies on a GPU only.
+    return torch.device("cuda", torch.cuda.current_device()) if distributed.get_backend() == "nccl" else "cpu"
 
 
 def tensor_from(values: Any, dtype: str | None) -> Any:

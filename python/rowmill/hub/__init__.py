@@ -9,6 +9,7 @@
   processes share
 - ``client.py`` the only file that asks the network, ``answers.py`` what its refusals mean; ``settings.py`` how it
   does; ``pieces.py`` large files, by several ranges at once
+- ``streaming.py`` files that are read where they lie; ``together.py`` what rank 0 found, for other machines
 - ``converted.py`` what only ``datasets`` can read, through it once
 - ``downloading.py``, ``readiness.py`` a data set onto this machine, and whether a job can start on it
 - ``pushing.py``, ``verifying.py`` a data set to the Hub, and the proof; ``staging.py`` its shards,
@@ -25,11 +26,18 @@ if TYPE_CHECKING:
     from rowmill.hub.downloading import download as download
     from rowmill.hub.pushing import push as push
     from rowmill.hub.readiness import preflight as preflight
+    from rowmill.hub.together import load_together as load_together
     from rowmill.hub.verifying import verify as verify
 
-__all__ = ["download", "preflight", "push", "verify"]
+__all__ = ["download", "load_together", "preflight", "push", "verify"]
 
-_LAZY = {"download": "downloading", "preflight": "readiness", "push": "pushing", "verify": "verifying"}
+_LAZY = {
+    "download": "downloading",
+    "load_together": "together",
+    "preflight": "readiness",
+    "push": "pushing",
+    "verify": "verifying",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -65,13 +65,14 @@ def write_listing(folder: Path, sha: str, listing: Listing) -> None:
 
 
 def write_whole(path: Path, value: Any) -> None:
-    """Writes JSON beside ``path`` and puts it there; best effort."""
+    """Writes bytes, or a value as JSON, beside ``path`` and puts it there; best effort."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(value, file, indent=1)
+            content = value if isinstance(value, bytes) else json.dumps(value, indent=1).encode()
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
