@@ -5,6 +5,7 @@ import sys
 import cold_reads
 import hub_download
 import hub_startup
+import hub_streaming
 import jsonl_conversion
 import memory
 import mixing
@@ -35,6 +36,7 @@ TABLES = {
     "jsonl_conversion": jsonl_conversion,
     "hub_startup": hub_startup,
     "hub_download": hub_download,
+    "hub_streaming": hub_streaming,
 }
 
 

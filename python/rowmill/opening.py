@@ -73,12 +73,12 @@ def open(
         raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
     if num_threads is not None:
         positive("num_threads", num_threads, 1)
-    named, origin = of_hub(paths, cache_dir)
+    named, origin, of_commit = of_hub(paths, cache_dir)
     named, known = _of_network(named, format, cache_dir)
     plain = as_paths(named)
     options = OpenOptions(
         paths=plain,
-        known=tuple(known),
+        known=(*of_commit, *known),
         credentials=default_places(path for path in plain if is_remote(path)),
         origin=origin,
         format=format,

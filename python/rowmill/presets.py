@@ -31,7 +31,7 @@ class Preset:
         column: The column of text; None where it is found by the schema.
         split: The usual split.
         size: About how much there is.
-        is_streamed: Whether it is too large to be downloaded without a word.
+        is_streamed: Whether what is not here is read over the network, and not downloaded, unless a caller says so.
         tokenizer: A tokenizer of the Hub.
     """
 

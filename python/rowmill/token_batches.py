@@ -225,8 +225,8 @@ def _open(dataset_name: Any, preset: Preset, split: str, streaming: Any) -> Data
 
     if _is_local(os.fspath(dataset_name)):
         return load_dataset(dataset_name, preset.config, split=split)
-    if streaming == "auto" and not preset.is_streamed and preset.name in PRESETS:
-        streaming = False
+    if streaming == "auto" and preset.name in PRESETS:
+        streaming = preset.is_streamed
     try:
         return _load(preset, split, streaming)
     except RevisionNotFoundError:

@@ -17,7 +17,7 @@ from rowmill.cli.output import complain
 if TYPE_CHECKING:
     from rowmill import Dataset
 
-__all__ = ["IndexDir", "Paths", "Split", "open_dataset", "with_warnings"]
+__all__ = ["IndexDir", "Paths", "Split", "is_repository", "open_dataset", "open_repository", "with_warnings"]
 
 T = TypeVar("T")
 
@@ -61,6 +61,34 @@ def open_dataset(
 
     with _status():
         return with_warnings(opened, is_quiet=is_quiet)
+
+
+def is_repository(paths: list[str]) -> bool:
+    """Whether what was given can only be the name of a repository of the Hub."""
+    from rowmill.hub_cache import is_repo_name
+
+    return len(paths) == 1 and paths[0].count("/") == 1 and is_repo_name(paths[0]) and not Path(paths[0]).exists()
+
+
+def open_repository(
+    repo: str, index_dir: Path | None, *, name: str | None, split: str | None, revision: str | None, force: bool = False
+) -> Dataset:
+    """A repository as one rank streams it; warnings go to stderr as plain lines."""
+    from rowmill.hub.load import load_dataset
+
+    def opened() -> Dataset:
+        return load_dataset(
+            repo,
+            name,
+            split=split or "train",
+            revision=revision,
+            streaming=True,
+            index_dir=index_dir,
+            force_reindex=force,
+        )
+
+    with _status():
+        return with_warnings(opened)
 
 
 def with_warnings(make: Callable[[], T], *, is_quiet: bool = False) -> T:

@@ -21,6 +21,8 @@ _WITHOUT_EFFECT = (
     "ignore_verifications", "keep_in_memory", "save_infos", "task", "trust_remote_code", "verification_mode",
     "writer_batch_size",
 )  # fmt: skip
+# Of rowmill's own, beside those that have a parameter in the signature.
+_OWN = ("cache_dir", "columns", "data_dir", "features", "offline", "streaming", "token", "force_reindex", "num_proc")
 _MODES = ("reuse_dataset_if_exists", "reuse_cache_if_exists", "force_redownload")
 
 
@@ -29,6 +31,7 @@ def taken_over(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         ValueError: One asks for what is not done here; the text names it and says what does it.
+        TypeError: There is none of that name.
     """
     kept = {name: value for name, value in given.items() if name not in _WITHOUT_EFFECT}
     token = kept.pop("use_auth_token", None)
@@ -38,6 +41,12 @@ def taken_over(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             "storage_options= is for files of other storages, which rowmill.open reads by their URLs; the Hub is "
             "reached by token= and HF_ENDPOINT"
+        )
+    unknown = [name for name in kept if name not in (*_OWN, "download_mode", "download_config")]
+    if unknown:
+        raise TypeError(
+            f"{unknown[0]}= is no argument of rowmill.load_dataset; where it tells datasets how to read a format, read "
+            "it there, and the rows here by rowmill.from_dataset(datasets.load_dataset(...))"
         )
     if mode := _mode(kept.pop("download_mode", None)):
         kept["force_reindex"] = kept.get("force_reindex", False) or mode == "reuse_cache_if_exists"

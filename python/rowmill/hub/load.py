@@ -15,6 +15,7 @@ from rowmill.hub.places import Place, Question
 from rowmill.hub.settings import find_settings
 from rowmill.hub.slices import Part
 from rowmill.hub.stored import find_stored
+from rowmill.hub.streaming import credentials
 from rowmill.plan import Plan
 from rowmill.source import OpenedSource, OpenOptions
 
@@ -56,8 +57,9 @@ def load_dataset(
         data_dir: A folder of the repository to look in.
         revision: A branch, tag, ref (``refs/pr/1``), commit or the beginning of one; "main" when None.
         columns: Columns to read; all when None.
-        streaming: Whether to read over the network without keeping files. True is not possible yet and an error
-            wherever something would have to be fetched; "auto" and False download.
+        streaming: Whether Parquet and Arrow files that are not here are read over the network, by ranges: True, False
+            (they are downloaded), or "auto" (read so where they would fill more than half of the free disk). Rows,
+            order and cursor are the same. Other formats are downloaded.
         offline: True asks nothing of the network; HF_HUB_OFFLINE or HF_DATASETS_OFFLINE when None.
         token: For private and gated repositories: a token, False for none; HF_TOKEN or that of `hf auth login` if None.
         cache_dir: In place of HF_HUB_CACHE and HF_DATASETS_CACHE.
@@ -89,13 +91,15 @@ def load_dataset(
         raise ValueError("split=None asks for every split at once; name one, as in split='train', or join 'train+test'")
     settings = find_settings(token=token, offline=offline, cache_dir=cache_dir)
     workers = None if num_proc is None else positive("num_proc", num_proc, 1)
-    question = Question(os.fspath(path), name, str(split), data_files, data_dir, revision, streaming is True, workers)
+    question = Question(os.fspath(path), name, str(split), data_files, data_dir, revision, streaming, workers)
     place = find_local(question, settings) or find_stored(question, settings)
     options = OpenOptions(
         paths=(),
         index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
         num_threads=workers,
         cache_dir=None if cache_dir is None else str(settings.datasets_cache),
+        known=tuple(place.known),
+        credentials=credentials(settings) if place.known else (),
     )
     dataset = _open(place, options, force_reindex=force_reindex)
     wanted = place.columns if columns is None else columns

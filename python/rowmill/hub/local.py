@@ -87,7 +87,7 @@ def _of_format(question: Question, settings: Settings) -> Place:
     """``load_dataset("json", data_files=...)``: named files of a named format."""
     root = Path(question.data_dir or "").expanduser().absolute()
     if question.data_files is None:
-        return _of_folder(root, Question(str(root), None, question.split, None, None, None, False, None), settings)
+        return _of_folder(root, Question(str(root), None, question.split, None, None, None, "auto", None), settings)
     parts = parse_split(question.split, patterns := as_patterns(question.data_files))
     files = {
         part.split: [path for pattern in patterns[part.split] for path in _named(pattern, root, settings)]

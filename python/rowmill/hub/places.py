@@ -15,7 +15,7 @@ class Question:
     """What a caller of ``load_dataset`` asked for; the arguments of that name.
 
     Attributes:
-        is_streaming: Whether nothing may be kept on the disk.
+        streaming: Whether files that are not here are read over the network: True, False or "auto".
     """
 
     path: str
@@ -24,7 +24,7 @@ class Question:
     data_files: object
     data_dir: str | None
     revision: str | None
-    is_streaming: bool
+    streaming: bool | str
     num_proc: int | None
 
 
@@ -36,6 +36,7 @@ class Place:
         format: As ``rowmill.open`` calls it; None where it finds that out.
         columns: Those that the README chooses; all when None.
         origin: The repository and commit, as cursors name them; None for files here.
+        known: Of files that are read over the network: the URL, the bytes, the hash, and that they never change.
     """
 
     parts: Sequence[Part]
@@ -43,5 +44,6 @@ class Place:
     format: str | None = None
     columns: Sequence[str] | None = None
     origin: str | None = None
+    known: Sequence[tuple[str, int, str | None, bool]] = ()
     folder: str | None = None
     folder_split: str | None = None

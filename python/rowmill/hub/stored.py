@@ -22,6 +22,7 @@ from rowmill.hub.records import read_record, record_path
 from rowmill.hub.repository import Repository, open_repository
 from rowmill.hub.settings import Settings
 from rowmill.hub.slices import Part, parse_split
+from rowmill.hub.streaming import is_streamed, streamed
 from rowmill.hub.urls import is_url, parse_url
 
 __all__ = ["find_layout_of", "find_stored"]
@@ -55,6 +56,9 @@ def find_stored(question: Question, settings: Settings) -> Place:
     else:
         place = _fetched(layout, parts, question, repository)
     _log.info("%s: split %s is %d files", repository.place, question.split, sum(map(len, place.files.values())))
+    if place.known:
+        # Nothing is here that a record could tell of; the list of files is.
+        return place
     facts = {"version": _VERSION, "format": place.format, "columns": place.columns}
     write_whole(record, {**facts, "files": place.files, "sizes": _sizes(place.files)})
     return place
@@ -170,12 +174,8 @@ def _fetched(layout: Layout, parts: Sequence[Part], question: Question, reposito
     if not every:
         raise MissingShardError(f"{repository.place} has no files for split {question.split!r}", repository.repo)
     missing = [path for path in every if not repository.is_here(path)]
-    if missing and question.is_streaming and not repository.settings.is_offline:
-        size = sum(repository.listing[path].size for path in missing)
-        raise ValueError(
-            f"streaming=True: this version does not read {repository.repo} over the network, it keeps files; "
-            f'streaming="auto" downloads {size:,} bytes, once'
-        )
+    if is_streamed(question, layout, repository, missing):
+        return streamed(layout, parts, repository, set(missing))
     here = repository.fetch(every)
     format_ = own_format(layout.format, here, layout.parameters)
     local = {split: [str(repository.local(path)) for path in paths] for split, paths in files.items()}

@@ -5,17 +5,23 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from urllib.parse import quote
 
-from rowmill.hub.converted import own_format
+from rowmill.hub.converted import chosen_columns, own_format
+from rowmill.hub.formats import most_common_format
 from rowmill.hub.layout import Layout
 from rowmill.hub.names import check_file_name
-from rowmill.hub.places import Question
+from rowmill.hub.places import Place, Question
 from rowmill.hub.repository import Repository
+from rowmill.hub.settings import Settings
+from rowmill.hub.slices import Part
 
-__all__ = ["address_of", "is_streamed"]
+__all__ = ["KnownFile", "addresses", "credentials", "is_streamable", "is_streamed", "streamed"]
+
+# The address, the bytes, the hash, and that they never change.
+KnownFile = tuple[str, int, str | None, bool]
 
 _log = logging.getLogger("rowmill.hub")
 # Formats whose blocks are found without reading them. The others are read from end to end, which is to download them.
@@ -46,11 +52,62 @@ def is_streamed(question: Question, layout: Layout, repository: Repository, miss
     return is_possible
 
 
-def address_of(path: str, repository: Repository) -> str:
-    """Where a file of the commit is read; always the same bytes, because the commit stands in it."""
+def streamed(layout: Layout, parts: Sequence[Part], repository: Repository, missing: Set[str]) -> Place:
+    """The files of the splits: those that are here, and the addresses of the others.
+
+    The commit stands in an address, so it always means the same bytes: the list of files says how many and which, and
+    nobody is asked about them.
+    """
+    files = {part.split: layout.splits[part.split] for part in parts}
+    there = addresses(sorted(missing), repository)
+    places = {
+        split: [there[path][0] if path in there else str(repository.local(path)) for path in paths]
+        for split, paths in files.items()
+    }
+    format_ = own_format(layout.format, (), layout.parameters)
+    columns = chosen_columns(layout.parameters)
+    return Place(parts, places, format_, columns, repository.place, known=tuple(there.values()))
+
+
+def addresses(paths: Sequence[str], repository: Repository) -> dict[str, KnownFile]:
+    """Where files that are not here are read, by their names, and what the list of the commit's files says of them."""
+    from rowmill.remote.urls import bare
+
+    wanted = [path for path in paths if not repository.is_here(path)]
+    found = bare([_address(path, repository) for path in wanted])
+    likes = [repository.listing[path] for path in wanted]
+    return {
+        path: (address, like.size, like.sha256 or like.blob_id or None, True)
+        for path, address, like in zip(wanted, found, likes, strict=True)
+    }
+
+
+def credentials(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Where every process finds the token that the Hub is shown; one that a caller gave is set in this one."""
+    from rowmill.remote import set_headers, set_token
+    from rowmill.remote.urls import origin_of
+
+    if settings.token is False:
+        set_headers(settings.endpoint, {})
+        return ()
+    if isinstance(settings.token, str):
+        set_token(settings.endpoint, settings.token)
+    origin = origin_of(settings.endpoint)
+    return () if origin is None else ((origin, "hub"),)
+
+
+def _address(path: str, repository: Repository) -> str:
     kind = "datasets/" if repository.kind == "dataset" else ""
     name = quote(check_file_name(path, repository.place))
     return f"{repository.settings.endpoint}/{kind}{repository.repo}/resolve/{repository.sha}/{name}"
+
+
+def is_streamable(paths: Sequence[str], repository: Repository) -> bool:
+    """The same for files that were named one by one, where nobody has said whether."""
+    missing = [path for path in paths if not repository.is_here(path)]
+    question = Question(repository.repo, None, "train", None, None, None, "auto", None)
+    layout = Layout("default", most_common_format(paths) or "", {"train": list(paths)})
+    return is_streamed(question, layout, repository, missing)
 
 
 def _free_bytes(place: Path) -> int:

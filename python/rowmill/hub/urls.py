@@ -9,10 +9,11 @@ from urllib.parse import unquote
 
 from rowmill.exceptions import MissingShardError
 from rowmill.hub.patterns import has_magic, match
-from rowmill.hub.repository import open_repository
+from rowmill.hub.repository import Repository, open_repository
 from rowmill.hub.settings import Settings, find_settings
+from rowmill.hub.streaming import KnownFile, addresses, is_streamable
 
-__all__ = ["HubPath", "find", "is_url", "localize", "of_hub", "parse_url"]
+__all__ = ["HubPath", "is_url", "localize", "of_hub", "parse_url"]
 
 _SCHEME = "hf://"
 
@@ -51,35 +52,41 @@ def parse_url(url: str) -> HubPath:
     return HubPath(f"{owner}/{name}", unquote(revision) if is_at else None, path)
 
 
-def of_hub(paths: Any, cache_dir: str | os.PathLike[str] | None) -> tuple[Any, str | None]:
-    """Paths with those of the Hub replaced by files here, and the commit that they are of if all are of one."""
+def of_hub(paths: Any, cache_dir: str | os.PathLike[str] | None) -> tuple[Any, str | None, list[KnownFile]]:
+    """Paths with those of the Hub replaced by files here, or by addresses where they would fill the disk.
+
+    Returns:
+        The paths, the commit that they are of if all are of one, and what is known of the addresses.
+    """
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not any(isinstance(path, str) and is_url(path) for path in listed):
-        return paths if isinstance(paths, str | os.PathLike) else listed, None
+        return paths if isinstance(paths, str | os.PathLike) else listed, None, []
     settings = find_settings(cache_dir=cache_dir)
     local: list[str | os.PathLike[str]] = []
+    known: list[KnownFile] = []
     places: set[str | None] = set()
     for path in listed:
         if isinstance(path, str) and is_url(path):
-            found, place = find(path, settings)
-            local += found
-            places.add(place)
+            repository, found = _find(path, settings)
+            there = addresses(found, repository) if is_streamable(found, repository) else {}
+            local += [there[name][0] if name in there else str(repository.local(name)) for name in found]
+            known += there.values()
+            repository.fetch([name for name in found if name not in there])
+            places.add(repository.place)
         else:
             local.append(path)
             places.add(None)
-    return local, places.pop() if len(places) == 1 else None
+    return local, places.pop() if len(places) == 1 else None, known
 
 
 def localize(url: str, settings: Settings) -> list[str]:
-    """The files here that a path of the Hub means."""
-    return find(url, settings)[0]
+    """The files here that a path of the Hub means, fetched where they are missing."""
+    repository, found = _find(url, settings)
+    return repository.fetch(found)
 
 
-def find(url: str, settings: Settings) -> tuple[list[str], str]:
-    """The files here that a path of the Hub means, fetched where they are missing, and the commit that they are of.
-
-    Those of a folder or a pattern come sorted by name.
-    """
+def _find(url: str, settings: Settings) -> tuple[Repository, list[str]]:
+    """The repository, and its files that a path means; those of a folder or a pattern come sorted by name."""
     asked = parse_url(url)
     repository = open_repository(asked.repo, asked.revision, settings)
     paths, path = list(repository.listing), asked.path.strip("/")
@@ -91,4 +98,4 @@ def find(url: str, settings: Settings) -> tuple[list[str], str]:
         found = match("**", paths, base=path, data_only=True)
     if not found:
         raise MissingShardError(f"{repository.place} has no file {asked.path or 'of data'}", url)
-    return repository.fetch(found), repository.place
+    return repository, found
