@@ -57,7 +57,7 @@ def load_dataset(
         data_dir: A folder of the repository to look in.
         revision: A branch, tag, ref (``refs/pr/1``), commit or the beginning of one; "main" when None.
         columns: Columns to read; all when None.
-        streaming: Whether Parquet and Arrow files that are not here are read over the network, by ranges: True, False
+        streaming: Whether Parquet, Arrow and tars that are not here are read over the network, by ranges: True, False
             (they are downloaded), or "auto" (read so where they would fill more than half of the free disk). Rows,
             order and cursor are the same. Other formats are downloaded.
         offline: True asks nothing of the network; HF_HUB_OFFLINE or HF_DATASETS_OFFLINE when None.
@@ -98,9 +98,9 @@ def load_dataset(
         index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
         num_threads=workers,
         cache_dir=None if cache_dir is None else str(settings.datasets_cache),
-        known=tuple(place.known),
-        credentials=credentials(settings) if place.known else (),
     )
+    if place.known:
+        options = replace(options, known=tuple(place.known), credentials=credentials(settings))
     dataset = _open(place, options, force_reindex=force_reindex)
     wanted = place.columns if columns is None else columns
     return dataset if wanted is None else dataset.select_columns(wanted)

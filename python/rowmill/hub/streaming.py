@@ -25,7 +25,7 @@ KnownFile = tuple[str, int, str | None, bool]
 
 _log = logging.getLogger("rowmill.hub")
 # Formats whose blocks are found without reading them. The others are read from end to end, which is to download them.
-_FORMATS = ("parquet", "arrow")
+_FORMATS = ("parquet", "arrow", "webdataset")
 # Of the free disk: what is smaller is downloaded, and is then here for every later run.
 _SHARE = 0.5
 
@@ -46,7 +46,7 @@ def is_streamed(question: Question, layout: Layout, repository: Repository, miss
     if not is_possible:
         warnings.warn(
             f"streaming=True: {layout.format} files are read from end to end, so the {size:,} bytes of "
-            f"{repository.place} that are not here are downloaded, once; Parquet and Arrow are streamed",
+            f"{repository.place} that are not here are downloaded, once; Parquet, Arrow and tars are streamed",
             stacklevel=2,
         )
     return is_possible
