@@ -312,16 +312,6 @@ def has_even_id(row: dict[str, Any]) -> bool:
 
 
 @pytest.mark.usefixtures("home")
-def test_streaming_is_refused_where_something_would_be_kept(hub: HubServer):
-    hub.create_repo("alice/demo", FILES)
-    with pytest.raises(ValueError, match="downloads"):
-        rowmill.load_dataset("alice/demo", streaming=True)
-    assert hub.count("GET", "parquet") == 0
-    rowmill.load_dataset("alice/demo")
-    assert ids(rowmill.load_dataset("alice/demo", streaming=True)) == list(range(30))
-
-
-@pytest.mark.usefixtures("home")
 def test_what_is_not_there_is_named_with_what_is(hub: HubServer):
     hub.create_repo("alice/demo", FILES)
     with pytest.raises(ValueError, match=r"no split 'valid'.*train, test"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import json
@@ -246,13 +247,14 @@ def test_no_file_of_ours_holds_a_token_or_a_signature(
 
 def test_expired_addresses_are_renewed(hub: HubServer, repo: Any) -> None:
     hub.redirects = True
-    ds = shuffled(load()).batch(5)
-    read = []
-    for step, batch in enumerate(ds):
-        read += batch["id"].tolist()
-        if step % 30 == 0:
-            hub.expire_urls()
+    rows = iter(shuffled(load()))
+    # By then every file has been asked for, and only the next windows are on their way.
+    read = ids(itertools.islice(rows, 500))
+    given = hub.count("GET", r"\.parquet", host="hub")
+    hub.expire_urls()
+    read += ids(rows)
     assert sorted(read) == list(range(NUM_FILES * NUM_ROWS))
+    assert given < hub.count("GET", r"\.parquet", host="hub") <= given + 4 * NUM_FILES
 
 
 def until_error(items: Any) -> tuple[list[Any], rowmill.RowmillError]:
@@ -281,7 +283,7 @@ def test_a_token_that_expires_on_the_way_is_told_at_its_step(hub: HubServer, mon
         more, error = until_error(batches)
         read += [number for batch in more for number in batch["id"].tolist()]
         state = loader.state_dict()
-    assert isinstance(error, rowmill.AccessDeniedError | rowmill.MissingShardError)
+    assert "the server answers 401" in str(error)
     assert "hf_expires" not in str(error)
     # Nothing is lost: what was not delivered comes with a token that holds.
     assert read == expected[: len(read)]
@@ -364,7 +366,8 @@ def test_lists_and_headers_are_asked_for_once_a_machine(hub: HubServer, home: Pa
     assert told == [told[0]] * 6
     assert hub.count(path="/revision/") == 1
     assert hub.count(path="/tree/") == 1
-    assert hub.count(path=r"\.parquet") <= 3 * NUM_FILES
+    # A few a file, of six processes.
+    assert hub.count(path=r"\.parquet") <= 5 * NUM_FILES
 
 
 RANK = """
@@ -405,24 +408,26 @@ def test_two_ranks_of_two_workers_stream_each_row_once_in_its_step(
     assert hub.count(path="/tree/") == 1
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_soak_of_20_000_requests_with_faults_gives_the_golden_order(hub: HubServer) -> None:
     tiny = {f"train-{at:03}.parquet": _many_groups(at * 400) for at in range(10)}
     hub.create_repo("alice/soak", tiny)
     busy: dict[str, Any] = {"status": 429, "headers": {"Retry-After": "0"}}
     for seed, fault in enumerate([busy, {"status": 503}, {"disconnect": True}, {"cut": 40}, {"truncate": 9}]):
         hub.fault(method="GET", path=r"resolve.*\.parquet", share=0.01, seed=seed, **fault)
-    ds = rowmill.load_dataset("alice/soak", streaming=True).shard(1, 0).shuffle(seed=9, window_bytes=1, num_lanes=8)
-    golden = None
     while hub.count("GET", r"\.parquet") < 20_000:
+        # Opened anew, so that nothing of the last pass is in memory.
+        ds = rowmill.load_dataset("alice/soak", streaming=True).shard(1, 0).shuffle(9, window_bytes=1, num_lanes=8)
         ds.set_epoch(4)
-        read = ids(ds)
-        golden = golden or ds.row_ids(0, 4000)
-        assert read == golden
+        golden = ds.row_ids(0, 4000)
+        assert ids(ds) == golden
     assert sorted(golden) == list(range(4000))
+    assert hashlib.sha256(json.dumps(golden).encode()).hexdigest()[:16] == "b3c36ced7b739095"
 
 
 def _many_groups(first: int) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.table({"id": np.arange(first, first + 400)}), sink, row_group_size=1)
+    chance, sink = np.random.default_rng(first), io.BytesIO()
+    table = pa.table({"id": np.arange(first, first + 400), "other": [chance.bytes(2000) for _ in range(400)]})
+    pq.write_table(table, sink, row_group_size=1)
     return sink.getvalue()
