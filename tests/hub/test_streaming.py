@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,8 +21,10 @@ import pyarrow.parquet as pq
 import pytest
 from hub_client import clean_environment, hub_environment
 from hub_server import HubServer
+from typer.testing import CliRunner
 
 import rowmill
+from rowmill.cli.main import app
 from rowmill.hub import streaming
 
 pytest.importorskip("huggingface_hub")
@@ -208,6 +211,37 @@ def test_a_preset_streams(hub: HubServer, home: Path, repo: Any) -> None:
     streamed = batches(streaming=True)
     assert kept_files(home) == []
     assert batches(streaming=False) == streamed
+
+
+def test_an_index_that_was_made_elsewhere_spares_the_headers(hub: HubServer, repo: Any, tmp_path: Path) -> None:
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(
+            app, ["index", *arguments, "--index-dir", str(tmp_path / "index")], prog_name="rowmill"
+        )
+
+    told = json.loads(run(REPO, "--revision", repo.sha[:10], "--json").stdout)
+    assert (told["num_rows"], told["num_walked"]) == (NUM_FILES * NUM_ROWS, NUM_FILES)
+    assert told["revision"] == f"{REPO}@{repo.sha}"
+    shutil.copytree(tmp_path / "index", tmp_path / "copied")
+    hub.forget()
+    ds = load(index_dir=tmp_path / "copied")
+    assert (ds.num_rows, ds.fingerprint) == (told["num_rows"], told["fingerprint"])
+    assert hub.count("GET", r"\.parquet") == 0
+    assert run(str(tmp_path), "--name", "en").exit_code == 2
+
+
+def test_paths_of_the_hub_are_streamed_where_they_would_fill_the_disk(
+    home: Path, repo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = f"hf://datasets/{REPO}@main/data/train-*.parquet"
+    monkeypatch.setattr(streaming, "_free_bytes", lambda place: 1)
+    streamed = rowmill.open(paths).shard(1, 0)
+    rows = ids(streamed)
+    assert (rows, kept_files(home)) == (list(range(NUM_FILES * NUM_ROWS)), [])
+    monkeypatch.setattr(streaming, "_free_bytes", lambda place: 1 << 60)
+    here = rowmill.open(paths).shard(1, 0)
+    assert (ids(here), len(kept_files(home))) == (rows, NUM_FILES)
+    assert (here.fingerprint, here.state_dict()) == (streamed.fingerprint, streamed.state_dict())
 
 
 # Access.
