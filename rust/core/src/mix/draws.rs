@@ -132,6 +132,23 @@ impl Draws {
             element: first[lane as usize] + index % len,
         }
     }
+    /// What a lane takes at these elements of an epoch of the mix, source by source: where it begins, and the elements
+    /// of the source's lane from there on that lie in one of its epochs.
+    pub fn stretches(&self, epoch: u64, lane: u32, elements: Range<u64>) -> Vec<(Drawn, Range<u64>)> {
+        let mut found = Vec::new();
+        for (source, LaneRows { first, len }) in self.sources.iter().enumerate() {
+            let count = |element| self.schedule.lane_count_before(source, lane, element);
+            let (mut next, end) = (count(elements.start), count(elements.end));
+            while next < end {
+                let drawn = self.own(source, epoch, lane, next);
+                let last = first[lane as usize] + len[lane as usize].max(1);
+                let taken = (last - drawn.element).min(end - next);
+                found.push((drawn, drawn.element..drawn.element + taken));
+                next += taken;
+            }
+        }
+        found
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +179,25 @@ mod tests {
                     assert_eq!(drawn.epoch * len + drawn.element, *index, "{stopping} {epoch} {position}");
                     *index += 1;
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn stretches_are_what_is_drawn_one_by_one() {
+        for stopping in [Stopping::FirstExhausted, Stopping::AllExhausted, Stopping::Repeat] {
+            let draws = draws(&[0.6, 0.3, 0.1], &[50, 9, 31], 4, stopping);
+            for (epoch, lane, elements) in [(0, 0, 0..40), (2, 3, 5..33), (1, 1, 7..7), (0, 2, 3..4)] {
+                let mut one_by_one: Vec<_> = elements.clone().map(|at| draws.at(epoch, lane, at)).collect();
+                let stretches = draws.stretches(epoch, lane, elements);
+                let mut together: Vec<_> = stretches
+                    .into_iter()
+                    .flat_map(|(drawn, elements)| elements.map(move |element| Drawn { element, ..drawn }))
+                    .collect();
+                let key = |drawn: &Drawn| (drawn.source, drawn.epoch, drawn.element);
+                one_by_one.sort_by_key(key);
+                together.sort_by_key(key);
+                assert_eq!(one_by_one, together, "{stopping} {epoch} {lane}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::loom::Woven;
+use super::weaver::Woven;
 use crate::order::{Key, Stream};
 
 /// How far apart samples may lie that change places.

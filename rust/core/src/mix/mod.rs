@@ -3,7 +3,7 @@
 //! - `shares`: weights as exact fractions
 //! - `curve`: weights that change on the way
 //! - `timeline`: how much each source is due after so many samples
-//! - `loom`: weaves a schedule sample by sample, no source ever off its due by one
+//! - `weaver`: weaves a schedule sample by sample, no source ever off its due by one
 //! - `level`: the same shares in every lane
 //! - `weave`: constant or changing weights as woven patterns
 //! - `pattern`: a woven pattern repeated for ever, with counts and their inverses
@@ -16,13 +16,13 @@ mod balance;
 mod curve;
 mod draws;
 mod level;
-mod loom;
 mod pattern;
 mod schedule;
 mod shares;
 mod stopping;
 mod timeline;
 mod weave;
+mod weaver;
 
 pub use balance::TokenBalance;
 pub use curve::Step;

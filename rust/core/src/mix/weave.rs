@@ -2,10 +2,10 @@
 
 use super::curve::{Piece, common_whole};
 use super::level::{LaneLeads, close};
-use super::loom::{Loom, Woven};
 use super::pattern::Pattern;
 use super::shares::{Shares, gcd};
 use super::timeline::Timeline;
+use super::weaver::{Weaver, Woven};
 use crate::error::{Error, Result};
 use crate::order::{Key, Level};
 
@@ -75,7 +75,7 @@ fn weave_period(shares: &Shares, num_lanes: u64, seed: u64, era: u64) -> Result<
         let key = Key::new(seed, era, Level::Mix, attempt);
         let mut lanes = LaneLeads::new(num_lanes, rates.len(), whole, key);
         let mut woven =
-            Loom::try_new(&timeline, vec![0; rates.len()], len, None)?.weave(len, 0, &mut lanes)?;
+            Weaver::try_new(&timeline, vec![0; rates.len()], len, None)?.weave(len, 0, &mut lanes)?;
         attempt += 1;
         let may_try = attempt < MAX_ATTEMPTS || (attempt == MAX_ATTEMPTS && gcd(whole, num_lanes) == 1);
         if close_lanes(&mut woven, num_lanes, &counts, key) || !may_try {
@@ -170,7 +170,7 @@ impl Plan {
     fn weave(&self, num_lanes: u64, key: Key) -> Result<Vec<Cloth>> {
         let timeline = self.timeline();
         let num_sources = self.rates(0).len();
-        let mut loom = Loom::try_new(&timeline, vec![0; num_sources], self.horizon(), None)?;
+        let mut weaver = Weaver::try_new(&timeline, vec![0; num_sources], self.horizon(), None)?;
         let mut lanes = LaneLeads::new(num_lanes, num_sources, self.whole, key);
         let mut cloths = Vec::new();
         // The sample that comes next, and what was woven before it since the last repetition.
@@ -187,38 +187,38 @@ impl Plan {
             let mut left = self.lens[index];
             if is_last || self.repeats[index] > 0 {
                 let period = self.periods[index];
-                once.extend(loom.weave(period, sample % num_lanes, &mut lanes)?.sources);
+                once.extend(weaver.weave(period, sample % num_lanes, &mut lanes)?.sources);
                 sample += period;
                 cut(&mut cloths, &mut once, sample);
                 let pattern =
-                    self.repetition(index, &timeline, &loom, &mut lanes.clone(), sample % num_lanes, key)?;
+                    self.repetition(index, &timeline, &weaver, &mut lanes.clone(), sample % num_lanes, key)?;
                 cloths.push(Cloth { start: sample, pattern });
                 sample += period * self.repeats[index];
                 left -= period;
             }
             if !is_last {
-                once.extend(loom.weave(left, sample % num_lanes, &mut lanes)?.sources);
+                once.extend(weaver.weave(left, sample % num_lanes, &mut lanes)?.sources);
                 sample += left;
             }
         }
         Ok(cloths)
     }
 
-    /// A period that ends as it begins: with the counts that the loom has now.
+    /// A period that ends as it begins: with the counts that the weaver has now.
     fn repetition(
         &self,
         index: usize,
         timeline: &Timeline,
-        loom: &Loom,
+        weaver: &Weaver,
         lanes: &mut LaneLeads,
         first_lane: u64,
         key: Key,
     ) -> Result<Pattern> {
         let (rates, period) = (self.rates(index), self.periods[index]);
-        let due: Vec<u64> = (0..rates.len()).map(|source| timeline.due(source, loom.time())).collect();
+        let due: Vec<u64> = (0..rates.len()).map(|source| timeline.due(source, weaver.time())).collect();
         let before: Vec<u64> = due.iter().map(|due| due / self.whole).collect();
         let counts: Vec<u64> =
-            loom.counts().iter().zip(&before).map(|(count, before)| count - before).collect();
+            weaver.counts().iter().zip(&before).map(|(count, before)| count - before).collect();
         let turns = period / u64::from(self.pieces[index].shares.whole());
         let parts = self.pieces[index].shares.parts();
         let turn: Vec<u64> = parts.iter().map(|&part| u64::from(part) * turns).collect();
@@ -226,7 +226,7 @@ impl Plan {
         let due = due.iter().map(|due| due % self.whole).collect();
         let round = Timeline::new(self.whole, due, rates);
         let mut woven =
-            Loom::try_new(&round, counts, period, Some(limits))?.weave(period, first_lane, lanes)?;
+            Weaver::try_new(&round, counts, period, Some(limits))?.weave(period, first_lane, lanes)?;
         close_lanes(&mut woven, lanes.num_lanes(), &turn, key);
         Ok(Pattern::new(woven.sources, turn.len(), lanes.num_lanes()))
     }

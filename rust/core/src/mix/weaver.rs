@@ -22,7 +22,7 @@ pub(super) struct Times {
 }
 
 /// The weaving of one timeline, at one moment of it.
-pub(super) struct Loom<'a> {
+pub(super) struct Weaver<'a> {
     timeline: &'a Timeline,
     time: u64,
     horizon: u64,
@@ -39,7 +39,7 @@ pub(super) struct Loom<'a> {
     tight: BinaryHeap<Reverse<u64>>,
 }
 
-impl<'a> Loom<'a> {
+impl<'a> Weaver<'a> {
     /// Begins at time 0, where the sources have given `counts` (each its due, rounded down or up), and looks
     /// ahead up to the horizon; with `limits` they give exactly so many until then.
     pub(super) fn try_new(
@@ -52,7 +52,7 @@ impl<'a> Loom<'a> {
             .zip(&counts)
             .map(|(source, count)| timeline.due(source, 0) as i64 - (count * timeline.whole) as i64);
         let leads = leads.collect();
-        let mut loom = Self {
+        let mut weaver = Self {
             timeline,
             time: 0,
             horizon,
@@ -63,11 +63,12 @@ impl<'a> Loom<'a> {
             slack: Vec::new(),
             tight: BinaryHeap::new(),
         };
-        loom.slack = loom.slack_from_here()?;
-        let tight = (1..=horizon).filter(|&time| loom.slack[time as usize] == 0).map(Reverse).collect();
-        loom.tight = tight;
-        loom.next = (0..loom.counts.len()).map(|source| loom.times(source, loom.counts[source])).collect();
-        Ok(loom)
+        weaver.slack = weaver.slack_from_here()?;
+        let tight = (1..=horizon).filter(|&time| weaver.slack[time as usize] == 0).map(Reverse).collect();
+        weaver.tight = tight;
+        weaver.next =
+            (0..weaver.counts.len()).map(|source| weaver.times(source, weaver.counts[source])).collect();
+        Ok(weaver)
     }
 
     /// How many samples are woven.
