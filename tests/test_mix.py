@@ -284,6 +284,27 @@ def test_a_copy_of_a_changed_mix_goes_on(made: dict[str, rowmill.Dataset]) -> No
     ]
 
 
+def test_a_filter_of_a_mix_skips_row_groups_of_its_parquet_files(tmp_path: Path) -> None:
+    import pyarrow.compute as pc
+
+    text = pa.array([f"t{at}" for at in range(70)])
+    files = {
+        "parquet": write(tmp_path / "one.parquet", 0, 70, size=pa.array(range(70)), text=text),
+        "arrow": write(tmp_path / "two.arrow", 1_000, 70, size=pa.array(range(70)), text=text),
+        "renamed": write(tmp_path / "three.parquet", 2_000, 70, other=pa.array(range(70)), text=text),
+    }
+    sources = {name: rowmill.open(file, index_dir=tmp_path).shuffle(1, num_lanes=2) for name, file in files.items()}
+    sources["renamed"] = sources["renamed"].rename_columns({"other": "size"})
+    for names in (("parquet", "arrow"), ("arrow", "renamed"), ("parquet", "renamed", "arrow")):
+        mixed = rowmill.mix({name: sources[name] for name in names}, stopping="all_exhausted")
+        loader = mixed.filter(pc.field("size") < 7).loader()
+        expected = [row["id"] for row in mixed.filter(lambda row: row["size"] < 7)]
+        assert [row["id"] for row in loader] == expected
+        assert {row % 1_000 for row in expected} == set(range(7))
+        # Of files whose columns have the names of the mix.
+        assert (loader.stats()["blocks_pruned"] > 0) == ("parquet" in names)
+
+
 GOLDEN = [
     35,
     2004,

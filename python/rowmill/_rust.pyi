@@ -17,6 +17,7 @@ __all__ = [
     "Mixture",
     "Order",
     "Packed",
+    "PackedDocuments",
     "Padding",
     "RecordBatch",
     "Rows",
@@ -26,6 +27,7 @@ __all__ = [
     "Stream",
     "Table",
     "TokenCounts",
+    "TokenShares",
     "Tokenizer",
     "Unpacker",
     "bare_urls",
@@ -125,6 +127,8 @@ class Order:
     def num_positions(self) -> int | None: ...
 
 _PlainOrder = tuple[str, int, int, bool, tuple[int, int], tuple[int, int]]
+_PlainSource = tuple[Table, Order, str, int | None, str, int, TokenCounts | None]
+_PlainPlace = tuple[int, int, int, int, int, Sequence[tuple[int, int]]]
 
 @final
 class Mixture:
@@ -134,6 +138,7 @@ class Mixture:
     def own_row_ids(self, row_ids: Sequence[int]) -> list[tuple[int, int]]: ...
     def table(self, columns: Sequence[Sequence[tuple[str, str]]], io: str) -> Table: ...
     def order(self, schedule: Schedule, stopping: str, orders: Sequence[_PlainOrder]) -> Order: ...
+    def own_order(self, source: int, order: _PlainOrder, num_lanes: int) -> Order: ...
 
 _Step = tuple[int, Sequence[float], bool]
 
@@ -160,6 +165,12 @@ class Schedule:
     def lane_count_before(self, source: int, lane: int, element: int) -> int: ...
     def lane_element_of(self, source: int, lane: int, index: int) -> int | None: ...
     def end(self, num_rows: Sequence[int], stopping: str) -> int | None: ...
+    def end_of_lanes(self, lens: Sequence[Sequence[int]], stopping: str) -> int | None: ...
+
+@final
+class TokenShares:
+    def __new__(cls, steps: Sequence[_Step], *, num_lanes: int, seed: int) -> TokenShares: ...
+    def next_source(self, lane: int, tokens: Sequence[int]) -> int | None: ...
 
 @final
 class Table:
@@ -187,8 +198,12 @@ class Table:
         force: bool,
         progress: Callable[[int, int], object] | None,
     ) -> TokenCounts: ...
-    def sample_documents(
-        self,
+
+@final
+class PackedDocuments:
+    def __new__(
+        cls,
+        table: Table,
         order: Order,
         *,
         counts: TokenCounts | None,
@@ -199,13 +214,19 @@ class Table:
         first_epoch: int,
         num_epochs: int | None,
         positions: tuple[int, int],
-        wanted: Sequence[tuple[tuple[int, int, int, int, int], tuple[int, int]]],
+        shares: TokenShares | None,
+    ) -> PackedDocuments: ...
+    def samples(
+        self, wanted: Sequence[tuple[_PlainPlace, tuple[int, int]]]
     ) -> list[list[list[tuple[int, int, int]]]]: ...
+    def group_lens(self, places: Sequence[_PlainPlace]) -> list[int]: ...
 
 @final
 class TokenCounts:
     @staticmethod
     def open(path: Path, key: str, num_rows: int) -> TokenCounts | None: ...
+    @staticmethod
+    def joined(parts: Sequence[tuple[int, TokenCounts]]) -> TokenCounts: ...
     @property
     def num_rows(self) -> int: ...
     @property
@@ -217,7 +238,7 @@ class TokenCounts:
     @property
     def num_bytes(self) -> int: ...
     @property
-    def path(self) -> Path: ...
+    def paths(self) -> list[Path]: ...
     def row(self, row_id: int) -> int | None: ...
     def sum(self, start: int, stop: int) -> int: ...
     def lane_samples(
@@ -254,6 +275,8 @@ class LanePlaces:
     @property
     def lanes(self) -> list[tuple[int, int, int, int]]: ...
     @property
+    def sources(self) -> list[list[tuple[int, int]]]: ...
+    @property
     def num_steps(self) -> int: ...
     @property
     def num_skipped(self) -> int: ...
@@ -266,15 +289,11 @@ class Packed:
     def __new__(
         cls,
         *,
-        table: Table,
-        order: Order,
-        counts: TokenCounts | None,
-        token_column: str,
-        eos: int | None,
-        mode: str,
+        sources: Sequence[_PlainSource],
+        schedule: Schedule | None,
+        shares: TokenShares | None,
         seq_len: int,
         labels: str | None,
-        pad_id: int,
         columns: Sequence[tuple[str, str]],
         cu_seqlens: bool,
         flatten: bool,
@@ -292,8 +311,9 @@ class Packed:
         *,
         first_epoch: int,
         num_epochs: int | None,
-        positions: tuple[int, int],
-        lanes: Sequence[tuple[int, int, int, int, int]],
+        positions: Sequence[tuple[int, int]],
+        epoch_samples: Sequence[int],
+        lanes: Sequence[_PlainPlace],
         samples: tuple[int, int | None],
         skip_steps: int,
         left_out: Sequence[tuple[int, int]],

@@ -43,7 +43,8 @@ class Counted:
             progress: Called with the rows done and all rows, some ten times a second.
 
         Returns:
-            The totals over all rows of the files, whatever this dataset takes of them.
+            The totals over all rows of the files, whatever this dataset takes of them; of a mix over all its sources,
+            each of which has counts of its own, the same as without the mix.
 
         Raises:
             SchemaMismatchError: The dataset neither tokenizes nor packs, or Python functions make its documents.
@@ -56,9 +57,13 @@ class Counted:
         """Tokens of the documents that the current epoch is drawn from, over all ranks.
 
         Raises:
-            TypeError: They have not been counted.
+            TypeError: They have not been counted, or the epoch has no end.
         """
         reason = why_uncountable(self._plan)
+        if not self._plan.has_end:
+            reason = "the mix never ends, and so has no number of tokens"
+        elif self._plan.mixes_samples:
+            reason = "an epoch of packed sources ends after so many samples (len of it says how many); ask its sources"
         if reason is not None:
             raise TypeError(reason)
         number = num_tokens(self._plan, self.epoch)

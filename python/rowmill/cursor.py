@@ -23,6 +23,7 @@ from rowmill.receipts import check_receipt
 __all__ = [
     "ORDER_VERSION",
     "SCHEMA_VERSION",
+    "SOURCE_LISTS",
     "Cursor",
     "Identity",
     "Run",
@@ -35,6 +36,9 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 ORDER_VERSION = 1
+
+# What lanes say of the sources of a mix, by lane and then by source, where its schedule does not say it.
+SOURCE_LISTS = ("source_rows", "source_taken")
 
 Cursor = dict[str, Any]
 
@@ -281,10 +285,13 @@ def _has_counts(part: Any, names: tuple[str, ...]) -> bool:
 
 def _has_lanes(lanes: Mapping[str, Any]) -> bool:
     lists = [lanes.get("rows"), lanes.get("samples"), *(lanes[name] for name in ("emitted", "epochs") if name in lanes)]
+    of_sources = [lanes.get(name, []) for name in SOURCE_LISTS]
     return (
         lanes["of"] > 0
-        and all(isinstance(values, list) and all(map(_is_count, values)) for values in lists)
+        and all(isinstance(values, list) and all(map(_is_count, values)) for values in [*lists, *of_sources])
         and len({len(values) for values in lists}) == 1
+        and len({len(values) for values in of_sources}) == 1
+        and len(of_sources[0]) % max(len(lists[0]), 1) == 0
     )
 
 

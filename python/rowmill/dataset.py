@@ -20,6 +20,7 @@ from rowmill.iterators import ReadOptions
 from rowmill.left_out import after_taken, as_ranges
 from rowmill.loader import Loader
 from rowmill.mixing.remix import resumed
+from rowmill.mixing.tokens import check_tokens
 from rowmill.packed import packed_schema
 from rowmill.packed_rows import packed_rows_at
 from rowmill.padded import padded_schema
@@ -243,6 +244,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
             TypeError: A filter or batched map decides it, or tokens that were not counted (see ``count_tokens``), or
                 the stream is endless.
         """
+        check_tokens(self._plan)
         if self._plan.pipeline.pack is not None:
             return packed_total(self._plan, Placement(*find_rank(self._plan.rank)), self.epoch)
         if self._plan.pipeline.is_laned:
@@ -258,7 +260,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
     @property
     def num_rows(self) -> int:
         """Rows of the data set that an epoch is drawn from, over all ranks, before any filter."""
-        if not self._plan.has_end:
+        if not self._plan.has_end or self._plan.mixes_samples or self._plan.mixes_tokens:
             return self._plan.source.rust.num_rows
         start, stop = self._plan.position_range
         return stop - start
@@ -297,6 +299,11 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
 
     def row_ids(self, start: int, stop: int) -> list[int]:
         """Row ids at these positions of the current epoch; reads no row."""
+        if self._plan.mixes_samples or self._plan.mixes_tokens:
+            raise SchemaMismatchError(
+                "positions have row ids where a mix draws rows by its schedule alone; of packed sources, and of a mix "
+                "by tokens, ds.rows_at(step) says which documents are in a step"
+            )
         first, end = self._plan.position_range
         if not 0 <= start <= stop <= end - first:
             raise OutOfRangeError(f"positions {start} to {stop} are out of range; an epoch has {end - first}")
@@ -310,6 +317,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         after the last). Where tokens were not counted (``count_tokens``), documents are read from the epoch's
         beginning, or from ``state``: a cursor of the whole job before that step.
         """
+        check_tokens(self._plan)
         if self._plan.pipeline.pack is not None:
             step = after_taken(self._plan.skipped_steps, step + 1) - 1
             return packed_rows_at(self._plan, find_rank(self._plan.rank)[0], step, self.epoch, state)

@@ -13,6 +13,7 @@ from rowmill.exceptions import TopologyError
 from rowmill.lane_places import Beginning, Deal
 from rowmill.lanes import check_lanes, lane_rows
 from rowmill.left_out import taken_of
+from rowmill.mixing.sequences import lane_samples as mixed_lane_samples
 from rowmill.placement import Placement
 from rowmill.plan import Plan
 from rowmill.token_index import how_to_build, lane_samples, why_uncountable
@@ -115,7 +116,7 @@ def lane_totals(plan: Plan, first_epoch: int) -> list[int] | None:
     None where only a token-count index would tell, and there is none.
     """
     if plan.epochs_per_pass is not None:
-        return lane_samples(plan, first_epoch)
+        return mixed_lane_samples(plan, first_epoch) if plan.mixes_samples else lane_samples(plan, first_epoch)
     num_lanes = plan.order.num_lanes
     ranges = (lane_rows(lane, num_lanes, plan.position_range) for lane in range(num_lanes))
     return [_FAR if stop > first else 0 for first, stop in ranges]
@@ -138,8 +139,7 @@ def _check_documents(plan: Plan, deal: Deal) -> None:
 
 def _unknown_end(plan: Plan, num_shards: int) -> str:
     last = plan.pipeline.batches[1]
-    # What a mix draws from its sources is not counted by rows.
-    count = "" if plan.is_mixed else f"Count them once, before the job: {how_to_build(plan)}. Or let "
+    count = "" if why_uncountable(plan) else f"Count them once, before the job: {how_to_build(plan)}. Or let "
     return (
         f"a finite epoch of packed samples does not end after the same number of steps on all {num_shards} ranks by "
         "itself, and without a count of the documents' tokens only reading tells"

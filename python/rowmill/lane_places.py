@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rowmill.cursor import Cursor, Identity, check_step
+from rowmill.cursor import SOURCE_LISTS, Cursor, Identity, check_step
 from rowmill.exceptions import StateMismatchError, TopologyError
 from rowmill.lanes import Lane
 from rowmill.left_out import Ranges, still_left_out
@@ -13,7 +14,7 @@ from rowmill.placement import Placement
 from rowmill.plan import Plan
 from rowmill.runs import known_left_out
 
-__all__ = ["Beginning", "Deal", "LanePlaces"]
+__all__ = ["Beginning", "Deal", "LanePlaces", "flat_sources", "sources_of"]
 
 
 @dataclass
@@ -60,6 +61,8 @@ class LanePlaces:
             lanes["emitted"] = [lane.emitted for lane in self.lanes]
         if any(lane.epoch != epoch for lane in self.lanes):
             lanes["epochs"] = [lane.epoch - epoch for lane in self.lanes]
+        if any(lane.sources for lane in self.lanes):
+            lanes |= flat_sources([lane.sources for lane in self.lanes])
         cursor = {
             **self.identity.as_cursor(),
             "num_shards": self.placement.num_shards,
@@ -198,6 +201,20 @@ def _check_turns(left_out: Ranges, step: int, start: int, placement: Placement) 
             )
 
 
+def flat_sources(lanes: Sequence[Sequence[tuple[int, int]]]) -> dict[str, list[int]]:
+    """Where the sources of each lane stand, as it is in a cursor: one list of rows and one of what was taken."""
+    width = max(map(len, lanes))
+    filled = [[*sources, *[(0, 0)] * (width - len(sources))] for sources in lanes]
+    return {name: [source[at] for sources in filled for source in sources] for at, name in enumerate(SOURCE_LISTS)}
+
+
+def sources_of(lanes: Mapping[str, Any]) -> list[list[tuple[int, int]]]:
+    """Where the sources of each lane stand, by a cursor's lanes."""
+    rows, taken = (lanes.get(name) or [] for name in SOURCE_LISTS)
+    width, pairs = len(rows) // max(len(lanes["rows"]), 1), list(zip(rows, taken, strict=True))
+    return [pairs[at * width : (at + 1) * width] for at in range(len(lanes["rows"]))]
+
+
 def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
     """Puts ``lanes`` where ``cursor`` says."""
     stored = cursor.get("lanes")
@@ -205,13 +222,14 @@ def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
         raise StateMismatchError("the cursor holds no lanes: it is not of a pipeline with a filter or batched map")
     of, index = stored["of"], stored["index"]
     places = {
-        index + at * of: (row, samples, emitted, cursor["epoch"] + epoch)
-        for at, (row, samples, emitted, epoch) in enumerate(
+        index + at * of: (row, samples, emitted, cursor["epoch"] + epoch, sources)
+        for at, (row, samples, emitted, epoch, sources) in enumerate(
             zip(
                 stored["rows"],
                 stored["samples"],
                 stored.get("emitted") or [0] * len(stored["rows"]),
                 stored.get("epochs") or [0] * len(stored["rows"]),
+                sources_of(stored),
                 strict=True,
             )
         )
@@ -222,4 +240,4 @@ def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
                 f"the cursor is that of consumer {index} of {of} and says nothing of lane {lane.index}; pass the "
                 "states of all ranks and workers through rowmill.merge_states"
             )
-        lane.row, lane.num_samples, lane.emitted, lane.epoch = places[lane.index]
+        lane.row, lane.num_samples, lane.emitted, lane.epoch, lane.sources = places[lane.index]

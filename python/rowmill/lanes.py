@@ -9,7 +9,7 @@ that group), so a resume re-reads one group a lane at most.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class Lane:
         row: Index in the lane of the first row of the current group.
         emitted: Samples emitted from that group.
         num_samples: Samples emitted since the stream began; decides whose turn it is.
+        sources: Of each source of a mix by tokens, or of packed sources, where it stands: (row, what was taken). Empty
+            where the schedule says so, and at the beginning.
     """
 
     index: int
@@ -47,6 +49,12 @@ class Lane:
     row: int = 0
     emitted: int = 0
     num_samples: int = 0
+    sources: Sequence[tuple[int, int]] = ()
+
+    @property
+    def plain(self) -> tuple[int, int, int, int, int, Sequence[tuple[int, int]]]:
+        """The place as the engine takes it."""
+        return self.index, self.epoch, self.row, self.emitted, self.num_samples, self.sources
 
 
 class LaneReader:

@@ -10,6 +10,7 @@ from rowmill.cursor import Cursor
 from rowmill.iterators import ReadOptions, position_iterator
 from rowmill.laned import LanedIterator
 from rowmill.mixing.counts import mix_stats
+from rowmill.mixing.tokens import check_tokens
 from rowmill.packed import packed_iterator
 from rowmill.states import States
 
@@ -38,6 +39,7 @@ class Loader:
     def __iter__(self) -> Iterator[Any]:
         """Begins a pass: at the cursor that was loaded, else at the beginning of the epoch that is due."""
         plan, progress = self.dataset._plan, self.dataset._progress
+        check_tokens(plan)
         made: Any
         if plan.pipeline.pack is not None and not plan.pipeline.packs_python_rows:
             made = packed_iterator(plan, progress, self.options)
@@ -71,7 +73,7 @@ class Loader:
             skipped_rows; num_threads; io; of URLs ``remote``, see ``rowmill.remote.stats``. With packing also tokens,
             padding_tokens, padding_share, documents, cut_documents, and the receipt of what was delivered (see
             ``rowmill.merge_receipts``). Of a mix also ``mix``: by source the rows given since it began, and the epochs
-            that they are.
+            that they are (of packed sources the samples; of a mix by tokens also the tokens).
         """
         newest = self._newest() if self._newest is not None else None
         stats = dict(self._final_stats if newest is None else newest.stats())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rowmill.cursor import Cursor
 from rowmill.exceptions import StateMismatchError
+from rowmill.lane_places import flat_sources, sources_of
 from rowmill.receipts import merge_receipts
 
 __all__ = ["merge_lanes", "missing_ranks"]
@@ -75,6 +76,10 @@ def _interleave(cursors: Sequence[Cursor], into: int) -> Cursor:
         "samples": columns["samples"],
     }
     merged.update({name: columns[name] for name in ("emitted", "epochs") if any(columns[name])})
+    sources: list[Sequence[tuple[int, int]]] = [()] * num_lanes
+    for place, cursor in by_place.items():
+        sources[place::number] = sources_of(cursor["lanes"])
+    merged |= flat_sources(sources) if any(sources) else {}
     # Workers of one rank share its steps between them; ranks take the same ones.
     start = cursors[0]["lanes"].get("start", 0)
     places = [cursor["position"] for cursor in by_place.values()]

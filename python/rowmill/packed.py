@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +17,15 @@ from rowmill.exceptions import SchemaMismatchError
 from rowmill.iterators import ReadOptions, Resumable, StagedIterator, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
 from rowmill.lanes import Lane, check_lanes
+from rowmill.mixing.sequences import PackedSource, packed_positions, packed_sources, required_samples
+from rowmill.mixing.source import MixedSource
 from rowmill.placement import Placement, find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
 from rowmill.receipts import RECEIPT_VERSION, begin_receipt, receipt_seed
 from rowmill.runs import current_placement
 from rowmill.stages import Pack
-from rowmill.token_index import window_counts
+from rowmill.stages.tokenize import INPUT_IDS
 from rowmill.values import collate
 
 if TYPE_CHECKING:
@@ -39,22 +41,19 @@ class PackedIterator(_rust.Packed, Resumable):
 
     def __new__(cls, plan: Plan, progress: Progress, options: ReadOptions) -> PackedIterator:
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
-        pack, tokenize, placement = _pack_of(plan), plan.pipeline.tokenize, current_placement(plan)
+        pack, placement = _pack_of(plan), current_placement(plan)
         check_lanes(plan.order.num_lanes, placement)
         _check_flat(plan)
-        output, table = "torch" if _shown_as(plan) == "torch" else "numpy", plan.table(options.io)
+        output, sources = "torch" if _shown_as(plan) == "torch" else "numpy", packed_sources(plan, options.io)
+        mixed = plan.source if isinstance(plan.source, MixedSource) else None
         self = super().__new__(
             cls,
-            table=table,
-            order=plan.rust_order,
-            counts=window_counts(plan),
-            token_column=pack.column,
-            eos=pack.eos,
-            mode=pack.mode,
+            sources=sources,
+            schedule=mixed.schedule if mixed is not None and plan.mixes_samples else None,
+            shares=None if mixed is None else mixed.shares,
             seq_len=pack.seq_len,
             labels=pack.labels,
-            pad_id=pack.pad_id(None if tokenize is None else tokenize.eos),
-            columns=list(_dtypes(plan, table).items()),
+            columns=list(_dtypes(plan, sources).items()),
             cu_seqlens=pack.cu_seqlens,
             flatten=pack.flatten and plan.batch_size is not None,
             batch_size=plan.batch_size or 1,
@@ -88,8 +87,9 @@ class PackedIterator(_rust.Packed, Resumable):
         self.begin(
             first_epoch=begun.first_epoch,
             num_epochs=epochs,
-            positions=plan.position_range,
-            lanes=[(lane.index, lane.epoch, lane.row, lane.emitted, lane.num_samples) for lane in lanes],
+            positions=packed_positions(plan),
+            epoch_samples=required_samples(plan, begun.first_epoch),
+            lanes=[lane.plain for lane in lanes],
             samples=plan.pipeline.samples,
             skip_steps=num_skipped,
             left_out=[(max(first - before, 0), end - before) for first, end in left_out if end > before],
@@ -131,7 +131,7 @@ def packed_schema(plan: Plan) -> pa.Schema:
     pack = _pack_of(plan)
     fields = [
         pyarrow.field(name, pyarrow.list_(_arrow_type(dtype), pack.seq_len))
-        for name, dtype in _dtypes(plan, plan.table(), of_samples=True).items()
+        for name, dtype in _dtypes(plan, packed_sources(plan, "auto"), of_samples=True).items()
     ]
     if pack.cu_seqlens:
         fields.append(pyarrow.field("cu_seqlens", pyarrow.list_(pyarrow.int32())))
@@ -144,8 +144,8 @@ def _cursor_of(known: LanePlaces, done: int, num_skipped: int, places: _rust.Lan
         # Steps that .skip leaves out are behind the first one that was returned.
         known.num_steps = done + num_skipped + places.num_steps
         known.lanes = [
-            Lane(lane.index, epoch, row, emitted, samples)
-            for lane, (epoch, row, emitted, samples) in zip(known.lanes, places.lanes, strict=True)
+            Lane(lane.index, *place, sources)
+            for lane, place, sources in zip(known.lanes, places.lanes, places.sources, strict=True)
         ]
     known.num_skipped = places.num_skipped
     digest, samples, tokens, since = places.receipt
@@ -180,11 +180,12 @@ def _shown_as(plan: Plan) -> str:
     return plan.full_format.batch_name if plan.batch_size is not None else plan.full_format.row_name
 
 
-def _dtypes(plan: Plan, table: _rust.Table, *, of_samples: bool = False) -> dict[str, str]:
+def _dtypes(plan: Plan, sources: Sequence[PackedSource], *, of_samples: bool = False) -> dict[str, str]:
     """Element type of each column: int64 for torch, ids as they are stored for others, unless asked otherwise."""
     pack, shown = _pack_of(plan), "arrow" if of_samples else _shown_as(plan)
     asked = dict(plan.full_format.dtypes)
-    stored = dict(table.numeric_dtypes(False)).get(plan.pipeline.token_column, "uint32")
+    columns = ((dict(table.numeric_dtypes(False)), column) for table, _, column, *_ in sources)
+    stored = np.result_type(*(known.get(column) or known.get(INPUT_IDS, "uint32") for known, column in columns)).name
     defaults = dict.fromkeys(pack.names, "int64") | ({"loss_mask": "bool"} if pack.loss_mask else {})
     if shown != "torch":
         defaults["input_ids"] = stored

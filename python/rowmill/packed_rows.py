@@ -11,9 +11,10 @@ from rowmill.equal_steps import clipped, lane_totals, packed_steps
 from rowmill.exceptions import OutOfRangeError, SchemaMismatchError
 from rowmill.lane_places import Beginning
 from rowmill.lanes import Lane, check_lanes
+from rowmill.mixing.packed_rows import Documents, mixed_samples, packed_documents, spans
 from rowmill.placement import Placement
 from rowmill.plan import Plan
-from rowmill.token_index import find_index, how_to_build
+from rowmill.token_index import how_to_build
 
 __all__ = ["PackedRow", "packed_rows_at"]
 
@@ -120,33 +121,14 @@ def _picks(plan: Plan, lanes: Sequence[Lane], totals: Sequence[int] | None, rank
 
 
 def _read(plan: Plan, first_epoch: int, lanes: dict[int, Lane], picks: Sequence[_Pick]) -> list[PackedRow]:
-    pack, counts = plan.pipeline.pack, find_index(plan)
-    assert pack is not None, "only packed pipelines come here"
     numbers: dict[int, list[int]] = {}
     for pick in picks:
         numbers.setdefault(pick.lane, []).append(pick.number)
-    wanted = []
-    for index, asked in numbers.items():
-        lane = lanes[index]
-        place = (index, lane.epoch, lane.row, lane.emitted, lane.num_samples)
-        wanted.append((place, (min(asked), max(asked) - min(asked) + 1)))
-    found = plan.table().sample_documents(
-        plan.rust_order,
-        counts=counts,
-        token_column=plan.pipeline.token_column,
-        eos=pack.eos,
-        mode=pack.mode,
-        seq_len=pack.seq_len,
-        first_epoch=first_epoch,
-        num_epochs=plan.epochs_per_pass,
-        positions=plan.position_range,
-        wanted=wanted,
-    )
-    samples = {
-        (index, min(asked) + at): tuple((row_id, start, start + length) for row_id, start, length in documents)
-        for (index, asked), made in zip(numbers.items(), found, strict=True)
-        for at, documents in enumerate(made)
-    }
+    asked = {index: (min(found), max(found) - min(found) + 1) for index, found in numbers.items()}
+    if plan.mixes_samples:
+        samples = mixed_samples(plan, first_epoch, lanes, asked)
+    else:
+        samples = _samples(plan, first_epoch, lanes, asked)
     if any((pick.lane, pick.number) not in samples for pick in picks):
         raise OutOfRangeError(
             f"a lane ends before this step, and where the others go on then only counts of all documents tell: "
@@ -157,6 +139,19 @@ def _read(plan: Plan, first_epoch: int, lanes: dict[int, Lane], picks: Sequence[
         PackedRow(pick.rank, pick.row, pick.number * num_lanes + pick.lane, samples[pick.lane, pick.number])
         for pick in picks
     ]
+
+
+def _samples(
+    plan: Plan, first_epoch: int, lanes: dict[int, Lane], asked: dict[int, tuple[int, int]]
+) -> dict[tuple[int, int], Documents]:
+    """The documents of the samples asked for of each lane, by lane and number."""
+    documents_of = packed_documents(plan, 0, first_epoch, plan.epochs_per_pass)
+    found = documents_of.samples([(lanes[index].plain, wanted) for index, wanted in asked.items()])
+    return {
+        (index, first + at): spans(documents)
+        for (index, (first, _)), made in zip(asked.items(), found, strict=True)
+        for at, documents in enumerate(made)
+    }
 
 
 def _out_of_range(step: int) -> str:

@@ -15,6 +15,7 @@ from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.stages import Batch, Clip, Filter, Map, Pack, Pad, Rename, Select, Stage, Tokenize
 from rowmill.stages.clip import clip_range
+from rowmill.stages.pack import PACK_VERSION
 from rowmill.stages.tokenize import INPUT_IDS
 
 __all__ = ["Pipeline", "compile_pipeline"]
@@ -96,13 +97,20 @@ class Pipeline:
         )
 
 
-def compile_pipeline(stages: tuple[Stage, ...], stored: list[str], num_rows: int) -> Pipeline:
+def compile_pipeline(
+    stages: tuple[Stage, ...], stored: list[str], num_rows: int, *, packed: Pack | None = None
+) -> Pipeline:
     """Compiles ``stages`` over a dataset of ``num_rows`` rows with the columns ``stored``.
+
+    Of a mix of sources that are packed already, ``packed`` says how.
 
     Raises:
         SchemaMismatchError: A stage names a column that is not there, or cannot stand where it does.
     """
     pipeline = Pipeline(columns=tuple((name, name) for name in stored), rows=(0, num_rows))
+    if packed is not None:
+        # How each source is packed stands with the source.
+        pipeline = replace(pipeline, pack=packed, description=(f"packed({packed.seq_len},v{PACK_VERSION})",))
     for stage in stages:
         pipeline = _ADD[type(stage)](pipeline, stage)
     return pipeline

@@ -91,6 +91,8 @@ class Plan:
     def pipeline(self) -> Pipeline:
         """The compiled chain."""
         source = self.source.rust
+        if isinstance(self.source, MixedSource) and self.source.pack is not None:
+            return compile_pipeline(self.stages, [], source.num_rows, packed=self.source.pack)
         return compile_pipeline(self.stages, source.column_names, source.num_rows)
 
     @cached_property
@@ -103,8 +105,8 @@ class Plan:
     def rust_order(self) -> _rust.Order:
         """The order over the rows that the chain leaves."""
         order, (start, stop) = self.order, self.pipeline.rows
-        if self.is_mixed:
-            return self.source.order(self.num_epochs == 0)  # type: ignore[union-attr]
+        if isinstance(self.source, MixedSource):
+            return self.source.order(self.num_epochs == 0 or self.mixes_tokens)
         return self.source.rust.order(
             order.mode,
             seed=order.seed,
@@ -119,7 +121,15 @@ class Plan:
         """The columns that Rust reads, tokenized where the chain says so.
 
         ``of_objects`` says that nothing but Python objects is made of their rows.
+
+        Raises:
+            SchemaMismatchError: Packed sources are mixed, each of which has columns of its own.
         """
+        if self.mixes_samples:
+            raise SchemaMismatchError(
+                "a mix of packed sources hands out samples, and the rows behind them are its sources' own; ask the "
+                "dataset of a source for them"
+            )
         columns, tokenize = list(self.pipeline.columns), self.pipeline.tokenize
         if of_objects and tokenize is None and self.groups is None and not self.is_mixed:
             return self.source.rust.table(columns, io, of_objects=True)
@@ -155,6 +165,16 @@ class Plan:
         return isinstance(self.source, MixedSource)
 
     @property
+    def mixes_samples(self) -> bool:
+        """Whether this is a mix of packed sources, each sample of which is of one of them."""
+        return isinstance(self.source, MixedSource) and self.source.pack is not None
+
+    @property
+    def mixes_tokens(self) -> bool:
+        """Whether this is a mix in which weights are shares of tokens."""
+        return isinstance(self.source, MixedSource) and self.source.unit == "tokens"
+
+    @property
     def stopping(self) -> str:
         """When a mix ends; of one that is repeated, never."""
         assert isinstance(self.source, MixedSource), "only a mix has a rule of its own"
@@ -163,6 +183,8 @@ class Plan:
     @property
     def has_end(self) -> bool:
         """Whether an epoch of the order has one: that of a mix may not."""
+        if self.mixes_samples or self.mixes_tokens:
+            return self.stopping != "repeat"
         return self.rust_order.num_positions is not None
 
     @property
@@ -170,7 +192,8 @@ class Plan:
         """The positions of each epoch that are read."""
         num_rows = self.pipeline.rows[1] - self.pipeline.rows[0]
         if self.is_mixed:
-            known = self.rust_order.num_positions
+            # How many samples packed sources have is not the order's to say.
+            known = None if self.mixes_samples else self.rust_order.num_positions
             num_rows = _FAR if known is None else known
         start, stop = self.pipeline.positions
         stop = num_rows if stop is None else min(stop, num_rows)
@@ -185,7 +208,7 @@ class Plan:
     @property
     def epochs_per_pass(self) -> int | None:
         """Epochs of one pass; None is endless."""
-        if self.position_range[1] == _FAR:
+        if self.position_range[1] == _FAR and not (self.mixes_samples and self.has_end):
             if self.num_epochs:
                 raise SchemaMismatchError(
                     f"the mix never ends (stopping={self.stopping!r}), so it has no {self.num_epochs} epochs; leave "

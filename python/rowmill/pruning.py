@@ -7,11 +7,14 @@ come near. What is pruned keeps its place in the order, so nothing but the speed
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from rowmill import _rust
+from rowmill.mixing.source import MixedSource
 from rowmill.plan import Plan
 from rowmill.stages import Filter
 
@@ -25,7 +28,7 @@ class Pruning:
 
     def __init__(self, plan: Plan, rust: _rust.Lanes) -> None:
         self._rust = rust
-        self._source = plan.source.rust
+        self._plan, self._source = plan, plan.source.rust
         self._expression = _leading_expression(plan) if self._source.is_parquet else None
 
     def prepare(self, epoch: int, lane: int, start: int, size: int) -> None:
@@ -45,7 +48,11 @@ class Pruning:
         import pyarrow.dataset as pds
         from pyarrow.fs import LocalFileSystem
 
-        path, values = str(self._source.shard_path(shard)), self._source.partition_values(shard)
+        found = self._found(shard)
+        if found is None:
+            return None
+        source, shard = found
+        path, values = str(source.shard_path(shard)), source.partition_values(shard)
         partition = [
             pds.field(name).is_null() if value is None else pds.field(name) == value for name, value in values.items()
         ]
@@ -61,24 +68,40 @@ class Pruning:
             # Whatever is wrong, with the file or the expression, is said where it is read.
             return None
 
+    def _found(self, shard: int) -> tuple[_rust.Source, int] | None:
+        """The opened source of a shard, and which of its shards it is; None where its columns have other names."""
+        if not isinstance(self._plan.source, MixedSource):
+            return self._source, shard
+        own, shard = self._plan.source.rust.find_shard(shard)
+        source = own.source.rust
+        is_told = source.is_parquet and not _names_renamed(_conditions(self._plan), own.pipeline.columns)
+        return (source, shard) if is_told else None
+
 
 def _leading_expression(plan: Plan) -> Any:
     """The expressions that every row must pass first, as one; None without, or where columns were renamed."""
     if plan.pipeline.tokenize is not None:
         # What the filter sees is not what the files hold.
         return None
-    names = dict(plan.pipeline.columns)
-    conditions = []
-    for stage in plan.pipeline.row_stages:
-        if not isinstance(stage, Filter) or not stage.is_expression:
-            break
-        conditions.append(stage)
-    renamed = {new for old, new in names.items() if old != new} | {old for old, new in names.items() if old != new}
-    if not conditions or any(stage.columns_read(sorted(renamed)) for stage in conditions):
+    conditions = _conditions(plan)
+    if not conditions or _names_renamed(conditions, plan.pipeline.columns):
         return None
     expression = functools.reduce(operator.and_, (stage.condition for stage in conditions))
     is_sound = all(_is_told_by_statistics(stage, plan) for stage in conditions)
     return expression if is_sound else None
+
+
+def _conditions(plan: Plan) -> list[Filter]:
+    """The filters by expression that come first."""
+    stages = itertools.takewhile(lambda stage: isinstance(stage, Filter), plan.pipeline.row_stages)
+    filters = (stage for stage in stages if isinstance(stage, Filter))
+    return list(itertools.takewhile(lambda stage: stage.is_expression, filters))
+
+
+def _names_renamed(conditions: list[Filter], columns: Sequence[tuple[str, str]]) -> bool:
+    """Whether the filters may name a column that is called otherwise in the files, or that another one is called."""
+    renamed = {name for old, new in columns if old != new for name in (old, new)}
+    return any(stage.columns_read(sorted(renamed)) for stage in conditions)
 
 
 def _is_told_by_statistics(stage: Filter, plan: Plan) -> bool:

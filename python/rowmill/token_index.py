@@ -6,7 +6,9 @@ else names it, so that every process of a job finds it by itself.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -23,7 +25,7 @@ from rowmill.mixing.source import MixedSource
 from rowmill.paths import short_path
 from rowmill.plan import Plan
 from rowmill.source import OpenedSource
-from rowmill.stages import Tokenize
+from rowmill.stages import Batch, Clip, Pack, Tokenize
 from rowmill.stages.pack import WINDOWS
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "how_to_build",
     "lane_samples",
     "num_tokens",
+    "own_lane_samples",
     "why_uncountable",
     "window_counts",
 ]
@@ -53,7 +56,7 @@ class TokenTotals:
         num_left_out: Rows left out for damage (``on_error="skip"``).
         num_counted: Rows that were counted now; the others were known.
         num_bytes: Bytes of the index.
-        path: The index.
+        path: The index; of a mix the folder that those of its sources lie in.
     """
 
     num_rows: int
@@ -90,25 +93,21 @@ def build_index(
     reason = why_uncountable(plan)
     if reason is not None:
         raise SchemaMismatchError(reason)
-    path, key = _place(plan)
-    pack = plan.pipeline.pack
-    counts = plan.table().count_tokens(
-        token_column=plan.pipeline.token_column,
-        eos=None if pack is None else pack.eos,
-        path=path,
-        key=key,
-        num_threads=num_threads,
-        force=force,
-        progress=progress,
-    )
-    _opened.setdefault(plan.source, {})[str(path)] = _Opened(counts)
+    parts = _parts(plan)
+    total, before, made = sum(part.source.rust.num_rows for _, part in parts), 0, []
+    for first_row, part in parts:
+        of_all = None if progress is None else functools.partial(_tell, progress, before, total)
+        made.append((first_row, _count(part, num_threads, force, of_all)))
+        before += part.source.rust.num_rows
+    counts = _joined(made)
+    paths = [str(path) for path in counts.paths]
     return TokenTotals(
         num_rows=counts.num_rows,
         num_tokens=counts.num_tokens,
         num_left_out=counts.num_left_out,
         num_counted=counts.num_counted,
         num_bytes=counts.num_bytes,
-        path=str(path),
+        path=paths[0] if len(paths) == 1 else os.path.commonpath(paths),
     )
 
 
@@ -145,7 +144,8 @@ def lane_samples(plan: Plan, first_epoch: int) -> list[int] | None:
         return None
     epochs = plan.epochs_per_pass
     assert epochs is not None, "an endless pass is not asked for its end"
-    key = (pack.mode, pack.seq_len, first_epoch, epochs, plan.position_range, plan.order, plan.pipeline.rows)
+    stopping = plan.stopping if plan.is_mixed else None
+    key = (pack.mode, pack.seq_len, first_epoch, epochs, plan.position_range, plan.order, plan.pipeline.rows, stopping)
     if key not in opened.answers:
         while len(opened.answers) >= _KEPT_ANSWERS:
             opened.answers.pop(next(iter(opened.answers)))
@@ -160,23 +160,23 @@ def lane_samples(plan: Plan, first_epoch: int) -> list[int] | None:
     return opened.answers[key]
 
 
+def own_lane_samples(plan: Plan, epoch: int) -> list[int] | None:
+    """The samples that each lane of a packed source gives in one of its epochs; None without an index."""
+    return lane_samples(plan.with_(num_epochs=None), epoch)
+
+
 def num_tokens(plan: Plan, epoch: int) -> int | None:
     """The tokens of an epoch over all ranks; None without an index."""
     counts = find_index(plan)
     if counts is None:
         return None
-    if plan.pipeline.positions == (0, None):
+    if plan.pipeline.positions == (0, None) and not plan.is_mixed:
         return counts.sum(*plan.pipeline.rows)
     return sum(counts.lane_tokens(plan.rust_order, first_epoch=epoch, num_epochs=1, positions=plan.position_range))
 
 
 def why_uncountable(plan: Plan) -> str | None:
     """Why nobody counts the documents of ``plan`` before they are read; None where it can be done."""
-    if plan.is_mixed:
-        return (
-            "the documents of a mix are not counted, for its schedule decides how often each comes; .repeat() needs no "
-            "count"
-        )
     if plan.pipeline.packs_python_rows:
         return (
             "Python functions before .pack make the documents, so they are not counted before they are read; .cache() "
@@ -186,14 +186,78 @@ def why_uncountable(plan: Plan) -> str | None:
 
 
 def how_to_build(plan: Plan) -> str:
-    """The command that builds the index, or the call where no command can name what is to be counted."""
-    command = _command(plan)
-    return "ds.count_tokens()" if command is None else f"`{shlex.join(command)}` (in Python: ds.count_tokens())"
+    """The commands that build the index, or the call where no command can name what is to be counted."""
+    missing = [part for _, part in _parts(plan) if _find_part(part) is None]
+    commands = [_command(part) for part in missing]
+    if not commands or None in commands:
+        return "ds.count_tokens()"
+    shown = "`, `".join(shlex.join(command) for command in commands if command is not None)
+    return f"`{shown}` (in Python: ds.count_tokens())"
+
+
+def _parts(plan: Plan) -> list[tuple[int, Plan]]:
+    """What is counted by itself: of each source the row id of its first row, and a plan of its documents alone.
+
+    So a source has one index, whether it is read alone or in any mix.
+    """
+    if not isinstance(plan.source, MixedSource):
+        return [(0, plan)]
+    if plan.mixes_samples:
+        return plan.source.placed_plans
+    own = tuple(itertools.takewhile(lambda stage: not isinstance(stage, Batch), plan.stages))
+    packed = next((at for at, stage in enumerate(own) if isinstance(stage, Pack)), len(own))
+    own = tuple(stage for stage in own[: packed + 1] if not isinstance(stage, Clip))
+    return [(first_row, part.with_(stages=(*part.stages, *own))) for first_row, part in plan.source.placed_plans]
+
+
+def _count(
+    plan: Plan, num_threads: int | None, force: bool, progress: Callable[[int, int], object] | None
+) -> _rust.TokenCounts:
+    path, key = _place(plan)
+    pack = plan.pipeline.pack
+    counts = plan.table().count_tokens(
+        token_column=plan.pipeline.token_column,
+        eos=None if pack is None else pack.eos,
+        path=path,
+        key=key,
+        num_threads=num_threads,
+        force=force,
+        progress=progress,
+    )
+    _opened.setdefault(plan.source, {})[str(path)] = _Opened(counts)
+    return counts
+
+
+def _tell(progress: Callable[[int, int], object], before: int, total: int, done: int, _: int) -> None:
+    progress(before + done, total)
+
+
+def _joined(parts: Sequence[tuple[int, _rust.TokenCounts]]) -> _rust.TokenCounts:
+    return parts[0][1] if len(parts) == 1 and parts[0][0] == 0 else _rust.TokenCounts.joined(parts)
 
 
 def _find(plan: Plan) -> _Opened | None:
     if why_uncountable(plan) is not None:
         return None
+    if not isinstance(plan.source, MixedSource):
+        return _find_part(plan)
+    if plan.pipeline.pack is not None and plan.pipeline.pack.mode == WINDOWS and not plan.mixes_samples:
+        raise SchemaMismatchError(
+            f'mode="{WINDOWS}" fits documents over the windows of one order, and a mix has those of all its sources; '
+            'pack each source so and mix the samples, or take mode="best_fit"'
+        )
+    found = [(first_row, _find_part(part)) for first_row, part in _parts(plan)]
+    opened = [(first_row, one.counts) for first_row, one in found if one is not None]
+    if len(opened) < len(found):
+        return None
+    known = _opened.setdefault(plan.source, {})
+    name = os.pathsep.join(str(path) for _, counts in opened for path in counts.paths)
+    if name not in known:
+        known[name] = _Opened(_joined(opened))
+    return known[name]
+
+
+def _find_part(plan: Plan) -> _Opened | None:
     path, key = _place(plan)
     known = _opened.setdefault(plan.source, {})
     if str(path) not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -336,6 +337,87 @@ def test_a_remix_before_packing_takes_effect_where_no_lane_has_been(data: st.Dat
         resumed = job(second)
         resumed.load_state_dict(through_json(iterator.state_dict()))
         assert taken(resumed, 4) == taken(iterator, 4)
+
+
+@given(st.data(), st.sampled_from(["drop", "pad", "keep"]))
+def test_a_packed_mix_that_ends_takes_the_steps_that_its_counts_say(data: st.DataObject, remainder: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds = data.draw(mixes(Path(folder), stopping=data.draw(st.sampled_from(["first_exhausted", "all_exhausted"]))))
+        ds = ds.take(data.draw(st.integers(1, 60))) if data.draw(st.booleans()) else ds
+        mode = data.draw(st.sampled_from(["concat", "best_fit"]))
+        ds = ds.tokenize("bytes").pack(data.draw(st.integers(2, 30)), mode=mode, document_ids=True)
+        ds = ds.repeat(2) if data.draw(st.booleans()) else ds
+        ds = ds.with_format("numpy").set_epoch(data.draw(st.integers(0, 2)))
+        ds.count_tokens()
+        whole = Counter(sample_key(batch) for batch in copy(ds).set_epoch(ds.epoch).batch(1))
+        num_shards, size = data.draw(st.sampled_from(CONSUMERS)), data.draw(st.integers(1, 4))
+        jobs = [copy(ds).set_epoch(ds.epoch).shard(num_shards, rank) for rank in range(num_shards)]
+        jobs = [job.batch(size, remainder=remainder) for job in jobs]
+        lengths = [len(job) for job in jobs]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="no rank yields anything")
+            ranks = [list(job) for job in jobs]
+        assert lengths == [len(batches) for batches in ranks]
+        found = Counter(sample_key(row) for batches in ranks for batch in batches for row in rows_of(batch))
+        if remainder != "keep":
+            assert len(set(lengths)) == 1
+        if remainder != "pad":
+            assert not found - whole
+        if remainder != "drop":
+            assert not whole - found
+        if ds._plan.epochs_per_pass == 1:
+            documents = Counter(
+                row for batch in copy(ds).set_epoch(ds.epoch).batch(8) for row in batch["document_ids"].ravel()
+            )
+            assert sum(count for row, count in documents.items() if row >= 0) == copy(ds).set_epoch(ds.epoch).num_tokens
+
+
+def rows_of(batch: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{name: column[at : at + 1] for name, column in batch.items()} for at in range(len(batch["input_ids"]))]
+
+
+@given(st.data(), st.integers(1, 8))
+def test_a_remix_inside_of_groups_of_best_fit_leaves_them_as_they_are(data: st.DataObject, steps: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        made = {}
+        for at in range(2):
+            texts = [f"{at}:{row} " * data.draw(st.integers(300, 900)) for row in range(8)]
+            path = Path(folder) / f"s{at}.arrow"
+            with (
+                pa.OSFile(str(path), "wb") as sink,
+                pa.ipc.new_stream(sink, pa.schema([("text", pa.string())])) as writer,
+            ):
+                writer.write_batch(pa.RecordBatch.from_pylist([{"text": text} for text in texts]))
+            made[f"s{at}"] = rowmill.open(path, index_dir=folder).shuffle(at, num_lanes=2)
+
+        def job(share: float) -> rowmill.Dataset:
+            mixed = rowmill.mix(made, {"s0": share, "s1": 1 - share}, seed=5, stopping="repeat").tokenize("bytes")
+            return mixed.pack(4096, mode="best_fit", document_ids=True).batch(2).with_format("numpy")
+
+        reader = job(0.5)
+        list(itertools.islice(iter(reader), steps))
+        state = through_json(reader.state_dict())
+        changed = job(0.9)
+        if data.draw(st.booleans()):
+            changed.count_tokens()
+        changed.load_state_dict(state, allow_remix=True)
+        begins = changed._plan.source.history.changes[-1][0]
+        rows, emitted = state["lanes"]["rows"], state["lanes"].get("emitted", [0, 0])
+        assert all(begins >= 2 * (row + (64 if some else 0)) for row, some in zip(rows, emitted, strict=True))
+        past, now = reader._plan.rust_order, changed._plan.rust_order
+        assert past.row_ids(0, 0, begins) == now.row_ids(0, 0, begins)
+        # What was in the groups comes as it would have come, and then the new shares.
+        straight, iterator = job(0.5), iter(changed)
+        straight.load_state_dict(state)
+        lane = max(range(2), key=lambda at: emitted[at])
+        if emitted[lane]:
+            before, after = next(iter(straight)), next(iterator)
+            assert before["input_ids"][lane].tobytes() == after["input_ids"][lane].tobytes()
+        else:
+            next(iterator)
+        resumed = job(0.9)
+        resumed.load_state_dict(through_json(iterator.state_dict()))
+        assert taken(resumed, 3) == taken(iterator, 3)
 
 
 def test_shards_of_the_tests_are_mixed_with_tars(tmp_path: Path) -> None:

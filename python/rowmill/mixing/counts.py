@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rowmill.holes import expand
+from rowmill.lane_places import sources_of
 from rowmill.lanes import lane_rows
+from rowmill.mixing.sequences import required_samples
 from rowmill.mixing.source import MixedSource
 
 if TYPE_CHECKING:
@@ -18,16 +20,28 @@ __all__ = ["mix_stats", "mixed_sources"]
 def mix_stats(plan: Plan, cursor: Mapping[str, Any]) -> dict[str, dict[str, float]] | None:
     """By source: ``rows`` given since the mix began, and ``epochs``, how often that is the whole source.
 
-    Of a pipeline that keeps its place by lanes, those of this consumer's lanes that are wholly handed out.
+    Of packed sources it is ``samples``; of a mix by tokens also ``tokens``. Of a pipeline that keeps its place by
+    lanes, those of this consumer's lanes that are wholly handed out.
     """
     source = plan.source
     if not isinstance(source, MixedSource) or "worker" in cursor:
         return None
-    counts = _of_lanes(plan, source, cursor) if "lanes" in cursor else _of_positions(plan, source, cursor)
-    made = {}
+    names = [component.name for component in source.components]
+    if source.pack is not None:
+        return {name: {"samples": given} for name, given in zip(names, _of_samples(plan, source, cursor), strict=True)}
+    tokens: list[int] | None = None
+    if source.unit == "tokens":
+        counts, tokens = _of_sources(source, cursor)
+    elif "lanes" in cursor:
+        counts = _of_lanes(plan, source, cursor)
+    else:
+        counts = _of_positions(plan, source, cursor)
+    made: dict[str, dict[str, float]] = {}
     for component, given in zip(source.components, counts, strict=True):
         held = component.num_rows if component.plan is None else _rows_an_epoch(component.plan)
         made[component.name] = {"rows": given, "epochs": given / max(held, 1)}
+    for name, given in zip(names, tokens or (), strict=False):
+        made[name]["tokens"] = given
     return made
 
 
@@ -80,3 +94,28 @@ def _of_lanes(plan: Plan, source: MixedSource, cursor: Mapping[str, Any]) -> lis
             )
             counts[index] += now - before + epoch * (whole - before)
     return counts
+
+
+def _of_samples(plan: Plan, source: MixedSource, cursor: Mapping[str, Any]) -> list[int]:
+    """Samples of packed sources: the lanes say how many they gave, and the schedule of which source each was."""
+    lanes, num_lanes, schedule = cursor["lanes"], plan.order.num_lanes, source.schedule
+    whole = required_samples(plan, cursor["first_epoch"])
+    counts = [0] * schedule.num_sources
+    for at, element in enumerate(lanes["samples"]):
+        lane = lanes["index"] + at * lanes["of"]
+        for length in [lane_rows(lane, num_lanes, (0, samples))[1] for samples in whole] or [element]:
+            given = min(element, length)
+            element -= given
+            for index in range(len(counts)):
+                counts[index] += schedule.lane_count_before(index, lane, given)
+    return counts
+
+
+def _of_sources(source: MixedSource, cursor: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """Documents and tokens of each source of a mix by tokens."""
+    rows, tokens = [0] * len(source.components), [0] * len(source.components)
+    for lane in sources_of(cursor["lanes"]):
+        for at, (row, taken) in enumerate(lane):
+            rows[at] += row
+            tokens[at] += taken
+    return rows, tokens

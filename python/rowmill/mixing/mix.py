@@ -8,7 +8,8 @@ from typing import Any, Literal
 from rowmill.arguments import as_seed
 from rowmill.dataset import Dataset
 from rowmill.exceptions import SchemaMismatchError, TopologyError
-from rowmill.mixing.history import STOPPING, History
+from rowmill.mixing.history import STOPPING, UNITS, History
+from rowmill.mixing.sequences import check_packs
 from rowmill.mixing.source import Component, MixedSource, component_of
 from rowmill.mixing.weights import Steps, Weights, as_steps
 from rowmill.plan import MixOrder, Plan
@@ -28,23 +29,25 @@ def mix(
     *,
     seed: int | None = 0,
     stopping: Stopping = "first_exhausted",
-    unit: Literal["samples"] = "samples",
+    unit: Literal["samples", "tokens"] = "samples",
 ) -> Dataset:
     """Mixes datasets by an exact schedule: after any number of samples no source is off its share by one.
 
     Which source gives which sample is arithmetic, keyed by ``seed``; each source keeps its own order and goes on
-    through its epochs. Rows and text are mixed before they are packed; see docs/mixing.
+    through its epochs. What is mixed are rows or documents, or samples of sources that are packed; see docs/mixing.
 
     Args:
         sources: Datasets by name, with the same columns and the same number of lanes. They may be shuffled, have
-            columns chosen and renamed, and rows taken and skipped; all else comes after the mix.
+            columns chosen and renamed, and rows taken and skipped; all else comes after the mix. Or all of them end
+            with the same ``.pack``: then each sample is of one source.
         weights: A number for each source, in any proportion; equal when None. Or a curriculum:
             ``[{"start": 0, "weights": {...}}, {"start": 10_000, "weights": {...}, "ramp": True}]``, where ``start``
             counts samples of all ranks and a ramp goes over from the weights before in a line.
         seed: Keys the schedule. The sources have their own seeds.
         stopping: "first_exhausted" (an epoch ends before the first sample that would come again), "all_exhausted" (once
             each source has been seen whole) or "repeat" (never). With ``.repeat()`` it never does either.
-        unit: What weights are shares of: "samples", which are rows, or documents where they are packed.
+        unit: What weights are shares of: "samples" (rows, documents, or packed samples, whatever is mixed), or
+            "tokens" of documents that are packed behind the mix; then each lane takes from the source furthest behind.
 
     Raises:
         SchemaMismatchError: Columns differ (the text names source and column), or a source holds a stage that
@@ -64,19 +67,24 @@ def mix(
     named = _checked(sources)
     if stopping not in STOPPING:
         raise ValueError(f"stopping must be one of {', '.join(STOPPING)}, not {stopping!r}")
-    if unit != "samples":
-        raise ValueError(f'unit must be "samples", not {unit!r}')
+    if unit not in UNITS:
+        raise ValueError(f"unit must be one of {', '.join(UNITS)}, not {unit!r}")
+    check_packs(named)
     steps = as_steps(weights, list(named))
     components = tuple(component_of(name, dataset._plan) for name, dataset in named.items())
     num_lanes = _common_lanes(named)
-    _check_columns(components)
     _check_rows(components, steps, num_lanes)
     known = {component.name: (component.digest, component.num_rows) for component in components}
     history = History(stopping, unit, known, ((0, steps),))
     source = MixedSource(components, history, as_seed(seed), num_lanes)
     plan = Plan(source, order=MixOrder(mode="mix", seed=as_seed(seed), num_lanes=num_lanes), is_shuffled=True)
     # Mistakes show where they are made: schemas that differ, sources that are too small.
-    _ = source.rust.schema, plan.rust_order
+    if source.pack is not None:
+        _check_unit(source)
+        _ = source.schedule
+        return Dataset(plan)
+    _check_columns(components)
+    _ = source.rust.schema, plan.rust_order, source.shares
     return Dataset(plan)
 
 
@@ -99,19 +107,32 @@ def _check_source(name: str, plan: Plan) -> None:
         raise SchemaMismatchError(f"source {name!r} is a mix already; mix its sources with the others in one mix")
     if plan.rank is not None:
         raise TopologyError(f"source {name!r} is sharded; put .shard after rowmill.mix, which deals the mix out")
+    is_packed = pipeline.pack is not None
     settings = {
         ".repeat()": plan.num_epochs is not None,
         ".with_format(...)": plan.format != Format(),
         ".batch(...)": pipeline.batch is not None,
-        ".pack(...)": pipeline.pack is not None,
-        ".tokenize(...)": pipeline.tokenize is not None,
+        ".pad(...)": pipeline.pad is not None,
+        ".tokenize(...) without .pack(...)": pipeline.tokenize is not None and not is_packed,
+        ".take or .skip of packed samples": is_packed and pipeline.samples != (0, None),
+        ".skip_steps(...)": bool(plan.skipped_steps),
     }
     found = [stage for stage, is_there in settings.items() if is_there]
-    found += [stage.describe().split("(")[0] for stage in pipeline.row_stages]  # type: ignore[union-attr]
+    plans = [plan.document_plan, plan] if pipeline.packs_python_rows else [plan]
+    stages: list[Any] = [stage for one in plans for stage in one.pipeline.row_stages]
+    found += [stage.describe().split("(")[0] for stage in stages]
     if found:
         raise SchemaMismatchError(
             f"source {name!r} has {found[0]}, which a mix does not take over; put it after rowmill.mix, where it "
-            "stands for all sources"
+            "stands for all sources, or .cache() behind it, which writes what a source's functions make once"
+        )
+
+
+def _check_unit(source: MixedSource) -> None:
+    if source.unit == "tokens":
+        raise SchemaMismatchError(
+            "packed samples have as many tokens each, so that shares of them are shares of tokens: leave out "
+            'unit="tokens", or .pack behind the mix'
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rowmill.cursor import moved_source
@@ -10,6 +10,7 @@ from rowmill.exceptions import StateMismatchError
 from rowmill.holes import expand
 from rowmill.lanes import lane_rows
 from rowmill.mixing.history import History, read_history, source_difference, weight_difference
+from rowmill.mixing.packed_rows import packed_documents
 from rowmill.mixing.source import Component, MixedSource
 from rowmill.mixing.weights import Steps, same_shares
 
@@ -97,6 +98,11 @@ def _remixed(
     state: Mapping[str, Any],
     allow_remix: bool,
 ) -> tuple[tuple[Component, ...], History]:
+    if plan.mixes_tokens and allow_remix:
+        raise StateMismatchError(
+            'the shares of a mix with unit="tokens" are kept lane by lane, and a lane that stands in a document cannot '
+            "change them there; keep the mix, or begin anew with the other weights"
+        )
     if not allow_remix:
         difference = source_difference(given, past) or weight_difference(given, past)
         raise StateMismatchError(
@@ -108,13 +114,16 @@ def _remixed(
             "a mix whose epochs end is not changed on its way, since their end would move; use "
             'stopping="repeat" or .repeat(), with .take(steps) after .batch for an end'
         )
-    joined = _joined(components, past)
+    joined, source = _joined(components, past), plan.source
+    assert isinstance(source, MixedSource), "only mixes come here"
     names = [component.name for component in joined]
     steps: Steps = tuple(
         (start, tuple(dict(zip(given.sources, weights, strict=True)).get(name, 0.0) for name in names), ramp)
         for start, weights, ramp in given.changes[0][1]
     )
-    position = _first_free(plan, state)
+    known = tuple(component for component in joined if component.name in past.sources)
+    before = plan.with_(source=source.with_history(known, past))
+    position = _first_free(before, state)
     if position < past.changes[-1][0]:
         raise StateMismatchError(
             f"the mix was changed from sample {past.changes[-1][0]} on already, and the cursor has not come so far; "
@@ -125,7 +134,7 @@ def _remixed(
 
 
 def _first_free(plan: Plan, state: Mapping[str, Any]) -> int:
-    """The first sample that nobody has had, nor any after it: where a change may take effect."""
+    """The first sample that nobody has had, nor any after it: where a change of ``plan`` may take effect."""
     lanes, first = state.get("lanes"), plan.position_range[0]
     if lanes is None:
         if "worker" in state:
@@ -140,21 +149,55 @@ def _first_free(plan: Plan, state: Mapping[str, Any]) -> int:
             "with rowmill.merge_states, then change the mix"
         )
     num_lanes = plan.order.num_lanes
-    begun = _begun(plan, lanes)
+    if plan.mixes_samples:
+        # Samples come in the order of their positions, whatever lane they are of.
+        return max((own - 1) * num_lanes + lane + 1 if own else 0 for lane, own in enumerate(lanes["samples"]))
+    begun = _begun(plan, state)
     return max((lane_rows(lane, num_lanes, (first, first))[0] + own) * num_lanes for lane, own in enumerate(begun))
 
 
-def _begun(plan: Plan, lanes: Mapping[str, Any]) -> list[int]:
+def _begun(plan: Plan, state: Mapping[str, Any]) -> list[int]:
     """Of each lane the elements that have been begun: what they are must not change."""
+    lanes, pack = state["lanes"], plan.pipeline.pack
     emitted = lanes.get("emitted") or [0] * len(lanes["rows"])
-    pack = plan.pipeline.pack
     if pack is not None and pack.mode == "best_fit" and any(emitted):
-        raise StateMismatchError(
-            "the cursor stands inside of groups that best fit has put together, which end where their documents say; "
-            'a mix before .pack(mode="best_fit") cannot be changed there. Use "concat", or keep the mix'
-        )
+        groups = _group_lens(plan, state, emitted)
+        return [row + length for row, length in zip(lanes["rows"], groups, strict=True)]
     group = 1 if pack is not None else plan.pipeline.group_size
     return [row + group if some else row for row, some in zip(lanes["rows"], emitted, strict=True)]
+
+
+def _group_lens(plan: Plan, state: Mapping[str, Any], emitted: Sequence[int]) -> list[int]:
+    """The documents of the group that each lane stands in, 0 where it stands between groups.
+
+    They are known by their counts, or read once more, as going on from the cursor reads them anyway.
+    """
+    source, lanes = plan.source, state["lanes"]
+    assert isinstance(source, MixedSource), "only mixes come here"
+    if plan.pipeline.packs_python_rows:
+        raise StateMismatchError(
+            "the cursor stands inside of groups that best fit has put together of documents that Python functions "
+            'make, and where these end only reading tells; a mix before such a .pack(mode="best_fit") cannot change '
+            'there. Use "concat", or keep the mix'
+        )
+    weights = dict(zip(source.history.sources, source.history.changes[-1][1][-1][1], strict=False))
+    gone = [one.name for one in source.components if one.plan is None and weights.get(one.name)]
+    if gone:
+        raise StateMismatchError(
+            f"source {gone[0]!r} is no more in the mix, but the cursor stands inside of groups that best fit has put "
+            "together, which may hold documents of it; keep it with the weight 0 for now"
+        )
+    epochs = lanes.get("epochs") or [0] * len(lanes["rows"])
+    inside = {
+        index: (index, state["epoch"] + epoch, row, some, samples, ())
+        for index, (epoch, row, some, samples) in enumerate(
+            zip(epochs, lanes["rows"], emitted, lanes["samples"], strict=True)
+        )
+        if some
+    }
+    found = packed_documents(plan, 0, state["first_epoch"], None).group_lens(list(inside.values()))
+    lens = dict(zip(inside, found, strict=True))
+    return [lens.get(index, 0) for index in range(len(emitted))]
 
 
 def _refuse_missing(plan: Plan, source: MixedSource, state: Mapping[str, Any]) -> None:
@@ -184,9 +227,11 @@ def _needed_by_positions(plan: Plan, source: MixedSource, state: Mapping[str, An
 def _needed_by_lanes(plan: Plan, source: MixedSource, state: Mapping[str, Any], at: int) -> bool:
     """Whether a source gives an element to a lane that has not come to the last change."""
     schedule, lanes, num_lanes = source.schedule, state["lanes"], plan.order.num_lanes
-    first, end = plan.position_range[0], -(-source.history.changes[-1][0] // num_lanes)
-    for lane, row in zip(range(lanes["index"], num_lanes, lanes["of"]), lanes["rows"], strict=False):
+    first, last = plan.position_range[0], source.history.changes[-1][0]
+    rows = lanes["samples" if plan.mixes_samples else "rows"]
+    for lane, row in zip(range(lanes["index"], num_lanes, lanes["of"]), rows, strict=False):
         begin = lane_rows(lane, num_lanes, (first, first))[0] + row
+        end = lane_rows(lane, num_lanes, (0, last))[1]
         before = schedule.lane_count_before(at, lane, begin)
         if begin < end and schedule.lane_count_before(at, lane, end) > before:
             return True

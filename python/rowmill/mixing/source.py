@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from rowmill.source import OpenOptions
 
 if TYPE_CHECKING:
     from rowmill.plan import Plan
+    from rowmill.stages import Pack
 
 __all__ = ["Component", "MixedSource", "component_of"]
 
@@ -39,7 +41,10 @@ class Component:
 def component_of(name: str, plan: Plan) -> Component:
     """The source that ``plan`` is."""
     rust = plan.source.rust
-    parts = [plan.source.fingerprint, rust.num_rows, plan.order.as_dict(), plan.pipeline.rows, plan.position_range]
+    parts: list[Any] = [plan.source.fingerprint, rust.num_rows, plan.order.as_dict(), plan.pipeline.rows]
+    parts.append(plan.position_range)
+    if plan.pipeline.pack is not None:
+        parts.append(plan.pipeline.description)
     digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
     return Component(name, plan, digest, rust.num_rows)
 
@@ -76,10 +81,39 @@ class MixedSource:
         """128 bits, in hex, of all sources."""
         return str(self.rust.fingerprint)
 
+    @property
+    def unit(self) -> str:
+        """What weights are shares of."""
+        return self.history.unit
+
+    @cached_property
+    def pack(self) -> Pack | None:
+        """How the sources are packed, where each packs its own documents; None where rows are mixed."""
+        packs = (component.plan.pipeline.pack for component in self.components if component.plan is not None)
+        return next(packs, None)
+
+    @property
+    def placed_plans(self) -> list[tuple[int, Plan]]:
+        """Of each source that has data the row id of its first row, and its plan."""
+        firsts = itertools.accumulate((component.num_rows for component in self.components), initial=0)
+        placed = zip(firsts, self.components, strict=False)
+        return [(first, component.plan) for first, component in placed if component.plan is not None]
+
     @cached_property
     def schedule(self) -> _rust.Schedule:
-        """Which source gives which sample."""
-        return _woven(self.history.changes, self.num_lanes, self.seed)
+        """Which source gives which sample; of a mix by tokens only which sources give any."""
+        if self.unit == "samples":
+            return _woven(self.history.changes, self.num_lanes, self.seed)
+        steps = self.history.changes[-1][1]
+        given = tuple(float(any(weights)) for weights in zip(*(weights for _, weights, _ in steps), strict=True))
+        return _woven(((0, ((0, given, False),)),), self.num_lanes, self.seed)
+
+    @cached_property
+    def shares(self) -> _rust.TokenShares | None:
+        """Whose document comes next in a mix by tokens; None in others."""
+        if self.unit == "samples":
+            return None
+        return _rust.TokenShares(list(self.history.changes[-1][1]), num_lanes=self.num_lanes, seed=self.seed)
 
     @cached_property
     def options(self) -> OpenOptions:
@@ -101,6 +135,12 @@ class MixedSource:
         """The order of the mix."""
         orders = [_order_of(component, self.num_lanes) for component in self.components]
         order: _rust.Order = self.rust.mixture.order(self.schedule, self.stopping(is_repeated), orders)
+        return order
+
+    def own_order(self, at: int) -> _rust.Order:
+        """The order of one source alone, whose rows are counted among those of all."""
+        component = self.components[at]
+        order: _rust.Order = self.rust.mixture.own_order(at, _order_of(component, self.num_lanes), self.num_lanes)
         return order
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,8 +185,6 @@ def _common_features(components: Sequence[Component]) -> str | None:
 class MixedRust:
     """What Rust knows of each source, as if it were one; see ``_rust.Source``."""
 
-    is_parquet = False
-
     def __init__(self, components: tuple[Component, ...]) -> None:
         self._components = components
         self._plans = [component.plan for component in components if component.plan is not None]
@@ -157,6 +195,11 @@ class MixedRust:
                 for component in components
             ]
         )
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether some of it is."""
+        return any(source.is_parquet for source in self._sources)
 
     @property
     def num_rows(self) -> int:
@@ -218,14 +261,19 @@ class MixedRust:
         """Everything read and checked, source by source."""
         return self._all(lambda source: source.verify(**options))
 
+    def find_shard(self, shard: int) -> tuple[Plan, int]:
+        """The plan of the source that a shard is of, counted over all sources, and which of its shards it is."""
+        for plan in self._plans:
+            if shard < plan.source.rust.num_shards:
+                return plan, shard
+            shard -= plan.source.rust.num_shards
+        raise IndexError(shard)
+
     def shard_path(self, shard: int) -> Path | str:
         """The file of a shard, counted over all sources."""
-        for source in self._sources:
-            if shard < source.num_shards:
-                found: Path | str = source.shard_path(shard)
-                return found
-            shard -= source.num_shards
-        raise IndexError(shard)
+        plan, shard = self.find_shard(shard)
+        found: Path | str = plan.source.rust.shard_path(shard)
+        return found
 
     def locate(self, row_ids: Sequence[int]) -> list[tuple[int, int, int]]:
         """For each row id its shard (counted over all sources), the block in it and the row in that."""

@@ -3,7 +3,7 @@
 //! If one of these fails, either the change is a mistake or `ALGORITHM_VERSION` goes up and the schedules of the
 //! new version are pinned beside these.
 
-use rowmill_core::mix::{ALGORITHM_VERSION, Schedule, Step, TokenBalance};
+use rowmill_core::mix::{ALGORITHM_VERSION, Schedule, Step, TokenShares, counted_tokens};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The hash of the first 100,000 sources as bytes, and the first 24 of them.
@@ -28,10 +28,12 @@ fn curve() -> Schedule {
 }
 
 fn tokens() -> Golden {
-    let mut balance = TokenBalance::try_new(&[Step::constant(0, &[0.7, 0.2, 0.1])], 4, 7).unwrap();
+    let shares = TokenShares::try_new(&[Step::constant(0, &[0.7, 0.2, 0.1])], 4, 7).unwrap();
+    let mut tokens = [[0; 3]; 4];
     let next = |position: u32| {
-        let source = balance.next_source(position % 4);
-        balance.add(position % 4, source, u64::from(position * 7919 % 1000));
+        let lane = position % 4;
+        let source = shares.next_source(lane, &tokens[lane as usize]);
+        tokens[lane as usize][source] += counted_tokens(u64::from(position * 7919 % 1000));
         source as u8
     };
     let sources: Vec<u8> = (0..100_000).map(next).collect();

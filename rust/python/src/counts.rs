@@ -1,17 +1,14 @@
 //! The token counts of a dataset's rows, and what lanes make of them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rowmill_core::loader::counts::{
-    CountSpec, CountsKey, LaneQuestion, SegmentQuestion, TokenCounts, Wanted, count_tokens, lane_samples,
-    lane_tokens, sample_segments,
+    CountSpec, CountsKey, DocumentCounts, LaneQuestion, TokenCounts, count_tokens, lane_samples, lane_tokens,
 };
-use rowmill_core::loader::packed::{Content, Documents, LanePlace};
-use rowmill_core::text::pack::Segment;
+use rowmill_core::loader::packed::Content;
 
 use crate::error::{log_skipped, raise};
 use crate::interpreter::detached;
@@ -21,7 +18,8 @@ use crate::table::PyTable;
 /// The tokens of each row, kept in a file.
 #[pyclass(frozen, module = "rowmill._rust", name = "TokenCounts")]
 pub struct PyTokenCounts {
-    counts: Arc<TokenCounts>,
+    /// By row id.
+    pub counts: DocumentCounts,
     num_counted: u64,
 }
 
@@ -33,25 +31,33 @@ impl PyTokenCounts {
     fn open(py: Python<'_>, path: PathBuf, key: &str, num_rows: u64) -> PyResult<Option<Self>> {
         let key = key_of(key, num_rows)?;
         let counts = detached(py, || TokenCounts::open(&path, key))?;
-        Ok(counts.map(|counts| Self { counts: Arc::new(counts), num_counted: 0 }))
+        Ok(counts.map(|counts| Self { counts: DocumentCounts::new(counts), num_counted: 0 }))
+    }
+
+    /// Those of several datasets, of each of which the row id of its first row is given, ascending.
+    #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+    fn joined(parts: Vec<(u64, Py<Self>)>) -> Self {
+        let counts = DocumentCounts::joined(parts.iter().map(|(first, part)| (*first, &part.get().counts)));
+        Self { counts, num_counted: parts.iter().map(|(_, part)| part.get().num_counted).sum() }
     }
 
     /// Rows that were counted.
     #[getter]
     fn num_rows(&self) -> u64 {
-        self.counts.num_rows()
+        self.counts.parts().map(TokenCounts::num_rows).sum()
     }
 
     /// Tokens of all of them.
     #[getter]
     fn num_tokens(&self) -> u64 {
-        self.counts.num_tokens()
+        self.counts.parts().map(TokenCounts::num_tokens).sum()
     }
 
     /// Rows left out for damage.
     #[getter]
     fn num_left_out(&self) -> u64 {
-        self.counts.num_left_out()
+        self.counts.parts().map(TokenCounts::num_left_out).sum()
     }
 
     /// Rows that the call which made this counted, not counting those that were known.
@@ -63,28 +69,22 @@ impl PyTokenCounts {
     /// Bytes of the file.
     #[getter]
     fn num_bytes(&self) -> u64 {
-        self.counts.num_bytes()
+        self.counts.parts().map(TokenCounts::num_bytes).sum()
     }
 
-    /// The file.
+    /// The files.
     #[getter]
-    fn path(&self) -> PathBuf {
-        self.counts.path().to_owned()
+    fn paths(&self) -> Vec<PathBuf> {
+        self.counts.parts().map(|counts| counts.path().to_owned()).collect()
     }
 
     /// Tokens of a row; None where it was left out for damage.
     fn row(&self, py: Python<'_>, row_id: u64) -> PyResult<Option<u64>> {
-        if row_id >= self.counts.num_rows() {
-            return Err(PyValueError::new_err(format!("row id {row_id} is out of range")));
-        }
         self.counts.row(row_id).map_err(|error| raise(py, error))
     }
 
-    /// Tokens of the rows `[start, stop)` together.
+    /// Tokens of the rows `[start, stop)` of one dataset together.
     fn sum(&self, py: Python<'_>, start: u64, stop: u64) -> PyResult<u64> {
-        if start > stop || stop > self.counts.num_rows() {
-            return Err(PyValueError::new_err(format!("rows {start} to {stop} are out of range")));
-        }
         self.counts.sum(start..stop).map_err(|error| raise(py, error))
     }
 
@@ -121,7 +121,7 @@ impl PyTokenCounts {
     }
 
     fn __repr__(&self) -> String {
-        format!("TokenCounts({} rows, {} tokens)", self.counts.num_rows(), self.counts.num_tokens())
+        format!("TokenCounts({} rows, {} tokens)", self.num_rows(), self.num_tokens())
     }
 }
 
@@ -130,11 +130,6 @@ type Answer<'a> = &'a (
     );
 
 impl PyTokenCounts {
-    /// The counts, for who goes on without the interpreter.
-    pub fn shared(&self) -> Arc<TokenCounts> {
-        Arc::clone(&self.counts)
-    }
-
     fn ask(
         &self,
         py: Python<'_>,
@@ -145,9 +140,9 @@ impl PyTokenCounts {
         answer: Answer<'_>,
     ) -> PyResult<Vec<u64>> {
         let epochs = order.epochs();
-        if epochs.order(first_epoch).layout().row_ids().end > self.counts.num_rows() {
-            return Err(PyValueError::new_err("these are the token counts of other data"));
-        }
+        // An order over rows that were not counted is told before any number comes of it.
+        let ends = epochs.row_ids().filter(|rows| !rows.is_empty()).map(|rows| self.counts.row(rows.end - 1));
+        ends.collect::<rowmill_core::Result<Vec<_>>>().map_err(|error| raise(py, error))?;
         let num_threads = num_cores();
         let question = LaneQuestion {
             counts: &self.counts,
@@ -197,76 +192,24 @@ impl PyTable {
         })?;
         log_skipped(py, &self.table.take_reports())?;
         let (counts, num_counted) = signals.or_else_raise(made)?;
-        Ok(PyTokenCounts { counts: Arc::new(counts), num_counted })
-    }
-}
-
-/// (lane, epoch, row, emitted, samples) of a lane's place, the first sample wanted of it, and how many.
-pub type WantedSamples = ((u32, u64, u64, u64, u64), (u64, u64));
-
-/// Documents of a sample: row id, first token, number of tokens.
-pub type SampleDocuments = Vec<(u64, u64, u64)>;
-
-impl PyTable {
-    /// The documents of wanted samples; see `Table.sample_documents`.
-    #[expect(clippy::too_many_arguments, reason = "what decides the samples of a pass, one each")]
-    pub fn documents_of(
-        &self,
-        py: Python<'_>,
-        order: &PyOrder,
-        counts: Option<&PyTokenCounts>,
-        token_column: &str,
-        eos: Option<u32>,
-        mode: &str,
-        seq_len: usize,
-        first_epoch: u64,
-        num_epochs: Option<u64>,
-        positions: (u64, u64),
-        wanted: Vec<WantedSamples>,
-    ) -> PyResult<Vec<Vec<SampleDocuments>>> {
-        let made = || {
-            let content = Content::of(self.encoder.as_ref(), self.table.schema(), token_column, eos)?;
-            Ok((content, mode.parse()?))
-        };
-        let (content, mode) = made().map_err(|error| raise(py, error))?;
-        let (table, epochs) = (self.table.clone(), order.epochs());
-        let documents = Documents { table, epochs, content, first_epoch, num_epochs, positions };
-        let wanted: Vec<_> = wanted
-            .into_iter()
-            .map(|((lane, epoch, row, emitted, num_samples), samples)| Wanted {
-                place: LanePlace { lane, epoch, row, emitted, num_samples },
-                samples,
-            })
-            .collect();
-        let question = SegmentQuestion {
-            documents: &documents,
-            mode,
-            seq_len,
-            counts: counts.map(|counts| &*counts.counts),
-            num_threads: num_cores(),
-        };
-        let mut signals = Signals::default();
-        let found = detached(py, || sample_segments(&question, &wanted, &mut || signals.go_on(|_| Ok(()))))?;
-        let found = signals.or_else_raise(found)?;
-        let document = |segment: &Segment| (segment.row_id, segment.offset, segment.len as u64);
-        let sample = |segments: Vec<Segment>| segments.iter().map(document).collect();
-        Ok(found.into_iter().map(|samples| samples.into_iter().map(sample).collect()).collect())
+        Ok(PyTokenCounts { counts: DocumentCounts::new(counts), num_counted })
     }
 }
 
 /// What Python raised while work went on without it.
 #[derive(Default)]
-struct Signals(Mutex<Option<PyErr>>);
+pub struct Signals(Mutex<Option<PyErr>>);
 
 impl Signals {
     /// Lets signal handlers run, and `tell`; whether to go on.
-    fn go_on(&mut self, tell: impl FnOnce(Python<'_>) -> PyResult<()>) -> bool {
+    pub fn go_on(&mut self, tell: impl FnOnce(Python<'_>) -> PyResult<()>) -> bool {
         let told = Python::attach(|py| py.check_signals().and_then(|()| tell(py)));
         *self.0.get_mut() = told.err();
         self.0.get_mut().is_none()
     }
 
-    fn or_else_raise<T>(self, made: Option<T>) -> PyResult<T> {
+    /// What came of it, or why there is nothing.
+    pub fn or_else_raise<T>(self, made: Option<T>) -> PyResult<T> {
         let stopped = || PyValueError::new_err("counting was stopped");
         match (self.0.into_inner(), made) {
             (Some(error), _) => Err(error),
@@ -281,6 +224,7 @@ fn key_of(key: &str, num_rows: u64) -> PyResult<CountsKey> {
     Ok(CountsKey { digest, num_rows })
 }
 
-fn num_cores() -> usize {
+/// Cores that may be used.
+pub fn num_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

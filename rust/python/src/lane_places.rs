@@ -34,6 +34,14 @@ impl PyLanePlaces {
         places.lanes.iter().map(|lane| (lane.epoch, lane.row, lane.emitted, lane.num_samples)).collect()
     }
 
+    /// (row, taken) of each source of each lane, where the schedule of a mix does not say it.
+    #[getter]
+    fn sources(&self) -> Vec<Vec<(u64, u64)>> {
+        let places = self.0.lock();
+        let of_lane = |lane: &LanePlace| lane.sources.iter().map(|own| (own.row, own.taken)).collect();
+        places.lanes.iter().map(of_lane).collect()
+    }
+
     /// Steps that were returned.
     #[getter]
     pub(crate) fn num_steps(&self) -> u64 {

@@ -8,8 +8,8 @@
 //! - [`make`]: what the engine hands over, as what the consumer asked for
 //! - [`remote`]: objects on a network: limits, credentials, what it cost
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
-//! - [`packed`]: packed samples of lanes; [`lane_packer`]: of documents that Python makes;
-//!   [`unpacker`]: back to documents
+//! - [`packed`]: packed samples of lanes; [`packed_sources`]: what they are made of, [`packed_documents`]
+//!   of which documents; [`lane_packer`]: of documents that Python makes; [`unpacker`]: back to documents
 //! - [`padding`]: how rows of tokens are padded
 //! - [`tensors`]: buffers as tensors; [`pinning`]: page-locked memory for CUDA
 //! - [`interpreter`]: the one way out of the interpreter; [`error`]: the one table of errors
@@ -29,6 +29,8 @@ pub mod mix;
 pub mod mixture;
 pub mod order;
 pub mod packed;
+pub mod packed_documents;
+pub mod packed_sources;
 pub mod padding;
 pub mod pinning;
 pub mod remote;
@@ -64,6 +66,10 @@ mod _rust {
     use crate::order::PyOrder;
     #[pymodule_export]
     use crate::packed::PyPacked;
+    #[pymodule_export]
+    use crate::packed_documents::PyPackedDocuments;
+    #[pymodule_export]
+    use crate::packed_sources::PyTokenShares;
     #[pymodule_export]
     use crate::padding::PyPadding;
     #[pymodule_export]

@@ -270,16 +270,17 @@ pub fn stats<'py>(
     engine: Option<rowmill_core::prefetch::ProducerStats>,
     maker: &Maker,
 ) -> PyResult<Bound<'py, PyDict>> {
-    engine_stats(py, engine, &maker.table, &maker.pool)
+    engine_stats(py, engine, &[&maker.table], &maker.pool)
 }
 
 /// The same of an engine over a table, with batches in a pool.
 pub fn engine_stats<'py>(
     py: Python<'py>,
     engine: Option<rowmill_core::prefetch::ProducerStats>,
-    table: &Table,
+    tables: &[&Table],
     pool: &Pool,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let sum = |of: fn(&Table) -> u64| tables.iter().map(|table| of(table)).sum::<u64>();
     let engine = engine.unwrap_or_default();
     let dict = PyDict::new(py);
     dict.set_item(intern!(py, "wait_seconds"), engine.waited_ns as f64 / 1e9)?;
@@ -291,14 +292,14 @@ pub fn engine_stats<'py>(
     dict.set_item(intern!(py, "num_threads"), engine.num_threads)?;
     dict.set_item(intern!(py, "jobs"), engine.produced)?;
     dict.set_item(intern!(py, "helped_jobs"), engine.helped)?;
-    dict.set_item(intern!(py, "blocks_decoded"), table.cache.num_decoded())?;
-    dict.set_item(intern!(py, "blocks_decoded_again"), table.cache.num_again())?;
-    dict.set_item(intern!(py, "row_groups_scanned_again"), table.num_rescans())?;
-    dict.set_item(intern!(py, "cache_bytes"), table.cache.num_bytes())?;
-    dict.set_item(intern!(py, "skipped_rows"), table.num_skipped())?;
-    dict.set_item(intern!(py, "io"), table.io().to_string())?;
+    dict.set_item(intern!(py, "blocks_decoded"), sum(|table| table.cache.num_decoded()))?;
+    dict.set_item(intern!(py, "blocks_decoded_again"), sum(|table| table.cache.num_again()))?;
+    dict.set_item(intern!(py, "row_groups_scanned_again"), sum(|table| table.num_rescans()))?;
+    dict.set_item(intern!(py, "cache_bytes"), sum(|table| table.cache.num_bytes()))?;
+    dict.set_item(intern!(py, "skipped_rows"), sum(|table| table.num_skipped()))?;
+    dict.set_item(intern!(py, "io"), tables.first().map(|table| table.io().to_string()))?;
     let (mut mapped, mut read) = (0_u64, 0_u64);
-    for source in table.open_sources() {
+    for source in tables.iter().flat_map(|table| table.open_sources()) {
         if source.is_mapped() {
             mapped += source.bytes_read();
         } else {

@@ -10,7 +10,7 @@ use crate::error::raise;
 use crate::interpreter::detached;
 
 /// A step as Python has it: the first sample, the weights, whether they go on to the next step's in a line.
-type PlainStep = (u64, Vec<f64>, bool);
+pub type PlainStep = (u64, Vec<f64>, bool);
 
 /// Which source gives which sample.
 #[pyclass(frozen, module = "rowmill._rust", name = "Schedule")]
@@ -110,6 +110,12 @@ impl PySchedule {
         detached(py, || self.0.end(&lanes, stopping.parse()?))
     }
 
+    /// The same of sources whose lanes have these lengths, source by source.
+    fn end_of_lanes(&self, py: Python<'_>, lens: Vec<Vec<u64>>, stopping: &str) -> PyResult<Option<u64>> {
+        let lanes: Vec<_> = lens.into_iter().map(LaneRows::of_lens).collect();
+        detached(py, || self.0.end(&lanes, stopping.parse()?))
+    }
+
     fn __repr__(&self) -> String {
         let (sources, lanes, seed) = (self.0.num_sources(), self.0.num_lanes(), self.0.seed());
         format!("Schedule({sources} sources, num_lanes={lanes}, seed={seed})")
@@ -133,6 +139,7 @@ impl PySchedule {
     }
 }
 
-fn from_plain(steps: Vec<PlainStep>) -> Vec<Step> {
+/// The steps that Python gives.
+pub fn from_plain(steps: Vec<PlainStep>) -> Vec<Step> {
     steps.into_iter().map(|(start, weights, is_ramp)| Step { start, weights, is_ramp }).collect()
 }

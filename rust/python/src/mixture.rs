@@ -112,26 +112,30 @@ impl PyMixture {
         detached(py, || {
             let num_lanes = schedule.num_lanes();
             let (mut sources, mut rows) = (Vec::new(), Vec::new());
-            for (source, (mode, seed, window_bytes, reshuffle_each_epoch, kept, positions)) in
-                self.sources.iter().zip(orders)
-            {
-                let settings = OrderSettings {
-                    mode: mode.parse()?,
-                    seed,
-                    num_lanes,
-                    window_bytes,
-                    reshuffle_each_epoch,
-                };
-                settings.validate()?;
-                let Source { first_row, first_block, .. } = *source;
-                let layout = source.layout(kept)?;
-                sources.push(MixedSource { layout, settings, first_row, first_block });
+            for (source, order) in self.sources.iter().zip(orders) {
+                let positions = order.5;
+                sources.push(source.ordered(order, num_lanes, source.first_block)?);
                 rows.push(LaneRows::new(num_lanes, positions.0..positions.1));
             }
             let draws =
                 Draws::try_new(schedule, rows, stopping.parse()?).map_err(|error| self.with_names(error))?;
             Ok(PyOrder::of(Epochs::mixed(sources, Arc::new(draws))))
         })
+    }
+
+    /// The order of one source alone, whose rows are counted among those of all.
+    fn own_order(
+        &self,
+        py: Python<'_>,
+        source: usize,
+        order: PlainOrder,
+        num_lanes: u32,
+    ) -> PyResult<PyOrder> {
+        let found = self.sources.get(source).ok_or_else(|| {
+            Error::InvalidArgument(format!("the mix has no source {source}, but {}", self.sources.len()))
+        });
+        let made = found.and_then(|found| found.ordered(order, num_lanes, 0));
+        Ok(PyOrder::of(Epochs::of_source(made.map_err(|error| raise(py, error))?)))
     }
 
     fn __repr__(&self) -> String {
@@ -162,6 +166,19 @@ impl PyMixture {
 }
 
 impl Source {
+    /// What is ordered, and how.
+    fn ordered(
+        &self,
+        (mode, seed, window_bytes, reshuffle_each_epoch, kept, _): PlainOrder,
+        num_lanes: u32,
+        first_block: u32,
+    ) -> rowmill_core::Result<MixedSource> {
+        let settings =
+            OrderSettings { mode: mode.parse()?, seed, num_lanes, window_bytes, reshuffle_each_epoch };
+        settings.validate()?;
+        Ok(MixedSource { layout: self.layout(kept)?, settings, first_row: self.first_row, first_block })
+    }
+
     fn layout(&self, (start, stop): (u64, u64)) -> rowmill_core::Result<Arc<Layout>> {
         match &self.opened {
             None => Ok(Arc::new(Layout::try_new(vec![], vec![], vec![])?)),

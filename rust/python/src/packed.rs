@@ -9,22 +9,19 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rowmill_core::Error;
 use rowmill_core::assemble::{Dtype, Pool};
-use rowmill_core::loader::counts::TokenCounts;
-use rowmill_core::loader::packed::{
-    Content, Documents, LanePlace, PackSpec, PackedColumn, PackedSpec, PackedStep, PackedStream,
-};
-use rowmill_core::loader::{Epochs, RECEIPT_VERSION, Receipt, Table};
+use rowmill_core::loader::packed::{PackedColumn, PackedSpec, PackedStep, PackedStream};
+use rowmill_core::loader::{RECEIPT_VERSION, Receipt, Table};
+use rowmill_core::mix::{Schedule, TokenShares};
 use rowmill_core::prefetch::ProducerStats;
 use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten};
 
-use crate::counts::PyTokenCounts;
 use crate::error::{log_skipped, raise};
 use crate::interpreter::wait;
 use crate::lane_places::{Moved, Places, PyLanePlaces};
 use crate::make::{POOL_BYTES, engine_stats};
-use crate::order::PyOrder;
+use crate::mix::PySchedule;
+use crate::packed_sources::{Packing, PlainPlace, PlainSource, PyTokenShares, Source, place_of, sequences};
 use crate::stream::{PREFETCH_BYTES, usual_threads};
-use crate::table::PyTable;
 use crate::tensors::Tensors;
 
 /// Steps made ahead without other wishes.
@@ -34,7 +31,8 @@ const PREFETCH_STEPS: u64 = 16;
 struct Pass {
     first_epoch: u64,
     num_epochs: Option<u64>,
-    positions: (u64, u64),
+    positions: Vec<(u64, u64)>,
+    epoch_samples: Vec<u64>,
     samples: (u64, Option<u64>),
     skip_steps: u64,
     /// Runs of this consumer's steps that are read but not handed out, counted from the first one of the pass.
@@ -58,11 +56,11 @@ struct State {
 /// Batches of packed samples of one consumer; `begin` places it, `next` reads.
 #[pyclass(frozen, subclass, module = "rowmill._rust", name = "Packed")]
 pub struct PyPacked {
-    table: Arc<Table>,
-    epochs: Arc<Epochs>,
-    counts: Option<Arc<TokenCounts>>,
-    content: Content,
-    pack: PackSpec,
+    /// One, or those of a mix of packed sources.
+    sources: Vec<Source>,
+    schedule: Option<Arc<Schedule>>,
+    shares: Option<Arc<TokenShares>>,
+    packing: Packing,
     batch_size: usize,
     is_flat: bool,
     columns: Arc<[PackedColumn]>,
@@ -80,28 +78,22 @@ pub struct PyPacked {
 
 #[pymethods]
 impl PyPacked {
-    /// A stream of a table's documents; starts no thread.
-    ///
-    /// `columns` are (name, dtype); a table that is not tokenized holds ids in `token_column`, each document of
-    /// which is ended by `eos`, if given. `counts` are the documents' tokens, where groups are whole windows.
+    /// A stream of the documents of a table, or of those of packed sources that are mixed by `schedule`; starts no
+    /// thread. `shares` say whose document comes next in a mix by tokens. `columns` are (name, dtype).
     #[new]
-    #[pyo3(signature = (*, table, order, counts, token_column, eos, mode, seq_len, labels, pad_id, columns, cu_seqlens, flatten,
-                        batch_size, receipt_seed, output, num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
+    #[pyo3(signature = (*, sources, schedule, shares, seq_len, labels, columns, cu_seqlens, flatten, batch_size,
+                        receipt_seed, output, num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
     #[expect(
         clippy::too_many_arguments,
         reason = "the keywords of Dataset.pack, loader and with_format, one each"
     )]
     fn new(
         py: Python<'_>,
-        table: &PyTable,
-        order: &PyOrder,
-        counts: Option<&PyTokenCounts>,
-        token_column: &str,
-        eos: Option<u32>,
-        mode: &str,
+        sources: Vec<PlainSource>,
+        schedule: Option<&PySchedule>,
+        shares: Option<&PyTokenShares>,
         seq_len: usize,
-        labels: Option<&str>,
-        pad_id: u32,
+        labels: Option<String>,
         columns: Vec<(String, String)>,
         cu_seqlens: bool,
         flatten: bool,
@@ -114,27 +106,24 @@ impl PyPacked {
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Self> {
+        let packing = Packing { seq_len, labels, cu_seqlens };
         let made = || {
-            let content = Content::of(table.encoder.as_ref(), table.table.schema(), token_column, eos)?;
-            let pack = PackSpec {
-                mode: mode.parse()?,
-                seq_len,
-                labels: labels.unwrap_or("shifted").parse()?,
-                pad_id,
-                cu_seqlens,
-            };
+            let sources = sources.iter().map(|source| Source::try_new(source, &packing));
             let packed = columns.iter().map(|(name, dtype)| {
                 Ok(PackedColumn { kind: name.parse()?, dtype: dtype.parse::<Dtype>()? })
             });
-            Ok((content, pack, packed.collect::<rowmill_core::Result<Arc<[_]>>>()?))
+            let sources = sources.collect::<rowmill_core::Result<Vec<_>>>()?;
+            if sources.is_empty() {
+                return Err(Error::InvalidArgument("there is nothing to pack".to_owned()));
+            }
+            Ok((sources, packed.collect::<rowmill_core::Result<Arc<[_]>>>()?))
         };
-        let (content, pack, packed) = made().map_err(|error| raise(py, error))?;
+        let (sources, packed) = made().map_err(|error| raise(py, error))?;
         Ok(Self {
-            table: Arc::clone(&table.table),
-            epochs: order.epochs(),
-            counts: counts.map(PyTokenCounts::shared),
-            content,
-            pack,
+            sources,
+            schedule: schedule.map(|schedule| Arc::clone(schedule.schedule())),
+            shares: shares.map(|shares| Arc::clone(&shares.0)),
+            packing,
             batch_size: batch_size.max(1),
             is_flat: flatten,
             columns: packed,
@@ -151,18 +140,20 @@ impl PyPacked {
         })
     }
 
-    /// Places the stream: `lanes` are (lane, epoch, row, emitted, samples) of this consumer's. Where
+    /// Places the stream: `lanes` are this consumer's, `positions` those of each source that are read, and
+    /// `epoch_samples` how many samples each epoch of a mix of packed sources has, where these end. Where
     /// ranks have agreed on `max_steps`, it gives all of them: after the end of its lanes padded ones, or an error.
-    #[pyo3(signature = (*, first_epoch, num_epochs, positions, lanes, samples, skip_steps, left_out, max_steps, is_agreed,
-                        remainder, skipped, receipt))]
+    #[pyo3(signature = (*, first_epoch, num_epochs, positions, epoch_samples, lanes, samples, skip_steps, left_out, max_steps,
+                        is_agreed, remainder, skipped, receipt))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
     fn begin(
         &self,
         py: Python<'_>,
         first_epoch: u64,
         num_epochs: Option<u64>,
-        positions: (u64, u64),
-        lanes: Vec<(u32, u64, u64, u64, u64)>,
+        positions: Vec<(u64, u64)>,
+        epoch_samples: Vec<u64>,
+        lanes: Vec<PlainPlace>,
         samples: (u64, Option<u64>),
         skip_steps: u64,
         left_out: Vec<(u64, u64)>,
@@ -172,15 +163,14 @@ impl PyPacked {
         skipped: u64,
         receipt: (String, u64, u64, u64),
     ) -> PyResult<()> {
-        let lane =
-            |(lane, epoch, row, emitted, num_samples)| LanePlace { lane, epoch, row, emitted, num_samples };
-        let lanes = lanes.into_iter().map(lane).collect();
+        let lanes = lanes.into_iter().map(place_of).collect();
         let (receipt, receipt_since) = receipt_of(receipt)?;
         let places = Places { lanes, num_skipped: skipped, receipt, receipt_since, ..Places::default() };
         let pass = Pass {
             first_epoch,
             num_epochs,
             positions,
+            epoch_samples,
             samples,
             skip_steps,
             left_out,
@@ -250,7 +240,8 @@ impl PyPacked {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let state = self.locked()?;
         let engine = state.stream.as_ref().map(PackedStream::stats).or(state.last_stats);
-        let dict = engine_stats(py, engine, &self.table, &self.pool)?;
+        let tables: Vec<&Table> = self.sources.iter().map(|source| &*source.table).collect();
+        let dict = engine_stats(py, engine, &tables, &self.pool)?;
         if let Some(pass) = &state.pass {
             let places = pass.places.get().0.lock();
             let PackStats { samples, tokens, padding, documents, cut_documents } = places.stats;
@@ -284,7 +275,7 @@ impl PyPacked {
     }
 
     fn __repr__(&self) -> String {
-        format!("Packed({} x {})", self.batch_size, self.pack.seq_len)
+        format!("Packed({} x {})", self.batch_size, self.packing.seq_len)
     }
 }
 
@@ -330,7 +321,9 @@ impl PyPacked {
             }
         };
         if step.skipped > 0 {
-            log_skipped(py, &self.table.take_reports())?;
+            for source in &self.sources {
+                log_skipped(py, &source.table.take_reports())?;
+            }
         }
         Ok(Some(step))
     }
@@ -347,18 +340,13 @@ impl PyPacked {
         // After an error the stream starts again from the last step that was returned.
         let skip_steps = if places.num_steps == 0 { pass.skip_steps } else { 0 };
         let left = pass.max_steps.unwrap_or(0).saturating_sub(places.num_steps);
+        let sources = self.sources.iter().zip(&pass.positions).map(|(source, positions)| {
+            source.of_pass(pass.first_epoch, pass.num_epochs, *positions, self.shares.clone())
+        });
         PackedSpec {
-            documents: Documents {
-                table: Arc::clone(&self.table),
-                epochs: Arc::clone(&self.epochs),
-                content: self.content.clone(),
-                first_epoch: pass.first_epoch,
-                num_epochs: pass.num_epochs,
-                positions: pass.positions,
-            },
-            pack: self.pack.clone(),
-            counts: self.counts.clone(),
-            num_lanes: u64::from(self.epochs.num_lanes()),
+            sources: sources.collect(),
+            sequences: sequences(self.schedule.as_ref(), &pass.epoch_samples),
+            num_lanes: u64::from(self.sources[0].num_lanes()),
             places: places.lanes.clone(),
             samples: pass.samples,
             batch_size: self.batch_size,
@@ -383,7 +371,7 @@ impl PyPacked {
         for ((buffer, column), key) in batch.buffers.into_iter().zip(self.columns.iter()).zip(&self.keys) {
             dict.set_item(key, self.tensors.make(py, buffer, column.dtype, shape)?)?;
         }
-        if self.pack.cu_seqlens {
+        if self.packing.cu_seqlens {
             self.add_cuts(py, &dict, &batch.cu_seqlens, len)?;
         }
         Ok((dict.into_any().unbind(), Moved { places, skipped, stats, receipt }))

@@ -13,10 +13,9 @@ use rowmill_core::text::encoder::{Encoder, EncoderSpec, Part};
 use rowmill_core::text::tokenizer::Scratch;
 
 use crate::arrow_export::PySchema;
-use crate::counts::{PyTokenCounts, SampleDocuments, WantedSamples};
+use crate::counts::PyTokenCounts;
 use crate::error::{raise, raise_conversion};
 use crate::interpreter::detached;
-use crate::order::PyOrder;
 use crate::tokenizer::PyTokenizer;
 use crate::values::RowConverter;
 
@@ -127,39 +126,6 @@ impl PyTable {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<PyTokenCounts> {
         self.counted(py, token_column, eos, path, key, num_threads, force, progress.as_ref())
-    }
-
-    /// The documents that samples of lanes are made of, as (row id, first token, number of tokens), by `counts` or by
-    /// reading; `wanted` are (lane, epoch, row, emitted, samples) of a place, and the first sample wanted and how many.
-    #[pyo3(signature = (order, *, counts, token_column, eos, mode, seq_len, first_epoch, num_epochs, positions, wanted))]
-    #[expect(clippy::too_many_arguments, reason = "what decides the samples of a pass, one each")]
-    fn sample_documents(
-        &self,
-        py: Python<'_>,
-        order: &PyOrder,
-        counts: Option<&PyTokenCounts>,
-        token_column: &str,
-        eos: Option<u32>,
-        mode: &str,
-        seq_len: usize,
-        first_epoch: u64,
-        num_epochs: Option<u64>,
-        positions: (u64, u64),
-        wanted: Vec<WantedSamples>,
-    ) -> PyResult<Vec<Vec<SampleDocuments>>> {
-        self.documents_of(
-            py,
-            order,
-            counts,
-            token_column,
-            eos,
-            mode,
-            seq_len,
-            first_epoch,
-            num_epochs,
-            positions,
-            wanted,
-        )
     }
 
     fn __repr__(&self) -> String {

@@ -3,6 +3,7 @@
 //! A dataset has one order an epoch. A mix has one for each of its sources, and a schedule that says which of them a
 //! position leads to.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -57,8 +58,12 @@ struct Orders {
 impl Epochs {
     /// Orders over `layout` by `settings`.
     pub fn new(layout: Arc<Layout>, settings: OrderSettings) -> Self {
-        let lanes = Lanes::new(layout.num_rows(), settings.num_lanes);
-        let source = MixedSource { layout, settings, first_row: 0, first_block: 0 };
+        Self::of_source(MixedSource { layout, settings, first_row: 0, first_block: 0 })
+    }
+
+    /// The orders of a dataset whose rows are counted among those of others.
+    pub fn of_source(source: MixedSource) -> Self {
+        let lanes = Lanes::new(source.layout.num_rows(), source.settings.num_lanes);
         Self { sources: vec![Orders { source, made: Mutex::default() }], draws: None, lanes }
     }
 
@@ -136,11 +141,35 @@ impl Epochs {
         }
     }
 
+    /// Where the document leads that a lane takes as the `index`-th of a source, in an epoch of a mix.
+    pub fn spot_of(&self, source: usize, epoch: u64, lane: u32, index: u64) -> Spot {
+        match &self.draws {
+            None => Spot { source: 0, lane, epoch, element: index },
+            Some(draws) => {
+                let Drawn { source, epoch, element } = draws.own(source, epoch, lane, index);
+                Spot { source, lane, epoch, element }
+            }
+        }
+    }
+
     /// Where a position leads.
     #[inline]
     pub fn spot_at(&self, epoch: u64, position: u64) -> Spot {
         let (lane, element) = self.lanes.of_position(position);
         self.spot(epoch, lane, element)
+    }
+
+    /// The row id of a source's first row.
+    pub fn first_row(&self, source: u32) -> u64 {
+        self.sources[source as usize].source.first_row
+    }
+
+    /// The row ids that orders are drawn over, by source.
+    pub fn row_ids(&self) -> impl Iterator<Item = Range<u64>> {
+        self.sources.iter().map(|Orders { source: MixedSource { layout, first_row, .. }, .. }| {
+            let rows = layout.row_ids();
+            first_row + rows.start..first_row + rows.end
+        })
     }
 
     /// The id of the row of a spot that lies at a place.

@@ -1,34 +1,33 @@
-//! Mixing by tokens: whose next sample a lane takes depends on how many tokens each source gave there so far.
+//! Mixing by tokens: whose next document a lane takes depends on how many tokens each source gave there so far.
 
 use super::curve::{self, Piece, Step};
 use crate::error::{Error, Result};
 use crate::order::{Key, Level};
 
-/// What each lane has taken of each source, and who is next: always the source furthest behind its share.
+/// Who gives a lane its next document: always the source furthest behind its share of the lane's tokens.
 ///
-/// Lanes do not know of each other, so the state of a rank is that of its lanes. Steps of the weights start at
+/// So no source is ever ahead of its share in a lane by more than the last document that it gave there, and none is
+/// behind by more than the others are ahead together. Lanes do not know of each other. Steps of the weights start at
 /// the tokens of all lanes together, each lane being taken to have an equal part of them.
 ///
 /// ```
-/// use rowmill_core::mix::{Step, TokenBalance};
+/// use rowmill_core::mix::{Step, TokenShares};
 ///
-/// let mut balance = TokenBalance::try_new(&[Step::constant(0, &[3.0, 1.0])], 2, 7)?;
+/// let shares = TokenShares::try_new(&[Step::constant(0, &[3.0, 1.0])], 2, 7)?;
+/// let mut tokens = [0, 0];
 /// for _ in 0..1000 {
-///     let source = balance.next_source(0);
-///     balance.add(0, source, if source == 0 { 10 } else { 100 });
+///     let source = shares.next_source(0, &tokens);
+///     tokens[source] += if source == 0 { 10 } else { 100 };
 /// }
-/// let tokens = balance.tokens(0);
 /// assert!(tokens[0].abs_diff(3 * tokens[1]) <= 400);
 /// # Ok::<(), rowmill_core::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct TokenBalance {
+pub struct TokenShares {
     num_sources: usize,
     segments: Vec<Segment>,
     /// Where a lane's ties begin, so that lanes do not all start with the same source.
     first: Vec<u8>,
-    /// Tokens by lane and source.
-    tokens: Vec<u64>,
 }
 
 /// Constant shares from so many tokens of a lane on, and what was due before.
@@ -39,8 +38,8 @@ struct Segment {
     piece: Piece,
 }
 
-impl TokenBalance {
-    /// Nothing taken yet, with the weights of these steps (see [`Step`]; starts count tokens).
+impl TokenShares {
+    /// The weights of these steps (see [`Step`]; starts count tokens).
     pub fn try_new(steps: &[Step], num_lanes: u32, seed: u64) -> Result<Self> {
         if num_lanes == 0 {
             return Err(Error::InvalidArgument("a mix has at least one lane".to_owned()));
@@ -57,13 +56,21 @@ impl TokenBalance {
             let key = Key::new(seed, 1, Level::Mix, u64::from(lane));
             key.stream().draw_below(num_sources as u64) as u8
         };
-        let tokens = vec![0; num_lanes as usize * num_sources];
-        Ok(Self { num_sources, segments, first: (0..num_lanes).map(first).collect(), tokens })
+        Ok(Self { num_sources, segments, first: (0..num_lanes).map(first).collect() })
     }
 
-    /// The source that gives a lane its next sample.
-    pub fn next_source(&self, lane: u32) -> usize {
-        let tokens = self.tokens(lane);
+    /// How many sources there are.
+    pub fn num_sources(&self) -> usize {
+        self.num_sources
+    }
+
+    /// How many lanes there are.
+    pub fn num_lanes(&self) -> u32 {
+        self.first.len() as u32
+    }
+
+    /// The source that gives a lane its next document, by what the lane has taken of each (see [`counted_tokens`]).
+    pub fn next_source(&self, lane: u32, tokens: &[u64]) -> usize {
         let total = tokens.iter().sum();
         let segment = self.segment(total);
         let first = usize::from(self.first[lane as usize]);
@@ -75,69 +82,14 @@ impl TokenBalance {
         wanted.rev().max_by_key(lead).unwrap_or(first)
     }
 
-    /// Counts a sample's tokens. An empty sample counts as one, so that a source of empty samples ends.
-    pub fn add(&mut self, lane: u32, source: usize, num_tokens: u64) {
-        let slot = &mut self.tokens[lane as usize * self.num_sources + source];
-        *slot = slot.saturating_add(num_tokens.max(1));
-    }
-
-    /// What a lane has taken of each source.
-    pub fn tokens(&self, lane: u32) -> &[u64] {
-        &self.tokens[lane as usize * self.num_sources..][..self.num_sources]
-    }
-
-    /// The state of some lanes as small numbers: for each lane all its tokens, and by how much each source but
-    /// the last is ahead of its share.
-    pub fn state(&self, lanes: impl IntoIterator<Item = u32>) -> Vec<i64> {
-        let mut state = Vec::new();
-        for lane in lanes {
-            let tokens = self.tokens(lane);
-            let total = tokens.iter().sum();
-            let due = self.segment(total).due_at(total);
-            state.push(total as i64);
-            let ahead = tokens.iter().zip(due).map(|(&tokens, due)| tokens.wrapping_sub(due) as i64);
-            state.extend(ahead.take(self.num_sources - 1));
-        }
-        state
-    }
-
-    /// Goes on from a state of the same lanes.
-    pub fn restore(&mut self, lanes: impl IntoIterator<Item = u32>, state: &[i64]) -> Result<()> {
-        let mut entries = state.chunks_exact(self.num_sources);
-        for lane in lanes {
-            let entry = entries.next().filter(|_| (lane as usize) < self.first.len());
-            let tokens = entry.and_then(|entry| self.tokens_of(entry));
-            let tokens = tokens.ok_or_else(|| {
-                Error::StateMismatch(format!(
-                    "the cursor's token counts of lane {lane} are not those of this mix"
-                ))
-            })?;
-            self.tokens[lane as usize * self.num_sources..][..self.num_sources].copy_from_slice(&tokens);
-        }
-        if entries.next().is_some() || !entries.remainder().is_empty() {
-            return Err(Error::StateMismatch(
-                "the cursor has token counts of more lanes than asked for".to_owned(),
-            ));
-        }
-        Ok(())
-    }
-
-    fn tokens_of(&self, entry: &[i64]) -> Option<Vec<u64>> {
-        let total = u64::try_from(entry[0]).ok()?;
-        let due = self.segment(total).due_at(total);
-        let mut tokens: Vec<u64> = entry[1..]
-            .iter()
-            .zip(due)
-            .map(|(&ahead, due)| due.checked_add_signed(ahead))
-            .collect::<Option<_>>()?;
-        let rest = tokens.iter().try_fold(total, |rest, &tokens| rest.checked_sub(tokens))?;
-        tokens.push(rest);
-        Some(tokens)
-    }
-
     fn segment(&self, total: u64) -> &Segment {
         &self.segments[self.segments.partition_point(|segment| segment.start <= total).max(1) - 1]
     }
+}
+
+/// What a document of so many tokens counts: an empty one as one, so that a source of empty documents is left again.
+pub fn counted_tokens(num_tokens: u64) -> u64 {
+    num_tokens.max(1)
 }
 
 impl Segment {
@@ -163,37 +115,33 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mix::Shares;
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn tokens_keep_to_the_shares_and_a_state_goes_on_exactly(
-            weights in prop::collection::vec(0.01..1.0_f64, 1..6), seed: u64, longest in 1..3_000_u64, stop in 0..900_usize,
+        fn no_source_is_ahead_of_its_share_by_more_than_its_last_document(
+            weights in prop::collection::vec(0.01..1.0_f64, 1..6), seed: u64, longest in 1..3_000_u64,
         ) {
-            let steps = [Step::constant(0, &weights)];
-            let new = || TokenBalance::try_new(&steps, 3, seed).unwrap();
-            let (mut straight, mut draws) = (new(), Key::new(seed, 9, Level::Mix, 0).stream());
-            let mut resumed = new();
-            for turn in 0..1_000 {
-                let lane = turn % 3;
-                let source = straight.next_source(lane);
-                if turn as usize >= stop {
-                    prop_assert_eq!(resumed.next_source(lane), source);
-                }
-                let num_tokens = 1 + draws.draw_below(longest);
-                straight.add(lane, source, num_tokens);
-                resumed.add(lane, source, num_tokens);
-                if turn as usize == stop {
-                    let state = straight.state(0..3);
-                    resumed = new();
-                    resumed.restore(0..3, &state).unwrap();
-                }
-                let (tokens, sum) = (straight.tokens(lane), weights.iter().sum::<f64>());
-                let total: u64 = tokens.iter().sum();
-                for (&tokens, weight) in tokens.iter().zip(&weights) {
-                    let off = (tokens as f64 - total as f64 * weight / sum).abs();
-                    prop_assert!(off <= 2.0 * longest as f64 + 2.0, "{off} of {longest}");
+            let shares = TokenShares::try_new(&[Step::constant(0, &weights)], 3, seed).unwrap();
+            let exact = Shares::try_new(&weights).unwrap();
+            let (whole, parts) = (i128::from(exact.whole()), exact.parts());
+            let mut draws = Key::new(seed, 9, Level::Mix, 0).stream();
+            for lane in 0..3 {
+                let (mut tokens, mut last) = (vec![0; weights.len()], vec![0; weights.len()]);
+                for _ in 0..400 {
+                    let source = shares.next_source(lane, &tokens);
+                    last[source] = counted_tokens(draws.draw_below(longest + 1));
+                    tokens[source] += last[source];
+                    let total = i128::from(tokens.iter().sum::<u64>());
+                    let ahead = |at: usize| whole * i128::from(tokens[at]) - i128::from(parts[at]) * total;
+                    let most = |at: usize| (whole - i128::from(parts[at])) * i128::from(last[at]);
+                    for at in 0..weights.len() {
+                        prop_assert!(ahead(at) <= most(at), "{at} of {tokens:?}");
+                        let others = (0..weights.len()).filter(|other| *other != at).map(most).sum::<i128>();
+                        prop_assert!(-ahead(at) <= others, "{at} of {tokens:?}");
+                    }
                 }
             }
         }
@@ -202,26 +150,12 @@ mod tests {
     #[test]
     fn weights_change_after_so_many_tokens_of_all_lanes() {
         let steps = [Step::constant(0, &[1.0, 0.0]), Step::constant(4_000, &[1.0, 3.0])];
-        let mut balance = TokenBalance::try_new(&steps, 4, 0).unwrap();
+        let shares = TokenShares::try_new(&steps, 4, 0).unwrap();
+        let mut tokens = [0, 0];
         for _ in 0..500 {
-            let source = balance.next_source(2);
-            balance.add(2, source, 10);
+            tokens[shares.next_source(2, &tokens)] += 10;
         }
-        assert_eq!(balance.tokens(2), [2_000, 3_000]);
-        assert_eq!(balance.tokens(1), [0, 0]);
-        assert!(balance.state(0..4).iter().all(|&number| number.abs() <= 5_000));
-    }
-
-    #[test]
-    fn a_state_of_something_else_is_refused() {
-        let mut balance = TokenBalance::try_new(&[Step::constant(0, &[1.0, 1.0])], 2, 0).unwrap();
-        for state in
-            [&[1][..], &[1, 0, 2], &[-1, 0, 0, 0], &[4, 9, 0, 0], &[1, 0, 1, 0, 1, 0], &[4, -3, 0, 0]]
-        {
-            assert!(matches!(balance.restore(0..2, state), Err(Error::StateMismatch(_))), "{state:?}");
-        }
-        assert!(balance.restore([7], &[0, 0]).is_err());
-        balance.restore(0..2, &[10, -5, 3, 1]).unwrap();
-        assert_eq!((balance.tokens(0), balance.tokens(1)), (&[0, 10][..], &[2, 1][..]));
+        assert_eq!(tokens, [2_000, 3_000]);
+        assert!(TokenShares::try_new(&steps, 0, 0).is_err());
     }
 }

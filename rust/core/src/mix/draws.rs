@@ -29,6 +29,11 @@ impl LaneRows {
         Self { len: last.zip(&first).map(|(last, first)| last - first).collect(), first }
     }
 
+    /// So much of each lane, from its beginning on.
+    pub fn of_lens(len: Vec<u64>) -> Self {
+        Self { first: vec![0; len.len()], len }
+    }
+
     /// How many lanes there are.
     pub fn num_lanes(&self) -> u32 {
         self.len.len() as u32

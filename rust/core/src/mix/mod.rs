@@ -10,7 +10,7 @@
 //! - `schedule`: patterns one after the other: the schedule of a mix
 //! - `stopping`: when a mix of finite sources ends
 //! - `draws`: which of its own rows a source gives for each sample
-//! - `balance`: mixing by tokens
+//! - `balance`: mixing by tokens: whose document a lane takes next
 
 mod balance;
 mod curve;
@@ -24,7 +24,7 @@ mod timeline;
 mod weave;
 mod weaver;
 
-pub use balance::TokenBalance;
+pub use balance::{TokenShares, counted_tokens};
 pub use curve::Step;
 pub use draws::{Drawn, Draws, LaneRows};
 pub use schedule::Schedule;

@@ -1,6 +1,6 @@
 //! Which documents of a lane are fitted together over whole windows: a pure function of the order and the counts.
 
-use super::file::TokenCounts;
+use super::documents::DocumentCounts;
 use super::row_id_at;
 use crate::error::Result;
 use crate::loader::epochs::{EpochReaders, Epochs};
@@ -10,7 +10,7 @@ use crate::text::pack::WindowGroup;
 #[derive(Clone, Copy)]
 pub struct LaneDocuments<'a> {
     /// The tokens of each.
-    pub counts: &'a TokenCounts,
+    pub counts: &'a DocumentCounts,
     /// The orders of the epochs.
     pub epochs: &'a Epochs,
     /// The first epoch.

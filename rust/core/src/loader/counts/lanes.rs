@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::file::TokenCounts;
+use super::documents::DocumentCounts;
 use super::groups::LaneDocuments;
 use super::{crew, row_id_at};
 use crate::error::Result;
-use crate::loader::epochs::{EpochReaders, Epochs};
+use crate::loader::epochs::{EpochReaders, Epochs, Spot};
 use crate::loader::packed::documents::lane_rows;
 use crate::order::WindowSpan;
 use crate::text::pack::{PackMode, SampleCounter};
@@ -14,7 +14,7 @@ use crate::text::pack::{PackMode, SampleCounter};
 /// Of which pass the lanes are asked.
 pub struct LaneQuestion<'a> {
     /// The counts of all rows.
-    pub counts: &'a TokenCounts,
+    pub counts: &'a DocumentCounts,
     /// The orders of its epochs.
     pub epochs: &'a Epochs,
     /// Its first epoch.
@@ -71,7 +71,7 @@ impl LaneQuestion<'_> {
         watch: &mut dyn FnMut() -> bool,
         answer: impl Fn(u32) -> Result<u64> + Sync,
     ) -> Result<Option<Vec<u64>>> {
-        let num_lanes = self.epochs.settings().num_lanes as usize;
+        let num_lanes = self.epochs.num_lanes() as usize;
         crew::run(num_lanes, self.num_threads, || (), |(), lane| answer(lane as u32), watch)
     }
 
@@ -83,7 +83,7 @@ impl LaneQuestion<'_> {
             first_epoch: self.first_epoch,
             num_epochs: Some(self.num_epochs),
             lane,
-            rows: lane_rows(self.positions, self.epochs.settings().num_lanes, lane),
+            rows: lane_rows(self.positions, self.epochs.num_lanes(), lane),
             seq_len,
         };
         let (mut readers, mut next, mut num_samples) = (EpochReaders::default(), 0, 0);
@@ -96,20 +96,30 @@ impl LaneQuestion<'_> {
 
     /// Elements of a lane that are read in each epoch.
     fn elements(&self, lane: u32) -> Range<u64> {
-        let (first, len) = lane_rows(self.positions, self.epochs.settings().num_lanes, lane);
+        let (first, len) = lane_rows(self.positions, self.epochs.num_lanes(), lane);
         first..first + len
     }
 
-    /// The tokens of elements of a lane together: whole windows by their blocks, whatever their rows' order.
+    /// The tokens of elements of a lane together; of a mix those that each source gives.
     fn sum(&self, epoch: u64, lane: u32, elements: Range<u64>) -> Result<u64> {
-        let order = self.epochs.order(epoch);
+        let Some(draws) = self.epochs.draws() else { return self.sum_of(0, epoch, lane, elements) };
+        let drawn = draws.stretches(epoch, lane, elements);
+        drawn.into_iter().try_fold(0, |sum, (drawn, elements)| {
+            Ok(sum + self.sum_of(drawn.source, drawn.epoch, lane, elements)?)
+        })
+    }
+
+    /// The same of a source: whole windows by their blocks, whatever their rows' order.
+    fn sum_of(&self, source: u32, epoch: u64, lane: u32, elements: Range<u64>) -> Result<u64> {
+        let order = self.epochs.order_of(source, epoch);
         let (mut sum, mut next) = (0, elements.start);
         while next < elements.end {
             let span = order.window_at(lane, next);
             let end = match &span {
                 Some(span) if is_whole(span, next, elements.end) => {
                     for block in &span.blocks {
-                        let first = order.layout().row_id(block.block, block.rows.start);
+                        let first = self.epochs.first_row(source)
+                            + order.layout().row_id(block.block, block.rows.start);
                         sum +=
                             self.counts.sum(first..first + u64::from(block.rows.end - block.rows.start))?;
                     }
@@ -117,13 +127,22 @@ impl LaneQuestion<'_> {
                 }
                 other => {
                     let end = other.as_ref().map_or(elements.end, |span| span.elements.end.min(elements.end));
-                    self.each(epoch, lane, next..end, |num_tokens| sum += num_tokens)?;
+                    sum += self.sum_of_each(source, epoch, lane, next..end)?;
                     end
                 }
             };
             next = end;
         }
         Ok(sum)
+    }
+
+    /// The same document by document.
+    fn sum_of_each(&self, source: u32, epoch: u64, lane: u32, elements: Range<u64>) -> Result<u64> {
+        let mut readers = EpochReaders::default();
+        let spots = elements.map(|element| Spot { source, lane, epoch, element });
+        spots
+            .map(|spot| readers.row_id(self.epochs, &spot))
+            .try_fold(0, |sum, row_id| Ok(sum + self.counts.row(row_id)?.unwrap_or(0)))
     }
 
     /// The tokens of each document of a lane, in its order; those left out for damage are none.

@@ -5,13 +5,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::file::TokenCounts;
+use super::crew;
+use super::documents::DocumentCounts;
 use super::groups::LaneDocuments;
-use super::{crew, row_id_at};
 use crate::error::{Error, Result};
 use crate::loader::epochs::EpochReaders;
 use crate::loader::packed::documents::{DocumentCounter, Documents};
-use crate::loader::packed::group::LanePlace;
+use crate::loader::packed::{Course, LanePlace};
 use crate::text::pack::{PackMode, Packer, SampleCounter, Segment};
 
 /// Epochs without a token, after which none is going to come.
@@ -38,7 +38,7 @@ pub struct SegmentQuestion<'a> {
     /// Tokens of a sample.
     pub seq_len: usize,
     /// The tokens of each document; they are read and encoded where there are none.
-    pub counts: Option<&'a TokenCounts>,
+    pub counts: Option<&'a DocumentCounts>,
     /// Lanes at a time.
     pub num_threads: usize,
 }
@@ -53,16 +53,38 @@ pub fn sample_segments(
     wanted: &[Wanted],
     watch: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Vec<Vec<Vec<Segment>>>>> {
+    let places: Vec<_> = wanted.iter().map(|wanted| &wanted.place).collect();
+    walk(question, &places, watch, |lane, index| lane.samples(wanted[index].samples))
+}
+
+/// How many documents of each lane make the group that it stands in, from the group's first one on, which its place
+/// names; `None` where `watch` said to stop.
+///
+/// # Errors
+/// What reading raises, or `CorruptShard` where the counts are damaged.
+pub fn group_lens(
+    question: &SegmentQuestion<'_>,
+    places: &[LanePlace],
+    watch: &mut dyn FnMut() -> bool,
+) -> Result<Option<Vec<u64>>> {
+    let places: Vec<_> = places.iter().collect();
+    walk(question, &places, watch, |lane, _| lane.group_len())
+}
+
+/// Walks along the documents of lanes, several at a time.
+fn walk<T: Send>(
+    question: &SegmentQuestion<'_>,
+    places: &[&LanePlace],
+    watch: &mut dyn FnMut() -> bool,
+    answer: impl Fn(LaneWalk<'_, '_, '_>, usize) -> Result<T> + Sync,
+) -> Result<Option<Vec<T>>> {
     let is_stopped = AtomicBool::new(false);
     let state = || DocumentCounter::new(&question.documents.table, &question.documents.content);
     let found = crew::run(
-        wanted.len(),
+        places.len(),
         question.num_threads,
         state,
-        |counter, index| {
-            let lane = LaneWalk::new(question, wanted[index].place, counter, &is_stopped);
-            lane.samples(wanted[index].samples)
-        },
+        |counter, index| answer(LaneWalk::new(question, places[index], counter, &is_stopped), index),
         &mut || {
             let goes_on = watch();
             is_stopped.fetch_or(!goes_on, Ordering::Relaxed);
@@ -78,29 +100,34 @@ pub fn sample_segments(
 /// A walk along a lane's documents.
 struct LaneWalk<'a, 'b, 'c> {
     question: &'a SegmentQuestion<'b>,
-    place: LanePlace,
+    place: &'a LanePlace,
     counter: &'a mut DocumentCounter<'c>,
     is_stopped: &'a AtomicBool,
     readers: EpochReaders,
-    /// The first element of the lane in each epoch, and their number.
-    rows: (u64, u64),
+}
+
+/// A document as the walk meets it.
+struct Met {
+    number: u64,
+    row_id: u64,
+    /// `None` where it is left out for damage.
+    num_tokens: Option<u64>,
 }
 
 impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
     fn new(
         question: &'a SegmentQuestion<'b>,
-        place: LanePlace,
+        place: &'a LanePlace,
         counter: &'a mut DocumentCounter<'c>,
         is_stopped: &'a AtomicBool,
     ) -> Self {
-        let rows = question.documents.lane_rows(place.lane);
-        Self { question, place, counter, is_stopped, readers: EpochReaders::default(), rows }
+        Self { question, place, counter, is_stopped, readers: EpochReaders::default() }
     }
 
     /// Documents without a token after which none is going to come; of a mix without an end, whose epoch has none, as
     /// many as its sources have together.
-    fn patience(&self) -> u64 {
-        EMPTY_EPOCHS.saturating_mul(self.rows.1.min(self.question.documents.epochs.num_rows()))
+    fn patience(&self, course: &Course) -> u64 {
+        EMPTY_EPOCHS.saturating_mul(course.epoch_len(self.question.documents))
     }
 
     fn samples(mut self, (first, number): (u64, u64)) -> Result<Vec<Vec<Segment>>> {
@@ -109,7 +136,7 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
             PackMode::Concat => self.skip_tokens(first)?,
             PackMode::BestFit => self.skip_groups(first)?,
         };
-        let Some((mut next, taken)) = begin else { return Ok(Vec::new()) };
+        let Some((mut course, taken)) = begin else { return Ok(Vec::new()) };
         let mut packer = Packer::resume(self.question.mode, self.question.seq_len, taken)?;
         let mut found = Vec::new();
         loop {
@@ -118,14 +145,14 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
                 found.truncate(number as usize);
                 return Ok(found);
             }
-            let Some((row_id, num_tokens)) = self.document(next)? else {
+            let Some(met) = self.document(&mut course)? else {
                 packer.finish()?;
                 found.extend(std::iter::from_fn(|| packer.pop()).map(|sample| sample.segments().to_vec()));
                 found.truncate(number as usize);
                 return Ok(found);
             };
-            if let Some(mut left) = num_tokens {
-                packer.begin(row_id, next);
+            if let Some(mut left) = met.num_tokens {
+                packer.begin(met.row_id, met.number);
                 while left > 0 {
                     let piece = left.min(TOKENS.len() as u64);
                     packer.tokens(&TOKENS[..piece as usize]);
@@ -133,23 +160,25 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
                 }
                 packer.end()?;
             }
-            next += 1;
         }
     }
 
     /// The samples of groups that are whole windows, by their documents' lengths.
     fn samples_of_windows(mut self, first: u64, number: u64) -> Result<Vec<Vec<Segment>>> {
         let SegmentQuestion { documents, counts, seq_len, .. } = *self.question;
+        let rows = documents.lane_rows(self.place.lane);
         let lane = LaneDocuments {
             counts: counts.ok_or_else(windows_need_counts)?,
             epochs: &documents.epochs,
             first_epoch: documents.first_epoch,
             num_epochs: documents.num_epochs,
             lane: self.place.lane,
-            rows: self.rows,
+            rows,
             seq_len,
         };
-        let (mut next, mut before) = (self.first(), self.place.num_samples - self.place.emitted);
+        let course = documents.course(self.place);
+        let patience = self.patience(&course);
+        let (mut next, mut before) = (course.number(), self.place.num_samples - self.place.emitted);
         let (mut found, mut since_token) = (Vec::new(), 0);
         while let Some((group, end)) = lane.group_at(&mut self.readers, next)? {
             if self.is_stopped.load(Ordering::Relaxed) {
@@ -157,7 +186,7 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
             }
             let units = group.units(seq_len);
             since_token = if units.num_samples() > 0 { 0 } else { since_token + end - next };
-            if found.len() as u64 >= number || since_token > self.patience() {
+            if found.len() as u64 >= number || since_token > patience {
                 break;
             }
             let skipped = first.saturating_sub(before);
@@ -178,73 +207,86 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
         Ok(found)
     }
 
-    /// The document in which a sample begins, and its tokens that come before; `None` where the lane ends before.
-    fn skip_tokens(&mut self, sample: u64) -> Result<Option<(u64, u64)>> {
+    /// The documents from the one on in which a sample begins, and its tokens that come before; `None` where the lane
+    /// ends before.
+    fn skip_tokens(&mut self, sample: u64) -> Result<Option<(Course, u64)>> {
         let samples = sample.saturating_sub(self.place.num_samples);
         let mut left = samples * self.question.seq_len as u64 + self.place.emitted;
-        let (mut next, mut since_token) = (self.first(), 0);
-        while let Some((_, num_tokens)) = self.document(next)? {
-            let num_tokens = num_tokens.unwrap_or(0);
+        let (mut course, mut since_token) = (self.question.documents.course(self.place), 0);
+        let patience = self.patience(&course);
+        loop {
+            let here = course.clone();
+            let Some(met) = self.document(&mut course)? else { return Ok(None) };
+            let num_tokens = met.num_tokens.unwrap_or(0);
             if left < num_tokens {
-                return Ok(Some((next, left)));
+                return Ok(Some((here, left)));
             }
             left -= num_tokens;
-            next += 1;
+            course.settle(met.number + 1);
             since_token = if num_tokens > 0 { 0 } else { since_token + 1 };
-            if since_token > self.patience() {
+            if since_token > patience {
                 return Ok(None);
             }
         }
-        Ok(None)
     }
 
-    /// The first document of the group that holds a sample, and the group's samples before it.
-    fn skip_groups(&mut self, sample: u64) -> Result<Option<(u64, u64)>> {
+    /// The documents from the first one on of the group that holds a sample, and the group's samples before it.
+    fn skip_groups(&mut self, sample: u64) -> Result<Option<(Course, u64)>> {
         let mut counter = SampleCounter::try_new(self.question.mode, self.question.seq_len)?;
-        let (mut next, mut since_token) = (self.first(), 0);
-        let (mut begin, mut before) = (next, self.place.num_samples - self.place.emitted);
-        while let Some((_, num_tokens)) = self.document(next)? {
-            next += 1;
-            since_token = if num_tokens.unwrap_or(0) > 0 { 0 } else { since_token + 1 };
-            if since_token > self.patience() {
+        let (mut course, mut since_token) = (self.question.documents.course(self.place), 0);
+        let patience = self.patience(&course);
+        let (mut begin, mut before) = (course.clone(), self.place.num_samples - self.place.emitted);
+        while let Some(met) = self.document(&mut course)? {
+            since_token = if met.num_tokens.unwrap_or(0) > 0 { 0 } else { since_token + 1 };
+            if since_token > patience {
                 return Ok(None);
             }
-            let Some(num_tokens) = num_tokens else { continue };
+            let Some(num_tokens) = met.num_tokens else { continue };
             counter.document(num_tokens);
             if let Some(samples) = counter.closed_group() {
                 if sample < before + samples {
                     return Ok(Some((begin, sample - before)));
                 }
-                (begin, before) = (next, before + samples);
+                course.settle(met.number + 1);
+                (begin, before) = (course.clone(), before + samples);
             }
         }
         let left = counter.finish();
         Ok((sample < before + left).then(|| (begin, sample - before)))
     }
 
-    /// The document that the place names, counted from the first epoch of the pass on.
-    fn first(&self) -> u64 {
-        let epochs = self.place.epoch.saturating_sub(self.question.documents.first_epoch);
-        epochs * self.rows.1 + self.place.row.min(self.rows.1)
+    /// Documents from the place on to the end of the group that it is in, or of the lane.
+    fn group_len(mut self) -> Result<u64> {
+        let mut counter = SampleCounter::try_new(self.question.mode, self.question.seq_len)?;
+        let (mut course, mut since_token, mut len) = (self.question.documents.course(self.place), 0, 0);
+        let patience = self.patience(&course);
+        while let Some(met) = self.document(&mut course)? {
+            len += 1;
+            since_token = if met.num_tokens.unwrap_or(0) > 0 { 0 } else { since_token + 1 };
+            if let Some(num_tokens) = met.num_tokens {
+                counter.document(num_tokens);
+            }
+            if counter.closed_group().is_some() || since_token > patience {
+                break;
+            }
+        }
+        Ok(len)
     }
 
-    /// Row id and tokens of a document, none where it is left out for damage; `None` after the last one.
-    fn document(&mut self, number: u64) -> Result<Option<(u64, Option<u64>)>> {
+    /// The next document; `None` after the last one.
+    fn document(&mut self, course: &mut Course) -> Result<Option<Met>> {
         if self.is_stopped.load(Ordering::Relaxed) {
             return Err(Error::Closed);
         }
-        let (documents, (first, len)) = (self.question.documents, self.rows);
-        if len == 0 || documents.num_epochs.is_some_and(|epochs| number >= epochs * len) {
-            return Ok(None);
-        }
-        let epoch = documents.first_epoch + number / len;
-        let element = first + number % len;
-        let row_id = row_id_at(&mut self.readers, &documents.epochs, epoch, self.place.lane, element);
+        let documents = self.question.documents;
+        let Some((number, spot)) = course.next(documents) else { return Ok(None) };
+        let row_id = self.readers.row_id(&documents.epochs, &spot);
         let num_tokens = match self.question.counts {
             Some(counts) => counts.row(row_id)?,
             None => self.counter.count(row_id)?,
         };
-        Ok(Some((row_id, num_tokens)))
+        course.counted(num_tokens.unwrap_or(0));
+        Ok(Some(Met { number, row_id, num_tokens }))
     }
 }
 

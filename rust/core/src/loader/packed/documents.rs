@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use arrow_schema::Schema;
 
+use super::course::Course;
+use super::group::LanePlace;
 use crate::assemble::RowSet;
 use crate::assemble::leaf::descend;
 use crate::assemble::plan::NumericPlan;
 use crate::assemble::{BatchRequest, ColumnPlan, Dtype, plan_columns};
 use crate::error::{Error, Result};
 use crate::loader::ahead::ReadAhead;
-use crate::loader::epochs::{EpochReaders, Epochs};
+use crate::loader::epochs::{EpochReaders, Epochs, Spot};
 use crate::loader::table::{RecentBlocks, Table};
 use crate::loader::windows::OpenWindows;
+use crate::mix::TokenShares;
 use crate::text::encoder::Encoder;
 use crate::text::pack::Packer;
 use crate::text::tokenizer::{Scratch, clear_ids};
@@ -104,9 +107,21 @@ pub struct Documents {
     pub num_epochs: Option<u64>,
     /// Positions of each epoch that are read.
     pub positions: (u64, u64),
+    /// Whose document comes next, where sources are mixed by tokens.
+    pub shares: Option<Arc<TokenShares>>,
 }
 
 impl Documents {
+    /// The documents of a lane from its place on.
+    pub fn course(&self, place: &LanePlace) -> Course {
+        if let Some(shares) = &self.shares {
+            return Course::by_tokens(shares, place.lane, &place.sources);
+        }
+        let (_, len) = self.lane_rows(place.lane);
+        let next = place.epoch.saturating_sub(self.first_epoch) * len + place.row.min(len);
+        Course::in_order(self, place.lane, self.first_epoch, self.num_epochs, next)
+    }
+
     /// Elements of a lane in each epoch that are read: the first, and their number.
     pub fn lane_rows(&self, lane: u32) -> (u64, u64) {
         lane_rows(self.positions, self.epochs.num_lanes(), lane)
@@ -159,19 +174,18 @@ impl DocumentReader {
         }
     }
 
-    /// The document at an element of a lane; `None` where it is left out for damage.
-    pub fn open(&mut self, epoch: u64, lane: u32, element: u64) -> Result<Option<OpenDocument>> {
+    /// The document at a spot; `None` where it is left out for damage.
+    pub fn open(&mut self, spot: &Spot) -> Result<Option<OpenDocument>> {
         let documents = &self.documents;
         let (table, epochs) = (&documents.table, &documents.epochs);
-        let spot = epochs.spot(epoch, lane, element);
-        let place = self.readers.locate(epochs, &spot);
+        let place = self.readers.locate(epochs, spot);
         if let Some(ahead) = &self.ahead {
-            ahead.reached(&spot);
+            ahead.reached(spot);
         }
-        self.windows.reached(&spot);
+        self.windows.reached(spot);
         let mut rows = RowSet::default();
         let is_there = table.push_row(place, &mut rows, &mut self.recent)? && is_sound(table, &rows)?;
-        let row_id = epochs.row_id(&spot, place);
+        let row_id = epochs.row_id(spot, place);
         let opened = OpenDocument { rows, joined: None, done: 0, is_done: false, row_id };
         if is_there { self.joined(opened).map(Some) } else { Ok(None) }
     }

@@ -8,8 +8,18 @@ use crate::loader::receipt::Receipt;
 use crate::prefetch::Weigh;
 use crate::text::pack::PackStats;
 
-/// Where a lane stands: what a cursor says of it.
+/// Where a source of a mix stands in a lane, where that is not the schedule's to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SourcePlace {
+    /// Index among the source's documents of the lane, counted over its epochs, of the one that comes next; of a source
+    /// that is packed by itself as in [`LanePlace::row`].
+    pub row: u64,
+    /// Tokens that the lane has taken of the source; of a source that is packed by itself as in [`LanePlace::emitted`].
+    pub taken: u64,
+}
+
+/// Where a lane stands: what a cursor says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LanePlace {
     /// Which lane.
     pub lane: u32,
@@ -21,10 +31,12 @@ pub struct LanePlace {
     pub emitted: u64,
     /// Samples emitted since the stream began.
     pub num_samples: u64,
+    /// Where each source stands, of mixes by tokens and of packed sources; at its beginning where it is not here.
+    pub sources: Vec<SourcePlace>,
 }
 
 /// What came of one lane's turn.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Turn {
     /// The lane, by its place among the consumer's.
     pub at: usize,

@@ -1,16 +1,16 @@
 //! One lane: documents in its order, packed, sample by sample, and where it stands.
 
 use super::batch::{ColumnKind, PackedBatch, PackedColumn};
-use super::documents::{DocumentReader, OpenDocument};
-use super::group::{LanePlace, Turn};
-use super::planned::{Next, Planned};
+use super::course::Course;
+use super::documents::DocumentReader;
+use super::group::{LanePlace, SourcePlace, Turn};
+use super::sequences::{EPOCH_SHIFT, PackedSource, Sequences};
 use super::stream::PackedSpec;
+use super::track::Track;
 use crate::assemble::Dtype;
 use crate::error::{Error, Result};
-use crate::loader::counts::LaneDocuments;
-use crate::loader::counts::segments::windows_need_counts;
 use crate::loader::receipt::Receipt;
-use crate::text::pack::{Element, Labels, PackMode, PackStats, Packer, Sample};
+use crate::text::pack::{Element, Labels, PackMode, PackStats, Place, Sample};
 
 /// How documents become samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,58 +27,52 @@ pub struct PackSpec {
     pub cu_seqlens: bool,
 }
 
-/// Epochs of an endless stream without a token, after which none is going to come.
+/// Epochs of a source that give no sample, after which none is going to come.
 const EMPTY_EPOCHS: u64 = 16;
 
 /// A lane at work; a lock's worth of state, without a thread or a file of its own.
 pub(super) struct Lane {
     place: LanePlace,
-    packer: Packer,
-    open: Option<OpenDocument>,
-    /// Tokens of it that the packer got.
-    fed: u64,
-    /// Which documents come, where groups are whole windows.
-    planned: Option<Planned>,
-    /// The next document, counted from the first epoch of the pass on.
-    next: u64,
-    /// Documents of the lane in each epoch, and the first one's element.
-    rows: (u64, u64),
-    /// Documents since a token came.
-    since_token: u64,
-    is_finished: bool,
+    /// Its documents; of packed sources that are mixed those of each.
+    parts: Vec<Part>,
+}
+
+/// Documents of a lane, and in which of its source's epochs they are where each is packed by itself.
+struct Part {
+    track: Track,
+    own_epoch: u64,
 }
 
 impl Lane {
     /// A lane that goes on at a place.
-    pub fn try_new(place: LanePlace, spec: &PackedSpec) -> Result<Self> {
-        let (first, len) = spec.documents.lane_rows(place.lane);
-        let epochs = place.epoch.saturating_sub(spec.documents.first_epoch);
-        let next = epochs * len + place.row.min(len);
-        let is_planned = spec.pack.mode == PackMode::BestFitWindows;
-        Ok(Self {
-            packer: Packer::resume(spec.pack.mode, spec.pack.seq_len, place.emitted)?,
-            open: None,
-            fed: 0,
-            planned: is_planned.then(|| Planned::new(next, place.emitted)),
-            next,
-            rows: (first, len),
-            since_token: 0,
-            is_finished: len == 0,
-            place,
-        })
+    pub fn try_new(mut place: LanePlace, spec: &PackedSpec) -> Result<Self> {
+        let parts = if let Some(sequences) = &spec.sequences {
+            place.sources.resize(spec.sources.len(), SourcePlace::default());
+            Self::parts_at(&place, spec, sequences)?
+        } else {
+            let PackedSource { documents, pack, .. } = spec.first_source();
+            let track = Track::try_new(documents.course(&place), pack, place.emitted)?;
+            vec![Part { track, own_epoch: 0 }]
+        };
+        Ok(Self { place, parts })
     }
 
-    /// This lane's turn: its next sample goes to the end of `batch`, if there is one.
+    fn parts_at(place: &LanePlace, spec: &PackedSpec, sequences: &Sequences) -> Result<Vec<Part>> {
+        let parts = spec.sources.iter().zip(&place.sources);
+        parts.map(|(source, own)| Part::try_new(source, sequences, place, *own)).collect()
+    }
+
+    /// This lane's turn: its next sample goes to the end of `batch`, if there is one. A reader for each source.
     pub fn turn(
         &mut self,
         at: usize,
         spec: &PackedSpec,
-        reader: &mut DocumentReader,
+        readers: &mut [DocumentReader],
         batch: &mut PackedBatch,
     ) -> Result<Turn> {
         let mut turn = Turn {
             at,
-            place: self.place,
+            place: LanePlace::default(),
             is_sample: false,
             is_over: false,
             stats: PackStats::default(),
@@ -87,166 +81,119 @@ impl Lane {
         };
         let number = self.place.num_samples * spec.num_lanes + u64::from(self.place.lane);
         if spec.samples.1.is_some_and(|stop| number >= stop) {
-            turn.is_over = true;
-            return Ok(turn);
+            return Ok(Turn { place: self.place.clone(), is_over: true, ..turn });
         }
-        let Some(sample) = self.next_sample(spec, reader, &mut turn.skipped)? else {
+        let Some((sample, source)) = self.next_sample(spec, readers, &mut turn.skipped)? else {
             self.place = self.at_the_end(spec);
-            return Ok(Turn { place: self.place, is_over: true, ..turn });
+            return Ok(Turn { place: self.place.clone(), is_over: true, ..turn });
         };
-        let after = (sample.place().element, sample.place().taken);
-        let (element, taken) = self.planned.as_mut().map_or(after, Planned::count_sample);
-        self.moved(element, taken, spec);
-        turn.place = self.place;
+        self.place.num_samples += 1;
+        turn.place = self.place.clone();
         if number >= spec.samples.0 {
-            write(&sample, batch, spec)?;
+            write(&sample, batch, spec, &spec.sources[source].pack)?;
             turn.stats = sample.stats();
-            let first_epoch = spec.documents.first_epoch;
+            let first_epoch = spec.first_source().documents.first_epoch;
             turn.receipt = Receipt::of_sample(spec.receipt_seed, first_epoch, number, sample.segments());
             turn.is_sample = true;
         }
         Ok(turn)
     }
 
+    /// The lane's next sample, and the source that it is of.
     fn next_sample(
         &mut self,
         spec: &PackedSpec,
-        reader: &mut DocumentReader,
+        readers: &mut [DocumentReader],
         skipped: &mut u64,
-    ) -> Result<Option<Sample>> {
-        loop {
-            if let Some(sample) = self.packer.pop() {
-                return Ok(Some(sample));
-            }
-            if self.is_finished {
-                return Ok(None);
-            }
-            self.feed(spec, reader, skipped)?;
+    ) -> Result<Option<(Sample, usize)>> {
+        if let Some(sequences) = &spec.sequences {
+            return self.next_of_sequences(spec, sequences, readers, skipped);
         }
+        let source = spec.first_source();
+        let (documents, track) = (&source.documents, &mut self.parts[0].track);
+        let Some((sample, Place { element, taken })) = track.next_sample(source, &mut readers[0], skipped)?
+        else {
+            return Ok(None);
+        };
+        self.place.emitted = taken;
+        if documents.shares.is_some() {
+            self.place.sources = track.course().sources();
+        } else {
+            let len = documents.lane_rows(self.place.lane).1.max(1);
+            self.place.epoch = documents.first_epoch + element / len;
+            self.place.row = element % len;
+        }
+        Ok(Some((sample, 0)))
     }
 
-    /// Gives the packer some more tokens.
-    fn feed(&mut self, spec: &PackedSpec, reader: &mut DocumentReader, skipped: &mut u64) -> Result<()> {
-        if self.open.is_none() && !self.open_next(spec, reader, skipped)? {
-            return Ok(());
-        }
-        let Some(document) = &mut self.open else { return Ok(()) };
-        let num_tokens = reader.feed(document, &mut self.packer)?;
-        self.fed += num_tokens;
-        if num_tokens > 0 {
-            self.since_token = 0;
-        }
-        if document.is_done {
-            if let Some(planned) = &self.planned {
-                planned.check(self.next, document.row_id, self.fed)?;
-            }
-            (self.open, self.fed) = (None, 0);
-            self.packer.end()?;
-        }
-        Ok(())
-    }
-
-    /// Begins the next document; `false` where there is none, or it is left out.
-    fn open_next(
+    fn next_of_sequences(
         &mut self,
         spec: &PackedSpec,
-        reader: &mut DocumentReader,
+        sequences: &Sequences,
+        readers: &mut [DocumentReader],
         skipped: &mut u64,
-    ) -> Result<bool> {
-        let (first, len) = self.rows;
-        let documents = &spec.documents;
-        let Some(number) = self.next_document(spec)? else { return Ok(false) };
-        let (epoch, row) = (documents.first_epoch + number / len, number % len);
-        self.open = reader.open(epoch, self.place.lane, first + row)?;
-        // A lane of a mix without an end has one epoch for ever.
-        self.check_progress(1, len.min(documents.epochs.num_rows()))?;
-        match (&self.open, &self.planned) {
-            (Some(document), _) => self.packer.begin(document.row_id, number),
-            (None, None) => *skipped += 1,
-            (None, Some(_)) => return Err(left_out_though_counted(self.place.lane, number)),
-        }
-        Ok(self.open.is_some())
-    }
-
-    /// The number of the document to read now; `None` where the packer has to be looked at first.
-    fn next_document(&mut self, spec: &PackedSpec) -> Result<Option<u64>> {
-        let (documents, len) = (&spec.documents, self.rows.1);
-        let Some(planned) = &mut self.planned else {
-            if documents.num_epochs.is_some_and(|epochs| self.next >= epochs * len) {
-                self.is_finished = true;
-                return self.packer.finish().map(|()| None);
-            }
-            self.next += 1;
-            return Ok(Some(self.next - 1));
+    ) -> Result<Option<(Sample, usize)>> {
+        let Some((epoch, at)) = sequences.at(self.place.lane, self.place.num_samples) else {
+            return Ok(None);
         };
-        let lane = LaneDocuments {
-            counts: spec.counts.as_deref().ok_or_else(windows_need_counts)?,
-            epochs: &documents.epochs,
-            first_epoch: documents.first_epoch,
-            num_epochs: documents.num_epochs,
-            lane: self.place.lane,
-            rows: self.rows,
-            seq_len: spec.pack.seq_len,
-        };
-        match planned.next(&lane)? {
-            Next::Document(number) => {
-                self.next = number;
-                return Ok(Some(number));
-            }
-            Next::Begin(taken) => self.packer = Packer::resume(spec.pack.mode, spec.pack.seq_len, taken)?,
-            Next::End => self.packer.finish()?,
-            Next::Empty(number) => self.check_progress(number, len)?,
-            Next::Over => self.is_finished = true,
+        let source = &spec.sources[at];
+        if self.place.epoch != source.documents.first_epoch + epoch {
+            self.place.epoch = source.documents.first_epoch + epoch;
+            self.place.sources.fill(SourcePlace::default());
+            self.parts = Self::parts_at(&self.place, spec, sequences)?;
         }
-        Ok(None)
-    }
-
-    /// An endless lane without a token would be read for ever.
-    fn check_progress(&mut self, documents: u64, len: u64) -> Result<()> {
-        self.since_token += documents;
-        if self.since_token <= EMPTY_EPOCHS * len {
-            return Ok(());
+        let len = source.documents.lane_rows(self.place.lane).1;
+        for _ in 0..EMPTY_EPOCHS {
+            let part = &mut self.parts[at];
+            let made = part.track.next_sample(source, &mut readers[at], skipped)?;
+            if let Some((sample, Place { element, taken })) = made {
+                self.place.sources[at] = SourcePlace { row: part.own_epoch * len + element, taken };
+                return Ok(Some((sample, at)));
+            }
+            let next = SourcePlace { row: (part.own_epoch + 1) * len, taken: 0 };
+            self.parts[at] = Part::try_new(source, sequences, &self.place, next)?;
         }
         Err(Error::InvalidArgument(format!(
-            "{} documents of lane {} hold no token, and an endless stream would wait for one for ever; look at the \
-             column that is packed",
-            self.since_token, self.place.lane
+            "lane {} of source {at} of the mix holds no token in {EMPTY_EPOCHS} epochs, and its sample is next; look at \
+             what is packed there",
+            self.place.lane
         )))
     }
 
-    fn moved(&mut self, element: u64, taken: u64, spec: &PackedSpec) {
-        let len = self.rows.1.max(1);
-        self.place = LanePlace {
-            epoch: spec.documents.first_epoch + element / len,
-            row: element % len,
-            emitted: taken,
-            num_samples: self.place.num_samples + 1,
-            ..self.place
-        };
-    }
-
     fn at_the_end(&self, spec: &PackedSpec) -> LanePlace {
-        let epochs = spec.documents.num_epochs.unwrap_or(0);
-        LanePlace { epoch: spec.documents.first_epoch + epochs, row: 0, emitted: 0, ..self.place }
+        let documents = &spec.first_source().documents;
+        let epoch = documents.first_epoch + documents.num_epochs.unwrap_or(0);
+        let sources = vec![SourcePlace::default(); self.place.sources.len()];
+        LanePlace { epoch, row: 0, emitted: 0, sources, ..self.place }
     }
 }
 
-#[cold]
-fn left_out_though_counted(lane: u32, number: u64) -> Error {
-    Error::StateMismatch(format!(
-        "document {number} of lane {lane} cannot be read and was counted before: windows are packed by counts of what is \
-         there; restore the file, or count again (ds.count_tokens(force=True))"
-    ))
+impl Part {
+    /// A packed source of a lane: in a mix without an end all its epochs as one, else the epoch that its place is in.
+    fn try_new(
+        source: &PackedSource,
+        sequences: &Sequences,
+        place: &LanePlace,
+        own: SourcePlace,
+    ) -> Result<Self> {
+        let PackedSource { documents, pack, .. } = source;
+        let len = documents.lane_rows(place.lane).1.max(1);
+        let first_epoch = place.epoch << EPOCH_SHIFT;
+        let (own_epoch, row, num_epochs) =
+            if sequences.is_endless() { (0, own.row, None) } else { (own.row / len, own.row % len, Some(1)) };
+        let course = Course::in_order(documents, place.lane, first_epoch + own_epoch, num_epochs, row);
+        Ok(Self { track: Track::try_new(course, pack, own.taken)?, own_epoch })
+    }
 }
 
 /// Writes a sample behind the rows of a batch.
-fn write(sample: &Sample, batch: &mut PackedBatch, spec: &PackedSpec) -> Result<()> {
+fn write(sample: &Sample, batch: &mut PackedBatch, spec: &PackedSpec, pack: &PackSpec) -> Result<()> {
     let (at, seq_len) = (batch.num_rows, batch.seq_len);
     for (column, buffer) in spec.columns.iter().zip(&mut batch.buffers) {
         let bytes = seq_len * column.dtype.size();
-        write_column(sample, *column, &mut buffer.as_mut_slice()[at * bytes..(at + 1) * bytes], &spec.pack)?;
+        write_column(sample, *column, &mut buffer.as_mut_slice()[at * bytes..(at + 1) * bytes], pack)?;
     }
-    if spec.pack.cu_seqlens {
+    if pack.cu_seqlens {
         batch.cu_seqlens.push(sample.cu_seqlens());
     }
     batch.num_rows += 1;

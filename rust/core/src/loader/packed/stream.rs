@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{PackedBatch, PackedColumn};
-use super::documents::Documents;
 use super::group::{LanePlace, Round, Rounds, Turn};
-use super::lane::PackSpec;
+use super::sequences::{PackedSource, Sequences};
 use super::work::{Shared, Worker};
 use crate::assemble::Pool;
 use crate::error::{Error, Result};
-use crate::loader::counts::TokenCounts;
 use crate::loader::receipt::Receipt;
 use crate::order::Remainder;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
@@ -26,12 +24,10 @@ const MAX_STEPS_PER_JOB: u64 = 16;
 /// Everything that decides what a packed stream yields and how far ahead it works.
 #[derive(Clone)]
 pub struct PackedSpec {
-    /// Where documents come from.
-    pub documents: Documents,
-    /// What becomes of them.
-    pub pack: PackSpec,
-    /// The tokens of each document, where groups are whole windows.
-    pub counts: Option<Arc<TokenCounts>>,
+    /// Where documents come from, and what becomes of them; several where packed sources are mixed.
+    pub sources: Vec<PackedSource>,
+    /// How packed sources are mixed.
+    pub sequences: Option<Arc<Sequences>>,
     /// Lanes of the whole job.
     pub num_lanes: u64,
     /// This consumer's lanes, and where they stand.
@@ -62,8 +58,18 @@ pub struct PackedSpec {
 }
 
 impl PackedSpec {
+    /// The one source, or the first of several, all of which are read in the same epochs.
+    pub fn first_source(&self) -> &PackedSource {
+        &self.sources[0]
+    }
+
+    /// Tokens of a sample.
+    pub fn seq_len(&self) -> usize {
+        self.first_source().pack.seq_len
+    }
+
     fn row_bytes(&self) -> usize {
-        self.columns.iter().map(|column| column.dtype.size()).sum::<usize>().max(1) * self.pack.seq_len
+        self.columns.iter().map(|column| column.dtype.size()).sum::<usize>().max(1) * self.seq_len()
     }
 
     fn steps_per_job(&self) -> u64 {
@@ -230,26 +236,26 @@ impl PackedStream {
     /// A step that is one round as it was made.
     fn whole(&mut self, round: Round) -> PackedStep {
         let mut step = PackedStep::of(round.batch);
-        round.turns.into_iter().for_each(|turn| self.note(&mut step, &turn));
+        round.turns.into_iter().for_each(|turn| self.note(&mut step, turn));
         step
     }
 
     /// Moves samples of a round to a step until it is full.
     fn fill(&mut self, step: &mut PackedStep, round: &mut Round) {
-        while let Some(turn) = round.turns.front().copied() {
+        while let Some(turn) = round.turns.pop_front() {
             if turn.is_sample && step.batch.num_rows == self.spec.batch_size {
+                round.turns.push_front(turn);
                 return;
             }
             if turn.is_sample {
                 step.batch.push(&round.batch, round.taken, &self.spec.columns);
                 round.taken += 1;
             }
-            self.note(step, &turn);
-            round.turns.pop_front();
+            self.note(step, turn);
         }
     }
 
-    fn note(&mut self, step: &mut PackedStep, turn: &Turn) {
+    fn note(&mut self, step: &mut PackedStep, turn: Turn) {
         step.places.push((turn.at, turn.place));
         step.stats += turn.stats;
         step.receipt += turn.receipt;
@@ -260,7 +266,7 @@ impl PackedStream {
     fn empty_step(&self) -> Result<PackedStep> {
         let batch = PackedBatch::try_new(
             &self.spec.columns,
-            self.spec.pack.seq_len,
+            self.spec.seq_len(),
             self.spec.batch_size,
             &self.spec.pool,
         )?;
@@ -319,7 +325,7 @@ impl PackedStream {
 
     fn beginning(&self, batch_size: usize) -> PackedSpec {
         let spec = &self.spec;
-        let epoch = spec.documents.first_epoch;
+        let epoch = spec.first_source().documents.first_epoch;
         let place = |lane| LanePlace { lane: lane as u32, epoch, ..LanePlace::default() };
         PackedSpec {
             places: (0..spec.num_lanes).map(place).collect(),

@@ -11,9 +11,10 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::batch::PackedBatch;
-use super::documents::DocumentReader;
-use super::group::{Round, Rounds, Turn};
+use super::documents::{DocumentReader, Documents};
+use super::group::{LanePlace, Round, Rounds, Turn};
 use super::lane::Lane;
+use super::sequences::PackedSource;
 use super::stream::PackedSpec;
 use super::turns::Turns;
 use crate::error::{Error, Result};
@@ -23,10 +24,27 @@ use crate::loader::windows::OpenWindows;
 /// How long a lane is waited for before a look whether another job has failed.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// With more sources than this what is read ahead is announced by the threads that read, not by one more for each.
+const MAX_ADVISERS: usize = 8;
+
 /// A lane, and the turns that it has had.
 struct Slot {
     state: Mutex<(Lane, u64)>,
     turned: Condvar,
+}
+
+/// How far one source is read.
+struct Reading {
+    ahead: Option<Arc<ReadAhead>>,
+    windows: Arc<OpenWindows>,
+}
+
+impl Reading {
+    fn new(documents: &Documents, num_lanes: u64, has_threads: bool) -> Self {
+        let (table, epochs) = (&documents.table, &documents.epochs);
+        let windows = OpenWindows::new(Arc::clone(table), Arc::clone(epochs), num_lanes);
+        Self { ahead: ReadAhead::start(table, epochs, has_threads).map(Arc::new), windows: Arc::new(windows) }
+    }
 }
 
 /// What the threads of a stream share.
@@ -34,8 +52,8 @@ pub(super) struct Shared {
     spec: Arc<PackedSpec>,
     turns: Turns,
     slots: Vec<Slot>,
-    ahead: Option<Arc<ReadAhead>>,
-    windows: Arc<OpenWindows>,
+    /// By source.
+    reading: Vec<Reading>,
     /// The first job that could not go on: those after it that wait for its lanes would wait for ever.
     first_failed: AtomicU64,
 }
@@ -45,19 +63,16 @@ impl Shared {
     /// `InvalidArgument` where the sequence length is none.
     pub fn try_new(spec: Arc<PackedSpec>) -> Result<Self> {
         let counts: Vec<_> = spec.places.iter().map(|place| (place.lane, place.num_samples)).collect();
-        let documents = &spec.documents;
-        let slot =
-            |place| Ok(Slot { state: Mutex::new((Lane::try_new(place, &spec)?, 0)), turned: Condvar::new() });
-        let windows = OpenWindows::new(
-            Arc::clone(&documents.table),
-            Arc::clone(&documents.epochs),
-            spec.places.len() as u64,
-        );
+        let slot = |place: &LanePlace| {
+            Ok(Slot { state: Mutex::new((Lane::try_new(place.clone(), &spec)?, 0)), turned: Condvar::new() })
+        };
+        let has_threads = spec.num_threads > 0 && spec.sources.len() <= MAX_ADVISERS;
+        let reading =
+            |source: &PackedSource| Reading::new(&source.documents, spec.places.len() as u64, has_threads);
         Ok(Self {
             turns: Turns::new(spec.num_lanes, &counts),
-            slots: spec.places.iter().copied().map(slot).collect::<Result<_>>()?,
-            ahead: ReadAhead::start(&documents.table, &documents.epochs, spec.num_threads > 0).map(Arc::new),
-            windows: Arc::new(windows),
+            slots: spec.places.iter().map(slot).collect::<Result<_>>()?,
+            reading: spec.sources.iter().map(reading).collect(),
             first_failed: AtomicU64::new(u64::MAX),
             spec,
         })
@@ -90,14 +105,17 @@ impl Shared {
 /// One thread's part.
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    reader: DocumentReader,
+    /// One for each source.
+    readers: Vec<DocumentReader>,
 }
 
 impl Worker {
     pub fn new(shared: Arc<Shared>) -> Self {
-        let reader =
-            DocumentReader::new(&shared.spec.documents, shared.ahead.clone(), Arc::clone(&shared.windows));
-        Self { shared, reader }
+        let reader = |(source, reading): (&PackedSource, &Reading)| {
+            DocumentReader::new(&source.documents, reading.ahead.clone(), Arc::clone(&reading.windows))
+        };
+        let readers = shared.spec.sources.iter().zip(&shared.reading).map(reader).collect();
+        Self { shared, readers }
     }
 
     /// The rounds of a job; one that fails does not take those before it along.
@@ -119,14 +137,15 @@ impl Worker {
     }
 
     fn round(&mut self, job: u64, step: u64) -> Result<Round> {
-        let Self { shared, reader } = self;
+        let Self { shared, readers } = self;
         let spec = &shared.spec;
         let size = spec.batch_size;
-        let mut batch = PackedBatch::try_new(&spec.columns, spec.pack.seq_len, size, &spec.pool)?;
+        let mut batch = PackedBatch::try_new(&spec.columns, spec.seq_len(), size, &spec.pool)?;
         let turns = (0..size as u64)
             .map(|at| {
-                shared
-                    .on_turn(job, step * size as u64 + at, |at, lane| lane.turn(at, spec, reader, &mut batch))
+                shared.on_turn(job, step * size as u64 + at, |at, lane| {
+                    lane.turn(at, spec, readers, &mut batch)
+                })
             })
             .collect::<Result<std::collections::VecDeque<Turn>>>()?;
         Ok(Round { batch, turns, taken: 0 })
