@@ -130,9 +130,7 @@ def lane_samples(plan: Plan, first_epoch: int) -> list[int] | None:
     return totals
 
 
-def _packed(
-    plan: Plan, table: _rust.Table, order: _rust.Order, counts: _rust.TokenCounts | None
-) -> PackedSource:
+def _packed(plan: Plan, table: _rust.Table, order: _rust.Order, counts: _rust.TokenCounts | None) -> PackedSource:
     pack, tokenize = plan.pipeline.pack, plan.pipeline.tokenize
     assert pack is not None, "only packed pipelines come here"
     pad_id = pack.pad_id(None if tokenize is None else tokenize.eos)

@@ -26,8 +26,8 @@ def check_tokens(plan: Plan) -> None:
         )
     if pipeline.pack.mode == WINDOWS:
         raise SchemaMismatchError(
-            f'mode="{WINDOWS}" fits documents over the windows of an order, and a mix with unit="tokens" has none; take '
-            'mode="best_fit"'
+            f'mode="{WINDOWS}" fits documents over the windows of an order, and a mix with unit="tokens" has none; '
+            'take mode="best_fit"'
         )
     if pipeline.positions != (0, None):
         raise SchemaMismatchError(
