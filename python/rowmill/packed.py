@@ -44,7 +44,10 @@ class PackedIterator(_rust.Packed, Resumable):
         pack, placement = _pack_of(plan), current_placement(plan)
         check_lanes(plan.order.num_lanes, placement)
         _check_flat(plan)
-        output, sources = "torch" if _shown_as(plan) == "torch" else "numpy", packed_sources(plan, options.io)
+        output, sources = (
+            "torch" if _shown_as(plan) == "torch" else "numpy",
+            packed_sources(plan, options.io, with_counts=True),
+        )
         mixed = plan.source if isinstance(plan.source, MixedSource) else None
         self = super().__new__(
             cls,
@@ -131,7 +134,7 @@ def packed_schema(plan: Plan) -> pa.Schema:
     pack = _pack_of(plan)
     fields = [
         pyarrow.field(name, pyarrow.list_(_arrow_type(dtype), pack.seq_len))
-        for name, dtype in _dtypes(plan, packed_sources(plan, "auto"), of_samples=True).items()
+        for name, dtype in _dtypes(plan, packed_sources(plan), of_samples=True).items()
     ]
     if pack.cu_seqlens:
         fields.append(pyarrow.field("cu_seqlens", pyarrow.list_(pyarrow.int32())))

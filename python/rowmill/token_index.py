@@ -100,6 +100,8 @@ def build_index(
         made.append((first_row, _count(part, num_threads, force, of_all)))
         before += part.source.rust.num_rows
     counts = _joined(made)
+    if plan.is_mixed:
+        _opened.pop(plan.source, None)  # what was put together of earlier counts
     paths = [str(path) for path in counts.paths]
     return TokenTotals(
         num_rows=counts.num_rows,

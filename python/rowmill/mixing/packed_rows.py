@@ -32,7 +32,7 @@ def packed_documents(plan: Plan, at: int, first_epoch: int, num_epochs: int | No
     """The documents of a packed stream; of a mix of packed sources those of one of them."""
     source, pack = plan.source, plan.pipeline.pack
     assert pack is not None, "only packed pipelines come here"
-    table, order, column, eos, mode, *_ = packed_sources(plan, "auto")[at]
+    table, order, column, eos, mode, *_ = packed_sources(plan)[at]
     return _rust.PackedDocuments(
         table,
         order,

@@ -56,18 +56,22 @@ def check_packs(sources: Mapping[str, Dataset]) -> None:
                 )
 
 
-def packed_sources(plan: Plan, io: str) -> list[PackedSource]:
-    """What the engine packs: of each source its table, order, and how."""
+def packed_sources(plan: Plan, io: str = "auto", *, with_counts: bool = False) -> list[PackedSource]:
+    """What the engine packs: of each source its table, order, and how.
+
+    Raises:
+        SchemaMismatchError: Windows are packed by counts, which are wanted and not there.
+    """
     source = plan.source
     if not isinstance(source, MixedSource) or source.pack is None:
-        return [_packed(plan, plan.table(io), plan.rust_order, window_counts(plan))]
+        return [_packed(plan, plan.table(io), plan.rust_order, window_counts(plan) if with_counts else None)]
     plans = [component.plan for component in source.components]
     # One that has no data any more gives nothing; something must stand in its place.
     standing = next(own for own in plans if own is not None)
     firsts = {id(own): first for first, own in source.placed_plans}
     made = []
     for at, own in enumerate(plans):
-        counts = None if own is None else window_counts(own)
+        counts = window_counts(own) if own is not None and with_counts else None
         if own is not None and counts is not None:
             counts = _rust.TokenCounts.joined([(firsts[id(own)], counts)])
         made.append(_packed(own or standing, (own or standing).table(io), source.own_order(at), counts))
