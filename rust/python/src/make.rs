@@ -294,9 +294,9 @@ pub fn engine_stats<'py>(
     dict.set_item(intern!(py, "helped_jobs"), engine.helped)?;
     dict.set_item(intern!(py, "blocks_decoded"), sum(|table| table.cache.num_decoded()))?;
     dict.set_item(intern!(py, "blocks_decoded_again"), sum(|table| table.cache.num_again()))?;
-    dict.set_item(intern!(py, "row_groups_scanned_again"), sum(|table| table.num_rescans()))?;
+    dict.set_item(intern!(py, "row_groups_scanned_again"), sum(Table::num_rescans))?;
     dict.set_item(intern!(py, "cache_bytes"), sum(|table| table.cache.num_bytes()))?;
-    dict.set_item(intern!(py, "skipped_rows"), sum(|table| table.num_skipped()))?;
+    dict.set_item(intern!(py, "skipped_rows"), sum(Table::num_skipped))?;
     dict.set_item(intern!(py, "io"), tables.first().map(|table| table.io().to_string()))?;
     let (mut mapped, mut read) = (0_u64, 0_u64);
     for source in tables.iter().flat_map(|table| table.open_sources()) {

@@ -87,6 +87,7 @@ impl PyPacked {
         clippy::too_many_arguments,
         reason = "the keywords of Dataset.pack, loader and with_format, one each"
     )]
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn new(
         py: Python<'_>,
         sources: Vec<PlainSource>,
