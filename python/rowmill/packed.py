@@ -44,10 +44,8 @@ class PackedIterator(_rust.Packed, Resumable):
         pack, placement = _pack_of(plan), current_placement(plan)
         check_lanes(plan.order.num_lanes, placement)
         _check_flat(plan)
-        output, sources = (
-            "torch" if _shown_as(plan) == "torch" else "numpy",
-            packed_sources(plan, options.io, with_counts=True),
-        )
+        output = "torch" if _shown_as(plan) == "torch" else "numpy"
+        sources = packed_sources(plan, options.io, with_counts=True)
         mixed = plan.source if isinstance(plan.source, MixedSource) else None
         self = super().__new__(
             cls,

@@ -36,7 +36,7 @@ def sources(draw: st.DrawFn, folder: Path, *, at_least: int = 1, is_endless: boo
     for at in range(draw(st.integers(at_least, 3))):
         where = folder / f"s{at}"
         where.mkdir()
-        mode = draw(st.sampled_from(["concat", "concat", "best_fit"]))
+        mode = draw(st.sampled_from(["concat", "concat", "best_fit", "best_fit_windows"]))
         documents = documents_for(mode if is_endless else "concat", draw(texts(NUM_LANES)))
         write(where, documents, draw(st.integers(1, 9)), draw(st.integers(1, 2)))
         ds = rowmill.open(where, index_dir=folder / f"index-{at}").shuffle(
@@ -48,6 +48,8 @@ def sources(draw: st.DrawFn, folder: Path, *, at_least: int = 1, is_endless: boo
         is_text = draw(st.booleans())
         ds = ds.tokenize("bytes") if is_text else ds
         made[f"s{at}"] = ds.pack(seq_len, mode=mode, document_ids=True, column="input_ids" if is_text else "tokens")
+        if mode == "best_fit_windows":
+            made[f"s{at}"].count_tokens()
     return made
 
 
