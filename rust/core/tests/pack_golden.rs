@@ -3,7 +3,7 @@
 mod pack_cases;
 
 use pack_cases::{lengths, numbered, straight};
-use rowmill_core::text::pack::{PACK_VERSION, PackMode, Sample};
+use rowmill_core::text::pack::{PACK_VERSION, PackMode, Sample, WindowGroup};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Which tokens stand where, and where each sample's cursor is.
@@ -60,4 +60,21 @@ fn versions_stay_as_they_were() {
             ("best_fit", 2_048, 1_145, "3a70e81a62ce70ab"),
         ]
     );
+}
+
+#[test]
+fn units_of_windows_stay_as_they_were() {
+    let found = [(16, 600), (2_048, 6_000)].map(|(seq_len, longest)| {
+        let mut group = WindowGroup::default();
+        lengths(800, longest).into_iter().for_each(|len| group.push(len as u64));
+        let units = group.units(seq_len);
+        let mut hash = Xxh3::new();
+        for documents in (0..).map_while(|unit| units.documents(unit)) {
+            documents.iter().for_each(|document| hash.update(&document.to_le_bytes()));
+            hash.update(&u32::MAX.to_le_bytes());
+        }
+        (units.num_samples(), format!("{:016x}", hash.digest()))
+    });
+    let found = found.each_ref().map(|(samples, digest)| (*samples, digest.as_str()));
+    assert_eq!(found, [(14_964, "b5869c6f4407628d"), (1_131, "0b8976c8abff4f55")]);
 }
