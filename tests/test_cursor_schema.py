@@ -104,6 +104,10 @@ def cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:
     yield after(shuffled.batch(4).skip_steps([(1, 3), (5, 6)]), 3)
     yield after(laned.batch(4).skip_steps([(1, 3), (5, 6)]), 3)
 
+    by_tokens = rowmill.mix({"a": shuffled, "b": opened.shuffle(4)}, seed=1, unit="tokens", stopping="repeat")
+    yield after(by_tokens.pack(32, column="tokens").batch(4), 20)
+    sources = {name: ds.pack(32, column="tokens") for name, ds in {"a": shuffled, "b": opened.shuffle(4)}.items()}
+    yield after(rowmill.mix(sources, seed=1, stopping="repeat").batch(4), 20)
     packed = shuffled.pack(32, column="tokens").repeat()
     ranks = [after(packed.shard(2, rank).batch(4), 3) for rank in range(2)]
     yield from ranks

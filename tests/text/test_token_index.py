@@ -151,7 +151,7 @@ def test_windows_are_not_packed_by_the_counts_of_other_data(data: Path, monkeypa
     ds.count_tokens()
     other = opened(data).tokenize("bytes", append_eos=False)
     other.count_tokens()
-    monkeypatch.setattr("rowmill.packed.window_counts", lambda plan: find_index(other._plan))
+    monkeypatch.setattr("rowmill.mixing.sequences.window_counts", lambda plan: find_index(other._plan))
     with pytest.raises(rowmill.StateMismatchError, match=r"row \d+ has \d+ tokens and was counted with"):
         list(ds)
 
