@@ -59,7 +59,8 @@ def test_a_file_comes_in_pieces_and_serves_the_real_client(hub: HubServer, home:
     hub.forget()
     import huggingface_hub
 
-    again = huggingface_hub.hf_hub_download("alice/large", NAME, repo_type="dataset", endpoint=hub.endpoint)
+    where = {"repo_type": "dataset", "endpoint": hub.endpoint, "cache_dir": home / "hub"}
+    again = huggingface_hub.hf_hub_download("alice/large", NAME, **where)
     assert Path(again).read_bytes() == CONTENT
     assert hub.count("GET", "/resolve/") == 0
 
