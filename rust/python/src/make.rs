@@ -308,7 +308,7 @@ pub fn engine_stats<'py>(
     }
     dict.set_item(intern!(py, "mapped_bytes"), mapped)?;
     dict.set_item(intern!(py, "read_bytes"), read)?;
-    if table.open_sources().any(|source| source.is_remote()) {
+    if tables.iter().flat_map(|table| table.open_sources()).any(|source| source.is_remote()) {
         dict.set_item(intern!(py, "remote"), crate::remote::remote_stats(py)?)?;
     }
     let pool = pool.stats();
