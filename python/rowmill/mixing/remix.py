@@ -122,8 +122,7 @@ def _remixed(
         for start, weights, ramp in given.changes[0][1]
     )
     known = tuple(component for component in joined if component.name in past.sources)
-    before = plan.with_(source=source.with_history(known, past))
-    position = _first_free(before, state)
+    position = _first_free(plan, source.with_history(known, past), state)
     if position < past.changes[-1][0]:
         raise StateMismatchError(
             f"the mix was changed from sample {past.changes[-1][0]} on already, and the cursor has not come so far; "
@@ -133,8 +132,8 @@ def _remixed(
     return joined, History(past.stopping, past.unit, sources, (*past.changes, (position, steps)))
 
 
-def _first_free(plan: Plan, state: Mapping[str, Any]) -> int:
-    """The first sample that nobody has had, nor any after it: where a change of ``plan`` may take effect."""
+def _first_free(plan: Plan, past: MixedSource, state: Mapping[str, Any]) -> int:
+    """The first sample that nobody has had, nor any after it: where a change may take effect."""
     lanes, first = state.get("lanes"), plan.position_range[0]
     if lanes is None:
         if "worker" in state:
@@ -152,36 +151,35 @@ def _first_free(plan: Plan, state: Mapping[str, Any]) -> int:
     if plan.mixes_samples:
         # Samples come in the order of their positions, whatever lane they are of.
         return max((own - 1) * num_lanes + lane + 1 if own else 0 for lane, own in enumerate(lanes["samples"]))
-    begun = _begun(plan, state)
+    begun = _begun(plan, past, state)
     return max((lane_rows(lane, num_lanes, (first, first))[0] + own) * num_lanes for lane, own in enumerate(begun))
 
 
-def _begun(plan: Plan, state: Mapping[str, Any]) -> list[int]:
+def _begun(plan: Plan, past: MixedSource, state: Mapping[str, Any]) -> list[int]:
     """Of each lane the elements that have been begun: what they are must not change."""
     lanes, pack = state["lanes"], plan.pipeline.pack
     emitted = lanes.get("emitted") or [0] * len(lanes["rows"])
     if pack is not None and pack.mode == "best_fit" and any(emitted):
-        groups = _group_lens(plan, state, emitted)
+        groups = _group_lens(plan, past, state, emitted)
         return [row + length for row, length in zip(lanes["rows"], groups, strict=True)]
     group = 1 if pack is not None else plan.pipeline.group_size
     return [row + group if some else row for row, some in zip(lanes["rows"], emitted, strict=True)]
 
 
-def _group_lens(plan: Plan, state: Mapping[str, Any], emitted: Sequence[int]) -> list[int]:
+def _group_lens(plan: Plan, past: MixedSource, state: Mapping[str, Any], emitted: Sequence[int]) -> list[int]:
     """The documents of the group that each lane stands in, 0 where it stands between groups.
 
     They are known by their counts, or read once more, as going on from the cursor reads them anyway.
     """
-    source, lanes = plan.source, state["lanes"]
-    assert isinstance(source, MixedSource), "only mixes come here"
+    lanes = state["lanes"]
     if plan.pipeline.packs_python_rows:
         raise StateMismatchError(
             "the cursor stands inside of groups that best fit has put together of documents that Python functions "
             'make, and where these end only reading tells; a mix before such a .pack(mode="best_fit") cannot change '
             'there. Use "concat", or keep the mix'
         )
-    weights = dict(zip(source.history.sources, source.history.changes[-1][1][-1][1], strict=False))
-    gone = [one.name for one in source.components if one.plan is None and weights.get(one.name)]
+    weights = dict(zip(past.history.sources, past.history.changes[-1][1][-1][1], strict=False))
+    gone = [one.name for one in past.components if one.plan is None and weights.get(one.name)]
     if gone:
         raise StateMismatchError(
             f"source {gone[0]!r} is no more in the mix, but the cursor stands inside of groups that best fit has put "
@@ -195,7 +193,8 @@ def _group_lens(plan: Plan, state: Mapping[str, Any], emitted: Sequence[int]) ->
         )
         if some
     }
-    found = packed_documents(plan, 0, state["first_epoch"], None).group_lens(list(inside.values()))
+    before = plan.with_(source=past)
+    found = packed_documents(before, 0, state["first_epoch"], None).group_lens(list(inside.values()))
     lens = dict(zip(inside, found, strict=True))
     return [lens.get(index, 0) for index in range(len(emitted))]
 
