@@ -224,7 +224,7 @@ def test_an_endless_rank_whose_documents_hold_no_token_says_so(tmp_path: Path) -
     pq.write_table(pa.table({"text": ["", "", "", ""]}), tmp_path / "a.parquet")
     ds = rowmill.open(tmp_path).shuffle(0, num_lanes=4).tokenize("bytes", append_eos=False).pack(2).batch(1)
     for rank in range(2):
-        with pytest.raises(ValueError, match="hold no token"):
+        with pytest.raises(rowmill.SchemaMismatchError, match="hold no token"):
             next(iter(ds.repeat().shard(2, rank)))
     ds.count_tokens()
     with pytest.warns(UserWarning, match="no rank yields anything"):

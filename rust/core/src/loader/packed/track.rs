@@ -150,11 +150,12 @@ impl Track {
         if self.since_token <= EMPTY_EPOCHS.saturating_mul(self.course.epoch_len(documents)) {
             return Ok(());
         }
-        Err(Error::InvalidArgument(format!(
+        let message = format!(
             "{} documents of lane {lane} hold no token, and an endless stream would wait for one for ever; look at the \
              column that is packed",
             self.since_token
-        )))
+        );
+        Err(Error::SchemaMismatch { path: None, message })
     }
 }
 
