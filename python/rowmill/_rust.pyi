@@ -30,6 +30,8 @@ __all__ = [
     "TokenShares",
     "Tokenizer",
     "Unpacker",
+    "add_rows",
+    "add_samples",
     "bare_urls",
     "count_items",
     "download",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _Bytes = bytes
+_Receipt = tuple[str, int, int, int]
 _Register = Callable[[int, int], object]
 _Unregister = Callable[[int], object]
 
@@ -74,6 +77,8 @@ class Source:
     def num_blocks(self) -> int: ...
     @property
     def num_bytes(self) -> int: ...
+    @property
+    def block_rows(self) -> list[int]: ...
     @property
     def block_rows_range(self) -> tuple[int, int]: ...
     @property
@@ -262,7 +267,7 @@ class LanePacker:
     ) -> Self: ...
     def document(self, row_id: int, element: int, ids: _Bytes) -> None: ...
     def finish(self) -> None: ...
-    def pop(self) -> tuple[list[_Bytes], int, int] | None: ...
+    def pop(self) -> tuple[list[_Bytes], int, int, list[tuple[int, int, int]]] | None: ...
 
 @final
 class Unpacker:
@@ -281,7 +286,7 @@ class LanePlaces:
     @property
     def num_skipped(self) -> int: ...
     @property
-    def receipt(self) -> tuple[str, int, int, int]: ...
+    def receipt(self) -> _Receipt: ...
     def on_finish(self, callback: Callable[[], object]) -> None: ...
 
 @disjoint_base
@@ -321,7 +326,7 @@ class Packed:
         is_agreed: bool,
         remainder: str,
         skipped: int,
-        receipt: tuple[str, int, int, int],
+        receipt: _Receipt,
     ) -> None: ...
     @property
     def places(self) -> LanePlaces: ...
@@ -384,6 +389,8 @@ class Counter:
     def num_returned(self) -> int: ...
     @property
     def num_skipped(self) -> int: ...
+    @property
+    def receipt(self) -> _Receipt: ...
     def on_finish(self, callback: Callable[[], object]) -> None: ...
 
 @disjoint_base
@@ -398,6 +405,8 @@ class Stream:
         fill_null: Sequence[tuple[str, float]],
         padding: Padding | None,
         groups: tuple[int, str, int] | None,
+        receipt_seed: int,
+        counts_tokens: bool,
         num_threads: int | None,
         prefetch_batches: int | None,
         prefetch_bytes: int | None,
@@ -422,6 +431,7 @@ class Stream:
         start: int,
         holes: Sequence[Sequence[int]],
         left_out: Sequence[tuple[int, int]],
+        receipt: _Receipt,
     ) -> None: ...
     @property
     def counter(self) -> Counter: ...
@@ -465,6 +475,8 @@ class Rows:
     def __len__(self) -> int: ...
     @property
     def offsets(self) -> list[int]: ...
+    @property
+    def token_counts(self) -> list[int]: ...
     def row(self, index: int) -> dict[str, Any]: ...
     def to_arrow(self, indices: Sequence[int], names: Sequence[str]) -> RecordBatch: ...
 
@@ -494,6 +506,21 @@ class Buffer:
     if sys.version_info >= (3, 12):
         def __buffer__(self, flags: int, /) -> memoryview: ...
 
+def add_samples(
+    parts: _Receipt,
+    samples: Sequence[tuple[int, Sequence[tuple[int, int, int]]]],
+    *,
+    seed: int,
+    first_epoch: int,
+) -> _Receipt: ...
+def add_rows(
+    parts: _Receipt,
+    rows: Sequence[tuple[int, int, int, int, int, int]],
+    *,
+    order: Order,
+    seed: int,
+    first_epoch: int,
+) -> _Receipt: ...
 def count_items(
     *,
     num_positions: int | None,

@@ -9,7 +9,9 @@ from rowmill.cursor import Cursor
 from rowmill.dataset import Dataset
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.merge import merge_states, merge_workers
-from rowmill.placement import find_rank
+from rowmill.placement import Placement, find_rank
+from rowmill.receipts import begin_receipt, begin_share, receipt_of, without_share
+from rowmill.runs import make_run
 from rowmill.states import States, as_cursor, gathered
 from rowmill.torch import IterableDatasetBase, TorchDataLoader
 
@@ -62,10 +64,12 @@ class DataLoader(TorchDataLoader[Any]):
         After a filter, batched map or packing it is this rank's alone; ``gather`` makes it the whole job's, on every
         rank of ``torch.distributed``, all of which must call it.
         """
-        if gather:
-            return gathered(self.state_dict)
+        return gathered(self._state) if gather else without_share(self._state())
+
+    def _state(self) -> Cursor:
+        """The cursor with what only this rank knows."""
         if not self.num_workers:
-            return self._rowmill.state_dict()
+            return self._rowmill._state()
         return merge_workers(list(self._places.values())) if self._places else self._start()
 
     def load_state_dict(self, state: States, *, strict: bool = True) -> None:
@@ -130,13 +134,15 @@ def _first_places(start: Cursor, dataset: Dataset, num_workers: int) -> dict[int
         return {0: start}
     places = {}
     for worker in range(num_workers):
-        place = dict(start)
+        place, consumer = dict(start), shard + num_shards * worker
         if "lanes" in start:
-            place["lanes"] = _lanes_of(
-                start["lanes"], shard + num_shards * worker, num_shards * num_workers, start["position"]
-            )
+            place["lanes"] = _lanes_of(start["lanes"], consumer, num_shards * num_workers, start["position"])
+            receipt = begin_receipt(start, consumer)
         else:
             place["worker"] = {"id": worker, "num_workers": num_workers, "shard": shard, "items": 0}
+            position = make_run(dataset._plan, Placement(num_shards, shard), start, start["epoch"]).position
+            receipt = begin_share(start, consumer == 0, position)
+        place["receipt"] = receipt_of(receipt)
         places[worker] = place
     return places
 

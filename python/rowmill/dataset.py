@@ -27,6 +27,7 @@ from rowmill.padded import padded_schema
 from rowmill.placement import Placement, find_rank, find_worker
 from rowmill.plan import NUM_LANES, WINDOW_BYTES, Mode, OrderSettings, Plan
 from rowmill.progress import Progress
+from rowmill.receipts import without_share
 from rowmill.runs import check_skipped_steps, dealt, make_run, num_items, step_range
 from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
 from rowmill.stages.batch import group_steps
@@ -405,8 +406,10 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         Raises:
             StateMismatchError: DataLoader workers are reading, whose place this process cannot see.
         """
-        if gather:
-            return gathered(self.state_dict)
+        return gathered(self._state) if gather else without_share(self._state())
+
+    def _state(self) -> Cursor:
+        """The cursor with what only this rank knows."""
         state = self._progress.state()
         return self._first_cursor(self.epoch) if state is None else state
 

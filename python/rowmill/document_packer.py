@@ -53,9 +53,9 @@ class DocumentPacker:
         )
         for is_last in self._feed(packer, lane, first_epoch):
             while (made := packer.pop()) is not None:
-                columns, element, taken = made
+                columns, element, taken, documents = made
                 lane.epoch, lane.row, lane.emitted = first_epoch + element // _ROWS, element % _ROWS, taken
-                lane.num_samples += 1
+                lane.num_samples, lane.documents = lane.num_samples + 1, tuple(documents)
                 row: Any = dict(zip(pack.names, map(_column, pack.names, columns), strict=True))
                 for stage in stages:
                     row = stage.row(row)  # type: ignore[union-attr]

@@ -19,6 +19,7 @@ from rowmill.padded import collated, engine_output, first_row, shown
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
+from rowmill.receipts import SHARE, begin_share, receipt_of, receipt_seed, without_share
 from rowmill.runs import begin_stream, check_skipped_steps, current_placement, make_run, partition_of
 from rowmill.states import States, as_cursor, gathered
 
@@ -50,7 +51,7 @@ class Resumable:
 
     def state_dict(self, *, gather: bool = False) -> Cursor:
         """The cursor after what has been returned so far; see docs/cursor. ``gather`` makes it the whole job's."""
-        return gathered(self._current) if gather else self._current()
+        return gathered(self._current) if gather else without_share(self._current())
 
     def current(self) -> Callable[[], Cursor]:
         """What gives the cursor of this pass, also when the iterator is gone."""
@@ -66,7 +67,7 @@ class Resumable:
 
     def rewind(self) -> None:
         """Goes back to after what has been returned, where more was handed out."""
-        cursor = self.state_dict()
+        cursor = self._current()
         self._begin(cursor, cursor["epoch"])
 
     def stats(self) -> dict[str, Any]:
@@ -97,6 +98,8 @@ class PositionIterator(_rust.Stream, Resumable):
             fill_null=list(plan.full_format.fill_null),
             padding=plan.pipeline.padding,
             groups=plan.groups,
+            receipt_seed=receipt_seed(plan.identity.fingerprint),
+            counts_tokens=True,
             num_threads=options.num_threads,
             prefetch_batches=options.prefetch_batches,
             prefetch_bytes=options.prefetch_bytes,
@@ -114,7 +117,8 @@ class PositionIterator(_rust.Stream, Resumable):
         run = make_run(plan, current_placement(plan), cursor, epoch)
         partition = partition_of(plan, run)
         next_epoch = run.epoch + (run.num_epochs or 1)
-        begin_stream(self, plan, run, (cursor or {}).get("skipped_rows", 0))
+        receipt = begin_share(cursor, (run.placement.index, run.placement.worker) == (0, 0), run.position)
+        begin_stream(self, plan, run, (cursor or {}).get("skipped_rows", 0), receipt)
         num_items = None if run.total is None else _rust.count_items(**partition)
         if num_items is not None and run.is_over(num_items):
             # A cursor of a finished pass: the pass after this empty one is the next epoch, also where a
@@ -217,8 +221,14 @@ def _warn_of_nothing(plan: Plan, run: Run) -> None:
 
 
 def _cursor_of(run: Run, counter: _rust.Counter) -> Cursor:
-    skipped = counter.num_skipped
-    return run.cursor(counter.num_returned, {"skipped_rows": skipped} if skipped else None)
+    skipped, placement = counter.num_skipped, run.placement
+    # A rank's own cursor says the same on every rank, so that any one's is enough.
+    is_own = placement.num_workers == 1 and placement.num_shards > 1
+    receipt = receipt_of(counter.receipt)
+    extra: Cursor = {SHARE: {**receipt, "rank": placement.index}} if is_own else {"receipt": receipt}
+    if skipped:
+        extra["skipped_rows"] = skipped
+    return run.cursor(counter.num_returned, extra)
 
 
 def consumer_type(output: str) -> Callable[[Any], Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from rowmill.lanes import Lane
 from rowmill.left_out import Ranges, still_left_out
 from rowmill.placement import Placement
 from rowmill.plan import Plan
+from rowmill.receipts import Receipt
 from rowmill.runs import known_left_out
 
 __all__ = ["Beginning", "Deal", "LanePlaces", "flat_sources", "sources_of"]
@@ -25,7 +26,7 @@ class LanePlaces:
         start: Positions that the whole job had delivered when this pass began: its steps x ranks x batch size.
         num_steps: Steps of this consumer since then.
         left_out: Positions that nobody takes, from the beginning of the pass on.
-        receipt: What was delivered, where that is kept.
+        receipt: What was delivered.
         padded_to: Where steps are padded to the number that all ranks take: that number, and the pass's last epoch.
     """
 
@@ -39,7 +40,7 @@ class LanePlaces:
     num_skipped: int = 0
     padded_to: tuple[int, int] | None = None
     left_out: Ranges = ()
-    receipt: dict[str, Any] | None = None
+    receipt: Callable[[], Receipt] | None = None
 
     def cursor(self) -> Cursor:
         """The cursor where the lanes stand."""
@@ -77,7 +78,7 @@ class LanePlaces:
         if self.num_skipped:
             cursor["skipped_rows"] = self.num_skipped
         if self.receipt is not None:
-            cursor["receipt"] = self.receipt
+            cursor["receipt"] = self.receipt()
         return cursor
 
 

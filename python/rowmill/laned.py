@@ -20,7 +20,9 @@ from rowmill.padded import collated, engine_output, shown
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
+from rowmill.receipts import begin_receipt
 from rowmill.runs import current_placement
+from rowmill.tally import Tally
 
 __all__ = ["LanedIterator"]
 
@@ -47,8 +49,8 @@ class _Turns:
         for lane in self.lanes:
             self._push(lane, self.reader.samples(lane, self.first_epoch))
 
-    def take(self, touched: list[tuple[Lane, Lane]]) -> Any:
-        """The next sample, or StopIteration; notes in ``touched`` the place its lane had before."""
+    def take(self, touched: list[tuple[Lane, Lane]]) -> tuple[Any, Lane, int]:
+        """The next sample, its lane, and its number; or StopIteration. Notes in ``touched`` the place before."""
         while self._heap:
             _, lane, stream = self._heap[0]
             before = Lane(**vars(lane))
@@ -59,8 +61,8 @@ class _Turns:
             touched.append((lane, before))
             heapq.heappop(self._heap)
             self._push(lane, stream)
-            if self._turn(before) >= self.samples[0]:
-                return sample
+            if (number := self._turn(before)) >= self.samples[0]:
+                return sample, lane, number
         raise StopIteration
 
     def _push(self, lane: Lane, stream: Iterator[Any]) -> None:
@@ -102,17 +104,19 @@ class LanedIterator(Resumable, Iterator[Any]):
     def __next__(self) -> Any:
         while self._is_left_out():
             self._step(lambda samples: None)
-        made, num_rows = self._step(lambda samples: (self._make(samples), len(samples)))
+        (made, num_rows), marks = self._step(lambda samples: (self._make(samples), len(samples)))
         self._num_rows += num_rows
+        self._tally.add(marks)
         return made
 
-    def _step(self, make: Callable[[list[Any]], Any]) -> Any:
-        """Takes a step and makes something of its samples; a step that fails has not been taken."""
+    def _step(self, make: Callable[[list[Any]], Any]) -> tuple[Any, list[Any]]:
+        """Takes a step and makes something of its samples, and tells which they are; one that fails was not taken."""
         if self._num_steps is not None and self._places.num_steps >= self._num_steps:
             self._finish()
         touched: list[tuple[Lane, Lane]] = []
+        marks: list[Any] = []
         try:
-            made = make(self._take(touched))
+            made = make(self._take(touched, marks))
         except StopIteration:
             self._finish()
         except BaseException:
@@ -120,7 +124,7 @@ class LanedIterator(Resumable, Iterator[Any]):
             raise
         self._places.num_steps += 1
         self._places.num_skipped = self._first_skipped + self._rust.num_skipped - self._skipped_before
-        return made
+        return made, marks
 
     def _is_left_out(self) -> bool:
         step = self._own_steps_done()
@@ -129,7 +133,8 @@ class LanedIterator(Resumable, Iterator[Any]):
     def stats(self) -> dict[str, Any]:
         """What the engine did so far."""
         places = self._places
-        return {**self._rust.stats(), "batches": places.num_steps, "rows": self._num_rows}
+        counts = {"batches": places.num_steps, "rows": self._num_rows, "receipt": self._tally.receipt()}
+        return {**self._rust.stats(), **counts}
 
     def close(self) -> None:
         """Stops the engine's threads."""
@@ -140,6 +145,8 @@ class LanedIterator(Resumable, Iterator[Any]):
         begun = Beginning.of(plan, placement, cursor, epoch)
         self._deal, lanes, first_epoch, done = begun.deal, begun.lanes, begun.first_epoch, begun.done
         self._places = begun.places(plan, placement)
+        self._tally = Tally(plan, first_epoch, begin_receipt(cursor, begun.deal.consumer))
+        self._places.receipt = self._tally.receipt
         self._num_rows, self._num_passed = 0, 0
         self._left_out = begun.own_steps_left_out(plan, placement)
         self._first_skipped = (cursor or {}).get("skipped_rows", 0)
@@ -171,13 +178,15 @@ class LanedIterator(Resumable, Iterator[Any]):
         plan = self._plan
         return _Turns(self._reader, lanes, plan.order.num_lanes, self._places.first_epoch, plan.pipeline.samples)
 
-    def _take(self, touched: list[tuple[Lane, Lane]]) -> list[Any]:
-        """The samples of one step; StopIteration where there is none."""
+    def _take(self, touched: list[tuple[Lane, Lane]], marks: list[Any]) -> list[Any]:
+        """The samples of one step; StopIteration where there is none. Notes in ``marks`` which they are."""
         size = self._plan.batch_size or 1
         samples: list[Any] = []
         while len(samples) < size:
             try:
-                samples.append(self._turns.take(touched))
+                sample, lane, number = self._turns.take(touched)
+                samples.append(sample)
+                marks.append(self._tally.mark(lane, number))
             except StopIteration:
                 remainder = self._plan.remainder_for(self._placement.num_shards)
                 if remainder == "pad" and (samples or self._num_steps is not None):
@@ -196,7 +205,7 @@ class LanedIterator(Resumable, Iterator[Any]):
             turns, before = self._new_turns([Lane(**vars(lane)) for lane in lanes]), len(made)
             try:
                 while len(made) < number:
-                    made.append(turns.take([]))
+                    made.append(turns.take([])[0])
             except StopIteration:
                 if len(made) == before:
                     break
@@ -231,7 +240,7 @@ class LanedIterator(Resumable, Iterator[Any]):
         """Leaves out this consumer's share of the rank's first ``number`` batches."""
         for _ in range(self._deal.share(number)):
             try:
-                self._take([])
+                self._take([], [])
             except StopIteration:
                 break
         self._num_passed = self._deal.share(number)

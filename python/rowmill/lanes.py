@@ -42,6 +42,8 @@ class Lane:
         num_samples: Samples emitted since the stream began; decides whose turn it is.
         sources: Of each source of a mix by tokens, or of packed sources, where it stands: (row, what was taken). Empty
             where the schedule says so, and at the beginning.
+        tokens: Tokens that the engine made of the row that was handed out last.
+        documents: What the sample that was handed out last was packed of: (row id, first token, number of tokens) each.
     """
 
     index: int
@@ -55,6 +57,8 @@ class Lane:
     def plain(self) -> tuple[int, int, int, int, int, Sequence[tuple[int, int]]]:
         """The place as the engine takes it."""
         return self.index, self.epoch, self.row, self.emitted, self.num_samples, self.sources
+    tokens: int = 0
+    documents: tuple[tuple[int, int, int], ...] = ()
 
 
 class LaneReader:
@@ -123,11 +127,12 @@ class LaneReader:
 
     def _single_rows(self, lane: Lane, rows: _rust.Rows, offsets: list[int]) -> Iterator[Any]:
         """Without batched functions every row is a group; expressions still run over the whole chunk at once."""
-        first = lane.row
+        first, tokens = lane.row, rows.token_counts
         stages, indices = leading_expressions(self._pipeline.row_stages, self._names, rows, range(len(rows)))
         for index in indices:
             samples = run_stages(stages, [rows.row(index)]) if stages else [(rows, index)]
             lane.row = first + offsets[index] + 1
+            lane.tokens = tokens[index] if tokens else 0
             for sample in samples:
                 lane.num_samples += 1
                 yield sample

@@ -70,9 +70,9 @@ class Loader:
             busy_seconds (sum over the engine's threads); ring_items, ring_bytes, peak_ring_bytes; blocks_decoded,
             blocks_decoded_again (for want of memory), row_groups_scanned_again (for want of a page index),
             blocks_pruned (by a filter); cache_bytes; read_bytes; mapped_bytes (made present); pool_bytes;
-            skipped_rows; num_threads; io; of URLs ``remote``, see ``rowmill.remote.stats``. With packing also tokens,
-            padding_tokens, padding_share, documents, cut_documents, and the receipt of what was delivered (see
-            ``rowmill.merge_receipts``). Of a mix also ``mix``: by source the rows given since it began, and the epochs
+            skipped_rows; num_threads; io; of URLs ``remote``, see ``rowmill.remote.stats``; and the receipt of what was
+            delivered (see ``rowmill.merge_receipts``). With packing also tokens, padding_tokens, padding_share,
+            documents, cut_documents. Of a mix also ``mix``: by source the rows given since it began, and the epochs
             that they are (of packed sources the samples; of a mix by tokens also the tokens).
         """
         newest = self._newest() if self._newest is not None else None

@@ -11,6 +11,7 @@ from rowmill.exceptions import StateMismatchError
 from rowmill.holes import compress, expand
 from rowmill.left_out import after_taken, from_here, joined
 from rowmill.merged_lanes import merge_lanes, missing_ranks
+from rowmill.receipts import SHARE, merged_or_none, without_share
 
 __all__ = ["merge_states", "merge_workers"]
 
@@ -57,7 +58,7 @@ def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Curs
         8
     """
     cursors = [cursor for one in _as_list(state) for cursor in _cursors_of(one)]
-    return _merged(cursors, is_whole=not isinstance(state, Mapping))
+    return without_share(_merged(cursors, is_whole=not isinstance(state, Mapping)))
 
 
 def merge_workers(cursors: Sequence[Cursor]) -> Cursor:
@@ -131,6 +132,8 @@ def _add_steps(cursors: list[Cursor], snapshot: Mapping[str, Any], steps: int) -
     last = snapshot.get("_last_yielded_worker_id", len(cursors) - 1)
     for step in range(1, steps + 1):
         cursor = by_worker[(last + step) % len(cursors)]
+        # What came since then was not digested.
+        cursor.pop("receipt", None)
         if "worker" in cursor:
             cursor["worker"] = {**cursor["worker"], "items": cursor["worker"]["items"] + 1}
         else:
@@ -180,6 +183,10 @@ def _merge_positions(cursors: Sequence[Cursor]) -> Cursor:
         raise StateMismatchError(f"the state of worker {missing[0][1]} of rank {missing[0][0]} is missing")
     if shards != list(range(num_shards)) and len(shards) > 1:
         raise StateMismatchError(f"{missing_ranks(shards, num_shards)}; give one rank's, or all")
+    whole = merged_or_none(cursor.get("receipt") for cursor in cursors)
+    known: Cursor = {}
+    if whole is not None:
+        known = {"receipt": whole} if len(shards) == num_shards else {SHARE: {**whole, "rank": shards[0]}}
     # One rank's state stands for all: ranks take the same steps.
     counts = [
         [delivered[shard if len(shards) > 1 else shards[0], worker] for worker in range(num_workers)]
@@ -187,7 +194,7 @@ def _merge_positions(cursors: Sequence[Cursor]) -> Cursor:
     ]
     # Holes are places of the whole stream, which the position inside of an epoch alone does not tell.
     start = next((cursor["worker"]["start"] for cursor in cursors if "start" in _worker(cursor)), first["position"])
-    return _with_holes(first, counts, num_workers, batch_size, start)
+    return {**_with_holes(first, counts, num_workers, batch_size, start), **known}
 
 
 def _same_for_all_ranks(cursors: Sequence[Cursor]) -> Cursor:
@@ -231,7 +238,7 @@ def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_
     holes = [position(index) for index in sorted(undelivered)]
     # Holes that nobody had reached yet stay holes where something after them was delivered.
     holes += before[top * step :]
-    merged = {name: value for name, value in first.items() if name not in ("worker", "holes")}
+    merged = {name: value for name, value in first.items() if name not in ("worker", "holes", "receipt")}
     merged["position"] = first["position"] + top * step - len(undelivered)
     if holes:
         merged["holes"] = [list(run) for run in compress(sorted(holes))]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rowmill.cursor import Cursor
 from rowmill.exceptions import StateMismatchError
 from rowmill.lane_places import flat_sources, sources_of
-from rowmill.receipts import merge_receipts
+from rowmill.receipts import merged_or_none
 
 __all__ = ["merge_lanes", "missing_ranks"]
 
@@ -89,12 +89,11 @@ def _interleave(cursors: Sequence[Cursor], into: int) -> Cursor:
         else start + sum(place - start for place in places)
     )
     whole = {**cursors[0], "epoch": epoch, "position": position, "lanes": merged}
-    receipts = [cursor.get("receipt") for cursor in by_place.values()]
-    known = [receipt for receipt in receipts if receipt is not None]
+    receipt = merged_or_none(cursor.get("receipt") for cursor in by_place.values())
     whole.pop("receipt", None)
     # One that counts from another place than the others says nothing of the whole.
-    if len(known) == len(receipts) and len({receipt["since"] for receipt in known}) == 1:
-        whole["receipt"] = merge_receipts(known)
+    if receipt is not None:
+        whole["receipt"] = receipt
     return whole
 
 

@@ -22,7 +22,7 @@ from rowmill.mixing.source import MixedSource
 from rowmill.placement import Placement, find_worker
 from rowmill.plan import Plan
 from rowmill.progress import Progress
-from rowmill.receipts import RECEIPT_VERSION, begin_receipt, receipt_seed
+from rowmill.receipts import begin_receipt, receipt_of, receipt_seed
 from rowmill.runs import current_placement
 from rowmill.stages import Pack
 from rowmill.stages.tokenize import INPUT_IDS
@@ -149,8 +149,7 @@ def _cursor_of(known: LanePlaces, done: int, num_skipped: int, places: _rust.Lan
             for lane, place, sources in zip(known.lanes, places.lanes, places.sources, strict=True)
         ]
     known.num_skipped = places.num_skipped
-    digest, samples, tokens, since = places.receipt
-    known.receipt = {"version": RECEIPT_VERSION, "digest": digest, "samples": samples, "tokens": tokens, "since": since}
+    known.receipt = functools.partial(receipt_of, places.receipt)
     return known.cursor()
 
 

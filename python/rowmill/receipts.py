@@ -12,14 +12,37 @@ from typing import Any
 
 from rowmill.exceptions import StateMismatchError
 
-__all__ = ["RECEIPT_VERSION", "Receipt", "begin_receipt", "check_receipt", "merge_receipts", "receipt_seed"]
+__all__ = [
+    "NO_RECEIPT",
+    "RECEIPT_VERSION",
+    "SHARE",
+    "Parts",
+    "Receipt",
+    "begin_receipt",
+    "begin_share",
+    "check_receipt",
+    "merge_receipts",
+    "merged_or_none",
+    "receipt_of",
+    "receipt_seed",
+    "without_share",
+]
 
 # Of how samples are digested; as in Rust's loader::receipt.
 RECEIPT_VERSION = 1
 
 Receipt = dict[str, Any]
 
+Parts = tuple[str, int, int, int]
+"""Digest in hex, samples, tokens, and the position from which they count: a receipt as Rust has it."""
+
+SHARE = "share"
+"""Where a cursor that is the same on every rank has this rank's receipt, until it is shown."""
+
 _EMPTY = ("0" * 32, 0, 0)
+
+NO_RECEIPT: Parts = (*_EMPTY, 0)
+"""That of a pass that has delivered nothing."""
 
 
 def merge_receipts(receipts: Iterable[Mapping[str, Any]]) -> Receipt:
@@ -63,19 +86,56 @@ def check_receipt(receipt: Any) -> Receipt:
     return dict(receipt)
 
 
-def begin_receipt(cursor: Mapping[str, Any] | None, consumer: int) -> tuple[str, int, int, int]:
+def begin_receipt(cursor: Mapping[str, Any] | None, consumer: int) -> Parts:
     """Digest, samples, tokens and where counting began, for a consumer of lanes that begins at ``cursor``.
 
     What others have delivered before stands with one of those who go on.
     """
     if cursor is None:
-        return *_EMPTY, 0
+        return NO_RECEIPT
     stored = cursor.get("receipt")
     if stored is None:
         return *_EMPTY, cursor["position"]
     if (cursor.get("lanes") or {}).get("index") != consumer:
         return *_EMPTY, stored["since"]
     return stored["digest"], stored["samples"], stored["tokens"], stored["since"]
+
+
+def begin_share(cursor: Mapping[str, Any] | None, is_first: bool, position: int) -> Parts:
+    """The same for a consumer of positions.
+
+    Args:
+        cursor: Where it begins; None at the beginning of a pass.
+        is_first: Whether it is the first of its job's consumers, with whom stands what was delivered before.
+        position: The cursor's place in the pass.
+    """
+    if cursor is None:
+        return NO_RECEIPT
+    stored = cursor.get(SHARE) or cursor.get("receipt")
+    if stored is None:
+        return *_EMPTY, position
+    if "worker" in cursor or SHARE in cursor or is_first:
+        return stored["digest"], stored["samples"], stored["tokens"], stored["since"]
+    return *_EMPTY, stored["since"]
+
+
+def without_share(cursor: dict[str, Any]) -> dict[str, Any]:
+    """A cursor as it is saved: what one of several ranks alone delivered is left out where it says the same on all."""
+    return {name: value for name, value in cursor.items() if name != SHARE} if SHARE in cursor else cursor
+
+
+def merged_or_none(receipts: Iterable[Mapping[str, Any] | None]) -> Receipt | None:
+    """The receipt of all; None where one has none, or counts from another place than the others."""
+    known = list(receipts)
+    if any(receipt is None for receipt in known) or len({receipt["since"] for receipt in known if receipt}) != 1:
+        return None
+    return merge_receipts(receipt for receipt in known if receipt is not None)
+
+
+def receipt_of(parts: Parts) -> Receipt:
+    """The receipt that Rust tells of."""
+    digest, samples, tokens, since = parts
+    return {"version": RECEIPT_VERSION, "digest": digest, "samples": samples, "tokens": tokens, "since": since}
 
 
 def receipt_seed(fingerprint: str) -> int:

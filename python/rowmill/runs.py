@@ -12,6 +12,7 @@ from rowmill.holes import Runs, compress, expand
 from rowmill.left_out import Ranges, check_left_out, joined, still_left_out, taken_of
 from rowmill.placement import Placement, find_rank, find_worker
 from rowmill.plan import Plan
+from rowmill.receipts import NO_RECEIPT, Parts
 
 __all__ = [
     "begin_stream",
@@ -118,13 +119,14 @@ def dealt(plan: Plan, run: Run, positions: list[int]) -> list[int]:
         return positions
     stream = _rust.Stream(
         table=plan.table(), order=plan.rust_order, output="row_lists", dtypes=[], fill_null=[], padding=None,
-        groups=plan.groups, num_threads=None, prefetch_batches=None, prefetch_bytes=None, wrap=None, pin=None,
+        groups=plan.groups, receipt_seed=0, counts_tokens=False, num_threads=None, prefetch_batches=None,
+        prefetch_bytes=None, wrap=None, pin=None,
     )  # fmt: skip
     begin_stream(stream, plan, run)
     return stream.dealt(positions)
 
 
-def begin_stream(stream: _rust.Stream, plan: Plan, run: Run, skipped: int = 0) -> None:
+def begin_stream(stream: _rust.Stream, plan: Plan, run: Run, skipped: int = 0, receipt: Parts = NO_RECEIPT) -> None:
     """Places a stream of the engine where a run begins."""
     stream.begin(
         epoch=run.epoch,
@@ -132,6 +134,7 @@ def begin_stream(stream: _rust.Stream, plan: Plan, run: Run, skipped: int = 0) -
         first_position=plan.position_range[0],
         first_item=run.first_item,
         skipped=skipped,
+        receipt=receipt,
         **partition_of(plan, run),
     )
 

@@ -9,8 +9,9 @@ use rowmill_core::text::pack::{Labels, Packer, Sample};
 
 use crate::error::raise;
 
-/// A sample's columns as bytes of int64, and the place after it: (element, what was taken of it).
-type Popped<'py> = (Vec<Bound<'py, PyBytes>>, u64, u64);
+/// A sample's columns as bytes of int64, the place after it (element, what was taken of it), and its documents: (row id,
+/// first token, number of tokens).
+type Popped<'py> = (Vec<Bound<'py, PyBytes>>, u64, u64, Vec<(u64, u64, usize)>);
 
 /// Packs the documents of one lane.
 #[pyclass(frozen, module = "rowmill._rust", name = "LanePacker")]
@@ -74,7 +75,8 @@ impl PyLanePacker {
             Ok(PyBytes::new(py, &bytes))
         };
         let columns = self.columns.iter().map(column).collect::<PyResult<_>>()?;
-        Ok(Some((columns, sample.place().element, sample.place().taken)))
+        let documents = sample.segments().iter().map(|part| (part.row_id, part.offset, part.len)).collect();
+        Ok(Some((columns, sample.place().element, sample.place().taken, documents)))
     }
 
     fn __repr__(&self) -> String {

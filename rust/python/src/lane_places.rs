@@ -6,6 +6,8 @@ use rowmill_core::loader::Receipt;
 use rowmill_core::loader::packed::LanePlace;
 use rowmill_core::text::pack::PackStats;
 
+use crate::receipt::{Counted, ReceiptParts};
+
 /// Where the lanes of a pass stand; outlives the stream that moves them.
 #[pyclass(frozen, module = "rowmill._rust", name = "LanePlaces")]
 pub struct PyLanePlaces(pub(crate) Mutex<Places>);
@@ -17,10 +19,7 @@ pub(crate) struct Places {
     pub(crate) num_steps: u64,
     pub(crate) num_skipped: u64,
     pub(crate) stats: PackStats,
-    /// Of the whole pass, what was delivered before this iterator began included.
-    pub(crate) receipt: Receipt,
-    /// Position from which it counts.
-    pub(crate) receipt_since: u64,
+    pub(crate) receipt: Counted,
     pub(crate) is_finished: bool,
     pub(crate) on_finish: Option<Py<PyAny>>,
 }
@@ -56,10 +55,8 @@ impl PyLanePlaces {
 
     /// (digest in hex, samples, tokens, position from which it counts) of what was delivered.
     #[getter]
-    fn receipt(&self) -> (String, u64, u64, u64) {
-        let places = self.0.lock();
-        let Receipt { digest, samples, tokens } = places.receipt;
-        (format!("{digest:032x}"), samples, tokens, places.receipt_since)
+    fn receipt(&self) -> ReceiptParts {
+        self.0.lock().receipt.parts()
     }
 
     /// Sets what is called when the pass has been read to its end.
@@ -90,7 +87,7 @@ impl PyLanePlaces {
         places.num_steps += 1;
         places.num_skipped += moved.skipped;
         places.stats += moved.stats;
-        places.receipt += moved.receipt;
+        places.receipt.receipt += moved.receipt;
     }
 
     /// The pass has been read to its end.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rowmill_core::assemble::RowSet;
-use rowmill_core::loader::{Chunk, ChunkRows, Epochs, Lanes, Pruned, Table};
+use rowmill_core::loader::{Chunk, ChunkRows, Epochs, Lanes, Pruned, Table, token_counts};
 use rowmill_core::prefetch::Limits;
 use rowmill_core::text::encoder::Encoder;
 
@@ -86,8 +86,10 @@ impl PyLanes {
         let taken = wait(py, &mut |timeout| engine.take(chunk, timeout))?;
         log_skipped(py, &self.table.take_reports())?;
         let ChunkRows { rows, offsets, num_pruned } = taken.unwrap_or_default();
+        let tokens = if self.encoder.is_some() { token_counts(&rows) } else { Vec::new() };
         self.skipped.fetch_add(len.saturating_sub(rows.len() as u64 + num_pruned), Ordering::Relaxed);
-        Ok(PyRows { rows, offsets, maker: Arc::clone(&self.maker), converter: Arc::clone(&self.converter) })
+        let (maker, converter) = (Arc::clone(&self.maker), Arc::clone(&self.converter));
+        Ok(PyRows { rows, offsets, tokens, maker, converter })
     }
 
     /// Shards with rows in a chunk of which `prune` or `prune_nothing` has not been told.
@@ -154,6 +156,8 @@ impl PyLanes {
 pub struct PyRows {
     rows: RowSet,
     offsets: Vec<u32>,
+    /// How many tokens have been made of each row, where any have.
+    tokens: Vec<u64>,
     maker: Arc<Maker>,
     converter: Arc<crate::values::RowConverter>,
 }
@@ -168,6 +172,12 @@ impl PyRows {
     #[getter]
     fn offsets(&self) -> Vec<u32> {
         self.offsets.clone()
+    }
+
+    /// How many tokens the engine has made of each row; empty where it makes none.
+    #[getter]
+    fn token_counts(&self) -> Vec<u64> {
+        self.tokens.clone()
     }
 
     /// One row as a dict.

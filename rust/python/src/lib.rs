@@ -10,6 +10,7 @@
 //! - [`values`], [`dlpack`], [`arrow_export`]: Python objects, tensors, Arrow capsules
 //! - [`packed`]: packed samples of lanes; [`packed_sources`]: what they are made of, [`packed_documents`]
 //!   of which documents; [`lane_packer`]: of documents that Python makes; [`unpacker`]: back to documents
+//! - [`receipt`]: what was delivered
 //! - [`padding`]: how rows of tokens are padded
 //! - [`tensors`]: buffers as tensors; [`pinning`]: page-locked memory for CUDA
 //! - [`interpreter`]: the one way out of the interpreter; [`error`]: the one table of errors
@@ -33,6 +34,7 @@ pub mod packed_documents;
 pub mod packed_sources;
 pub mod padding;
 pub mod pinning;
+pub mod receipt;
 pub mod remote;
 pub mod source;
 pub mod stream;
@@ -72,6 +74,8 @@ mod _rust {
     use crate::packed_sources::PyTokenShares;
     #[pymodule_export]
     use crate::padding::PyPadding;
+    #[pymodule_export]
+    use crate::receipt::{add_rows, add_samples};
     #[pymodule_export]
     use crate::remote::{
         bare_urls, download, list_store, remote_stats, set_remote_cache, set_remote_headers,

@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 use rowmill_core::Error;
 use rowmill_core::assemble::{Dtype, Pool};
 use rowmill_core::loader::packed::{PackedColumn, PackedSpec, PackedStep, PackedStream};
-use rowmill_core::loader::{RECEIPT_VERSION, Receipt, Table};
+use rowmill_core::loader::{Receipt, Table};
 use rowmill_core::mix::{Schedule, TokenShares};
 use rowmill_core::prefetch::ProducerStats;
 use rowmill_core::text::pack::{CuSeqlens, PackStats, flatten};
@@ -21,6 +21,7 @@ use crate::lane_places::{Moved, Places, PyLanePlaces};
 use crate::make::{POOL_BYTES, engine_stats};
 use crate::mix::PySchedule;
 use crate::packed_sources::{Packing, PlainPlace, PlainSource, PyTokenShares, Source, place_of, sequences};
+use crate::receipt::{Counted, ReceiptParts};
 use crate::stream::{PREFETCH_BYTES, usual_threads};
 use crate::tensors::Tensors;
 
@@ -162,11 +163,11 @@ impl PyPacked {
         is_agreed: bool,
         remainder: &str,
         skipped: u64,
-        receipt: (String, u64, u64, u64),
+        receipt: ReceiptParts,
     ) -> PyResult<()> {
         let lanes = lanes.into_iter().map(place_of).collect();
-        let (receipt, receipt_since) = receipt_of(receipt)?;
-        let places = Places { lanes, num_skipped: skipped, receipt, receipt_since, ..Places::default() };
+        let receipt = Counted::try_new(receipt)?;
+        let places = Places { lanes, num_skipped: skipped, receipt, ..Places::default() };
         let pass = Pass {
             first_epoch,
             num_epochs,
@@ -253,13 +254,7 @@ impl PyPacked {
             dict.set_item("padding_share", places.stats.padding_share())?;
             dict.set_item("documents", documents)?;
             dict.set_item("cut_documents", cut_documents)?;
-            let receipt = PyDict::new(py);
-            receipt.set_item("version", RECEIPT_VERSION)?;
-            receipt.set_item("digest", format!("{:032x}", places.receipt.digest))?;
-            receipt.set_item("samples", places.receipt.samples)?;
-            receipt.set_item("tokens", places.receipt.tokens)?;
-            receipt.set_item("since", places.receipt_since)?;
-            dict.set_item("receipt", receipt)?;
+            dict.set_item("receipt", places.receipt.dict(py)?)?;
         }
         Ok(dict)
     }
@@ -411,11 +406,4 @@ fn too_few_steps() -> Error {
          without a change of size; count again, with `rowmill index ... --force` or ds.count_tokens(force=True)"
             .to_owned(),
     )
-}
-
-/// A receipt, and the position from which it counts, of (digest in hex, samples, tokens, position).
-fn receipt_of((digest, samples, tokens, since): (String, u64, u64, u64)) -> PyResult<(Receipt, u64)> {
-    let digest = u128::from_str_radix(&digest, 16)
-        .map_err(|error| PyValueError::new_err(format!("{digest:?} is no receipt's digest: {error}")))?;
-    Ok((Receipt { digest, samples, tokens }, since))
 }

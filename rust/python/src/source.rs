@@ -106,6 +106,13 @@ impl PySource {
         self.opened.manifest.total_bytes()
     }
 
+    /// Rows of each block that orders speak of.
+    #[getter]
+    fn block_rows(&self) -> Vec<u64> {
+        let layout = &self.opened.layout;
+        (0..layout.num_blocks() as u32).map(|block| layout.block_rows(block)).collect()
+    }
+
     /// Rows of the smallest and the largest block.
     #[getter]
     fn block_rows_range(&self) -> (u64, u64) {

@@ -7,7 +7,9 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rowmill_core::loader::{Epochs, GroupSpec, LengthOf, Stream, StreamSpec, Table, dealt_positions};
+use rowmill_core::loader::{
+    Epochs, GroupSpec, LengthOf, Receipt, Stream, StreamSpec, Table, dealt_positions,
+};
 use rowmill_core::order::{Holes, Partition};
 use rowmill_core::prefetch::ProducerStats;
 use rowmill_core::text::encoder::{Encoder, INPUT_IDS};
@@ -17,6 +19,7 @@ use crate::interpreter::{detached, wait};
 use crate::make::{Maker, stats};
 use crate::order::PyOrder;
 use crate::padding::PyPadding;
+use crate::receipt::{Counted, ReceiptParts};
 use crate::table::PyTable;
 
 /// What is made ahead without other wishes: enough to ride out a hiccup, little enough to stay in a core's cache.
@@ -52,6 +55,8 @@ pub struct PyCounter {
     bytes: AtomicU64,
     skipped_before: u64,
     skipped: AtomicU64,
+    receipt_before: Counted,
+    receipt: Mutex<Receipt>,
     is_finished: AtomicBool,
     on_finish: Mutex<Option<Py<PyAny>>>,
 }
@@ -70,6 +75,12 @@ impl PyCounter {
         self.skipped_before + self.skipped.load(Ordering::Relaxed)
     }
 
+    /// What was delivered, before this pass was resumed included.
+    #[getter]
+    fn receipt(&self) -> ReceiptParts {
+        self.counted().parts()
+    }
+
     /// Sets what is called when the pass has been read to its end.
     fn on_finish(&self, callback: Py<PyAny>) {
         *self.on_finish.lock() = Some(callback);
@@ -77,6 +88,12 @@ impl PyCounter {
 
     fn __repr__(&self) -> String {
         format!("Counter({} returned)", self.num_returned())
+    }
+}
+
+impl PyCounter {
+    fn counted(&self) -> Counted {
+        self.receipt_before.plus(*self.receipt.lock())
     }
 }
 
@@ -96,6 +113,8 @@ struct Held {
     rows: usize,
     bytes: usize,
     skipped: u64,
+    /// Of all items from the first one on.
+    receipt: Receipt,
 }
 
 #[derive(Default)]
@@ -116,6 +135,8 @@ pub struct PyStream {
     epochs: Arc<Epochs>,
     maker: Maker,
     groups: Option<GroupSpec>,
+    receipt_seed: u64,
+    counts_tokens: bool,
     num_threads: usize,
     prefetch_items: u64,
     prefetch_bytes: usize,
@@ -130,8 +151,8 @@ impl PyStream {
     ///
     /// `groups` are (steps of a run, column, seed): the rows of a run are dealt to its steps by their length.
     #[new]
-    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, padding, groups, num_threads, prefetch_batches,
-                        prefetch_bytes, wrap, pin))]
+    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, padding, groups, receipt_seed, counts_tokens,
+                        num_threads, prefetch_batches, prefetch_bytes, wrap, pin))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of Dataset.loader and with_format, one each")]
     fn new(
         py: Python<'_>,
@@ -142,6 +163,8 @@ impl PyStream {
         fill_null: Vec<(String, f64)>,
         padding: Option<&PyPadding>,
         groups: Option<(u64, String, u64)>,
+        receipt_seed: u64,
+        counts_tokens: bool,
         num_threads: Option<usize>,
         prefetch_batches: Option<u64>,
         prefetch_bytes: Option<usize>,
@@ -160,6 +183,8 @@ impl PyStream {
         });
         Ok(Self {
             groups: groups.transpose().map_err(|error| raise(py, error))?,
+            receipt_seed,
+            counts_tokens,
             table: Arc::clone(&table.table),
             encoder: table.encoder.clone(),
             epochs: order.epochs(),
@@ -175,7 +200,7 @@ impl PyStream {
 
     /// Places the stream: from here on it yields this consumer's items of the stream of positions.
     #[pyo3(signature = (*, epoch, per_epoch, first_position, first_item, skipped, num_positions, num_shards, index,
-                        num_workers, worker, batch_size, remainder, start, holes, left_out))]
+                        num_workers, worker, batch_size, remainder, start, holes, left_out, receipt))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
     #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn begin(
@@ -196,6 +221,7 @@ impl PyStream {
         start: u64,
         holes: Vec<[u64; 4]>,
         left_out: Vec<(u64, u64)>,
+        receipt: ReceiptParts,
     ) -> PyResult<()> {
         let partition = partition(
             num_positions,
@@ -210,7 +236,9 @@ impl PyStream {
             left_out,
         )
         .map_err(|error| raise(py, error))?;
-        let counter = Py::new(py, PyCounter { skipped_before: skipped, ..PyCounter::default() })?;
+        let receipt_before = Counted::try_new(receipt)?;
+        let counter =
+            Py::new(py, PyCounter { skipped_before: skipped, receipt_before, ..PyCounter::default() })?;
         let pass = Pass { first_epoch: epoch, per_epoch, first_position, first_item, partition, counter };
         let before = std::mem::replace(&mut *self.locked()?, State { pass: Some(pass), ..State::default() });
         self.is_closed.store(false, Ordering::Relaxed);
@@ -272,12 +300,12 @@ impl PyStream {
             return finish(py, pass.counter.get()).map(|()| None);
         };
         // Of what was returned, not of what was made ahead.
-        let skipped = stream.num_skipped();
+        let (skipped, receipt) = (stream.num_skipped(), stream.receipt());
         if skipped > pass.counter.get().skipped.load(Ordering::Relaxed) {
             log_skipped(py, &self.table.take_reports())?;
         }
         let (made, rows, bytes) = self.maker.make(py, step)?;
-        let held = Held { item, rows, bytes, skipped };
+        let held = Held { item, rows, bytes, skipped, receipt };
         if self.holds_back.load(Ordering::Relaxed) {
             state.held_back = Some(held);
         } else {
@@ -295,6 +323,7 @@ impl PyStream {
             dict.set_item("batches", counter.returned.load(Ordering::Relaxed))?;
             dict.set_item("rows", counter.rows.load(Ordering::Relaxed))?;
             dict.set_item("bytes", counter.bytes.load(Ordering::Relaxed))?;
+            dict.set_item("receipt", counter.counted().dict(py)?)?;
         }
         Ok(dict)
     }
@@ -334,6 +363,8 @@ impl PyStream {
             first_item: pass.first_item,
             encoder: self.encoder.clone(),
             groups: self.groups.clone(),
+            receipt_seed: self.receipt_seed,
+            counts_tokens: self.counts_tokens,
             output: self.maker.output(),
             num_threads: self.num_threads,
             prefetch_items: self.prefetch_items,
@@ -348,6 +379,7 @@ fn count(pass: &Pass, held: &Held) {
     counter.rows.fetch_add(held.rows as u64, Ordering::Relaxed);
     counter.bytes.fetch_add(held.bytes as u64, Ordering::Relaxed);
     counter.skipped.store(held.skipped, Ordering::Relaxed);
+    *counter.receipt.lock() = held.receipt;
 }
 
 fn finish(py: Python<'_>, counter: &PyCounter) -> PyResult<()> {

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::delivered::Delivered;
+use super::receipt::Receipt;
 use crate::assemble::{Batch, RowSet};
 use crate::error::{Error, Result};
 use crate::prefetch::Weigh;
@@ -24,6 +26,15 @@ pub struct Made<T> {
     pub item: Result<T>,
     /// Rows of it that were left out for damage.
     pub skipped: u64,
+    /// What it says of the others.
+    pub receipt: Receipt,
+}
+
+impl<T> Made<T> {
+    /// An item, or what stands in its place, without a row to tell of.
+    fn without_rows(item: Result<T>, skipped: u64) -> Self {
+        Self { item, skipped, receipt: Receipt::default() }
+    }
 }
 
 /// Consecutive items.
@@ -34,6 +45,8 @@ pub enum Group {
         rows: Arc<RowSet>,
         /// What is missing between them, in order.
         gaps: VecDeque<(usize, Gap)>,
+        /// What each says of itself.
+        receipts: Vec<Receipt>,
     },
     /// One item a batch; `None` where every row of it was left out.
     Batches(VecDeque<Made<Option<Batch>>>),
@@ -44,7 +57,7 @@ pub enum Group {
 impl Weigh for Group {
     fn weight(&self) -> usize {
         match self {
-            Self::Rows { rows, .. } => weight(rows),
+            Self::Rows { rows, receipts, .. } => weight(rows) + size_of_val(&receipts[..]),
             Self::Batches(batches) => {
                 let made = batches.iter().filter_map(|batch| batch.item.as_ref().ok()?.as_ref());
                 made.map(|batch| batch.held_bytes() + weight(&batch.rows)).sum()
@@ -83,25 +96,27 @@ impl Unpacker {
     /// The next item: `None` after the last, one without a step was left out whole.
     pub fn next_item(&mut self) -> Option<Made<Option<Step>>> {
         match &mut self.group {
-            Group::Rows { rows, gaps } => {
+            Group::Rows { rows, gaps, receipts } => {
                 if gaps.front().is_some_and(|(before, _)| *before == self.next_row) {
                     return gaps.pop_front().map(|(_, gap)| match gap {
-                        Gap::Skipped => Made { item: Ok(None), skipped: 1 },
-                        Gap::Failed(error) => Made { item: Err(error), skipped: 0 },
+                        Gap::Skipped => Made::without_rows(Ok(None), 1),
+                        Gap::Failed(error) => Made::without_rows(Err(error), 0),
                     });
                 }
                 let row = self.next_row;
                 self.next_row += 1;
-                let step = || Step::Row(Arc::clone(rows), row);
-                (row < rows.len()).then(|| Made { item: Ok(Some(step())), skipped: 0 })
+                let receipt = *receipts.get(row)?;
+                Some(Made { item: Ok(Some(Step::Row(Arc::clone(rows), row))), skipped: 0, receipt })
             }
-            Group::Batches(batches) => batches.pop_front().map(|Made { item, skipped }| Made {
+            Group::Batches(batches) => batches.pop_front().map(|Made { item, skipped, receipt }| Made {
                 item: item.map(|batch| batch.map(Step::Batch)),
                 skipped,
+                receipt,
             }),
-            Group::RowSets(sets) => sets.pop_front().map(|Made { item, skipped }| Made {
+            Group::RowSets(sets) => sets.pop_front().map(|Made { item, skipped, receipt }| Made {
                 item: item.map(|rows| (!rows.is_empty()).then_some(Step::Rows(rows))),
                 skipped,
+                receipt,
             }),
         }
     }
@@ -109,15 +124,18 @@ impl Unpacker {
 
 /// A group in whose place stands an error.
 pub(super) fn failed(error: Error) -> Group {
-    Group::Rows { rows: Arc::default(), gaps: std::iter::once((0, Gap::Failed(error))).collect() }
+    let gaps = std::iter::once((0, Gap::Failed(error))).collect();
+    Group::Rows { rows: Arc::default(), gaps, receipts: Vec::new() }
 }
 
 /// The rows whose files can still be read, with gaps where the others were, and how many those are.
 pub(super) fn leave_out_damaged(
     rows: &RowSet,
     mut gaps: VecDeque<(usize, Gap)>,
+    ids: &mut Delivered,
 ) -> (RowSet, VecDeque<(usize, Gap)>, u64) {
     let (sound, lost) = rows.without_damaged();
+    ids.leave_out_damaged(rows);
     let (mut before, mut gaps_now) = (0, VecDeque::new());
     for index in 0..=rows.len() {
         while gaps.front().is_some_and(|(at, _)| *at == index) {

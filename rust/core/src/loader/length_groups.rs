@@ -8,6 +8,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Schema};
 use parking_lot::Mutex;
 
+use super::delivered::Delivered;
 use super::stream::StreamSpec;
 use crate::assemble::convert::convert_run;
 use crate::assemble::{Dtype, RowSet};
@@ -65,6 +66,7 @@ pub struct GroupSpec {
 pub struct GroupedRun {
     first: u64,
     rows: RowSet,
+    ids: Delivered,
     dealt: Vec<u32>,
 }
 
@@ -80,9 +82,11 @@ impl GroupedRun {
     }
 
     /// Adds the row that is dealt at a position of the run.
-    pub fn push(&self, position: u64, rows: &mut RowSet) {
-        let (block, row) = self.rows.locate(self.dealt[(position - self.first) as usize] as usize);
+    pub fn push(&self, position: u64, rows: &mut RowSet, ids: &mut Delivered) {
+        let index = self.dealt[(position - self.first) as usize] as usize;
+        let (block, row) = self.rows.locate(index);
         rows.push(block, row as u32);
+        ids.push(position, self.ids.row_id(index));
     }
 }
 
@@ -120,7 +124,7 @@ impl GroupedRuns {
     pub fn at(
         &self,
         position: u64,
-        read: impl FnOnce(Range<u64>) -> Result<RowSet>,
+        read: impl FnOnce(Range<u64>) -> Result<(RowSet, Delivered)>,
     ) -> Result<Arc<GroupedRun>> {
         let size = self.spec.steps.saturating_mul(self.step);
         let run = position / size;
@@ -131,10 +135,10 @@ impl GroupedRuns {
             return Ok(Arc::clone(made));
         }
         let first = run * size;
-        let rows = read(first..first.saturating_add(size).min(self.end))?;
+        let (rows, ids) = read(first..first.saturating_add(size).min(self.end))?;
         let lengths = self.lengths(&rows)?;
         let dealt = deal_by_length(&lengths, self.step as usize, self.spec.seed, run);
-        let run = Arc::new(GroupedRun { first, rows, dealt });
+        let run = Arc::new(GroupedRun { first, rows, ids, dealt });
         *made = Some(Arc::clone(&run));
         Ok(run)
     }
@@ -168,7 +172,7 @@ fn is_list(kind: &DataType) -> bool {
 }
 
 /// A null is as short as can be.
-fn length_at((array, row): (&ArrayRef, usize)) -> u64 {
+pub(super) fn length_at((array, row): (&ArrayRef, usize)) -> u64 {
     if array.is_null(row) {
         return 0;
     }

@@ -5,14 +5,14 @@
 //! - [`choice`]: chosen rows of it, from ranges and indices files.
 //! - [`counts`]: how many tokens each document has.
 //! - [`epochs`]: the orders of the epochs that are being read.
-//! - [`stream`]: one consumer's items, made ahead.
+//! - [`stream`]: one consumer's items, made ahead; `work`: the jobs that make them.
 //! - [`group`]: what is handed over at a time.
 //! - [`lanes`]: chunks of lanes on demand.
 //! - [`length_groups`]: runs of rows grouped by length.
 //! - [`ahead`]: which blocks are announced when; `advice`: the thread that tells the kernel.
 //! - [`mod@verify`]: everything read once and checked; `content` is what a block's values are as one number.
 //! - [`packed`]: documents of lanes packed into sequences.
-//! - [`receipt`]: one value for what was delivered.
+//! - [`receipt`]: one value for what was delivered; `delivered`: which rows an item holds.
 //! - [`pruned`]: blocks that a filter needs not see.
 //! - [`windows`]: which windows are open, and room for them.
 
@@ -22,6 +22,7 @@ pub mod cache;
 pub mod choice;
 mod content;
 pub mod counts;
+mod delivered;
 pub mod epochs;
 pub mod group;
 pub mod lanes;
@@ -35,8 +36,10 @@ pub mod table;
 mod union;
 pub mod verify;
 pub mod windows;
+mod work;
 
 pub use choice::{Choice, choose};
+pub use delivered::token_counts;
 pub use epochs::{Epochs, MixedSource};
 pub use group::Step;
 pub use lanes::{Chunk, ChunkRows, Lanes};

@@ -1,23 +1,22 @@
 //! One consumer's stream: positions to rows to items, made ahead by the engine, taken in order.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ahead::ReadAhead;
-use super::epochs::{EpochReaders, Epochs};
-use super::group::{Gap, Group, Made, Step, Unpacker, failed, leave_out_damaged};
-use super::length_groups::{GroupSpec, GroupedRun, GroupedRuns, LengthOf};
-use super::table::{RecentBlocks, Table};
+use super::epochs::Epochs;
+use super::group::{Group, Made, Step, Unpacker};
+use super::length_groups::{GroupSpec, GroupedRuns};
+use super::receipt::Receipt;
+use super::table::Table;
 use super::windows::OpenWindows;
-use crate::assemble::{ColumnPlan, Pool, RowSet};
+use super::work::Worker;
+use crate::assemble::{ColumnPlan, Pool};
 use crate::error::{Error, Result};
 use crate::order::Partition;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
 use crate::text::encoder::Encoder;
-use crate::text::padded::{PadPlan, assemble_batch};
-use crate::text::tokenizer::Scratch;
+use crate::text::padded::PadPlan;
 
 /// Rows handed over together: enough that a hand-over costs little beside making their dicts.
 const ROWS_PER_JOB: u64 = 128;
@@ -25,9 +24,6 @@ const ROWS_PER_JOB: u64 = 128;
 /// Bytes of batches handed over together: small batches share the cost of a wake-up, and what is
 /// made ahead still lies in a core's cache when it is used.
 const BATCH_BYTES_PER_JOB: u64 = 256 << 10;
-
-/// Rows larger than this on average are not copied before they are converted.
-const GATHERED_ROW_BYTES: u64 = 32 << 10;
 
 /// Never more batches than this in one job, so that the ring stays fine-grained.
 const MAX_BATCHES_PER_JOB: u64 = 16;
@@ -76,6 +72,10 @@ pub struct StreamSpec {
     pub encoder: Option<Arc<Encoder>>,
     /// How batches are grouped by the length of their rows, where they are; no damage is left out then.
     pub groups: Option<GroupSpec>,
+    /// What receipts are seeded with: some of the data's fingerprint.
+    pub receipt_seed: u64,
+    /// Whether they tell of the tokens that are made of each row.
+    pub counts_tokens: bool,
     /// What items are.
     pub output: Output,
     /// Threads of the engine; 0 makes items in the consumer's thread.
@@ -112,7 +112,7 @@ impl StreamSpec {
     }
 
     /// The epoch of a position of the stream, and its position in that epoch's order.
-    fn in_epoch(&self, position: u64) -> (u64, u64) {
+    pub fn in_epoch(&self, position: u64) -> (u64, u64) {
         let epoch = self.first_epoch + position / self.per_epoch;
         (epoch, self.first_position + position % self.per_epoch)
     }
@@ -138,6 +138,7 @@ pub struct Stream {
     jobs_taken: u64,
     next_item: u64,
     skipped: u64,
+    receipt: Receipt,
 }
 
 impl Stream {
@@ -170,6 +171,7 @@ impl Stream {
             jobs_taken: 0,
             next_item: first_item,
             skipped: 0,
+            receipt: Receipt::default(),
         }
     }
 
@@ -198,10 +200,11 @@ impl Stream {
     }
 
     fn next_in_group(&mut self) -> Option<Result<(u64, Step)>> {
-        while let Some(Made { item, skipped }) = self.current.as_mut()?.next_item() {
+        while let Some(Made { item, skipped, receipt }) = self.current.as_mut()?.next_item() {
             let number = self.next_item;
             self.next_item += 1;
             self.skipped += skipped;
+            self.receipt += receipt;
             if let Some(made) = item.transpose() {
                 return Some(made.map(|step| (number, step)));
             }
@@ -213,6 +216,11 @@ impl Stream {
     /// Rows left out for damage among the items that were taken.
     pub fn num_skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// What the items that were taken say of their rows.
+    pub fn receipt(&self) -> Receipt {
+        self.receipt
     }
 
     /// What the engine did so far.
@@ -246,237 +254,6 @@ fn announce_first_windows(spec: &StreamSpec, ahead: &ReadAhead) {
         let (epoch, position) = spec.in_epoch(position);
         ahead.reached(&spec.epochs.spot_at(epoch, position));
     }
-}
-
-/// One thread's part: readers of the orders, and what it is working on.
-struct Worker {
-    spec: Arc<StreamSpec>,
-    ahead: Option<Arc<ReadAhead>>,
-    windows: Arc<OpenWindows>,
-    runs: Option<Arc<GroupedRuns>>,
-    /// The run that was read from last.
-    run: Option<Arc<GroupedRun>>,
-    readers: EpochReaders,
-    recent: RecentBlocks,
-    scratch: RefCell<Scratch>,
-}
-
-impl Worker {
-    fn new(
-        spec: Arc<StreamSpec>,
-        ahead: Option<Arc<ReadAhead>>,
-        windows: Arc<OpenWindows>,
-        runs: Option<Arc<GroupedRuns>>,
-    ) -> Self {
-        Self {
-            spec,
-            ahead,
-            windows,
-            runs,
-            run: None,
-            readers: EpochReaders::default(),
-            recent: RecentBlocks::default(),
-            scratch: RefCell::default(),
-        }
-    }
-
-    fn group(&mut self, job: u64, per_job: u64) -> Group {
-        let spec = Arc::clone(&self.spec);
-        let first = spec.first_item + job * per_job;
-        let items = first..(first + per_job).min(spec.partition.worker_items());
-        match &spec.output {
-            Output::Rows => self.rows(items),
-            Output::RowSets { .. } => Group::RowSets(items.map(|item| self.row_set(item)).collect()),
-            Output::Batches { plans, names, pad, pool } => {
-                let batch = |item| {
-                    let Made { item, mut skipped } = self.row_set(item);
-                    let batch = |rows: RowSet| {
-                        if rows.is_empty() {
-                            return Ok(None);
-                        }
-                        assemble_batch(self.encoded(rows)?, plans, names, pad.as_deref(), pool).map(Some)
-                    };
-                    let item = item.and_then(|rows| self.retry_sound(rows, &mut skipped, batch));
-                    Made { item, skipped }
-                };
-                Group::Batches(items.map(batch).collect())
-            }
-        }
-    }
-
-    fn rows(&mut self, items: std::ops::Range<u64>) -> Group {
-        let spec = Arc::clone(&self.spec);
-        let mut rows = RowSet::default();
-        let mut gaps = VecDeque::new();
-        for position in items.flat_map(|item| spec.partition.item(item).into_iter().flatten()) {
-            let before = rows.len();
-            match self.push_present(position, &mut rows) {
-                Ok(true) => {}
-                Ok(false) => gaps.push_back((before, Gap::Skipped)),
-                Err(error) => gaps.push_back((before, Gap::Failed(error))),
-            }
-        }
-        match self.prepared(&rows) {
-            Ok(rows) => Group::Rows { rows: Arc::new(rows), gaps },
-            Err(error) if spec.table.skips() && rows.check_damage().is_err() => {
-                let (rows, gaps, lost) = leave_out_damaged(&rows, gaps);
-                match spec.table.skip(error, lost).and_then(|_| self.prepared(&rows)) {
-                    Ok(rows) => Group::Rows { rows: Arc::new(rows), gaps },
-                    Err(error) => failed(error),
-                }
-            }
-            Err(error) => failed(error),
-        }
-    }
-
-    /// Rows as the consumer is to have them.
-    fn prepared(&self, rows: &RowSet) -> Result<RowSet> {
-        if self.spec.encoder.is_some() {
-            return self.encoded(rows.clone());
-        }
-        let mut rows = rows.clone();
-        self.gather(&mut rows)?;
-        Ok(rows)
-    }
-
-    /// Rows as token ids, where that is asked for.
-    fn encoded(&self, rows: RowSet) -> Result<RowSet> {
-        match &self.spec.encoder {
-            Some(encoder) if !self.has_encoded_runs() => encoder.apply(&rows, &mut self.scratch.borrow_mut()),
-            _ => Ok(rows),
-        }
-    }
-
-    /// Whether rows come from their run as token ids: by their number they were grouped.
-    fn has_encoded_runs(&self) -> bool {
-        self.runs.as_ref().is_some_and(|runs| runs.by() == LengthOf::Tokens)
-    }
-
-    /// Copies small rows side by side: the consumer then reads from its cache instead of waiting for memory.
-    fn gather(&self, rows: &mut RowSet) -> Result<()> {
-        if self.spec.table.row_bytes() > GATHERED_ROW_BYTES {
-            return Ok(());
-        }
-        rows.gather(0..self.spec.table.schema().fields().len())?;
-        rows.check_damage()
-    }
-
-    fn row_set(&mut self, item: u64) -> Made<RowSet> {
-        let mut skipped = 0;
-        Made { item: self.read_rows(item, &mut skipped), skipped }
-    }
-
-    fn read_rows(&mut self, item: u64, skipped: &mut u64) -> Result<RowSet> {
-        let spec = Arc::clone(&self.spec);
-        let mut rows = RowSet::default();
-        for position in spec.partition.item(item).into_iter().flatten() {
-            if let Some(run) = self.run_at(position)? {
-                run.push(position, &mut rows);
-                continue;
-            }
-            // One by one only where damage is left out: a whole batch is brought in faster at once.
-            let is_there = if spec.table.skips() {
-                self.push_present(position, &mut rows)?
-            } else {
-                self.push(position, &mut rows)?
-            };
-            *skipped += u64::from(!is_there);
-        }
-        let Output::RowSets { gathers } = spec.output else { return Ok(rows) };
-        self.retry_sound(rows, skipped, |mut rows| {
-            rows.ensure()?;
-            rows.check_damage()?;
-            if gathers && self.spec.encoder.is_none() {
-                self.gather(&mut rows)?;
-            }
-            self.encoded(rows)
-        })
-    }
-
-    /// The run that a position of the stream is in, where rows are grouped by length.
-    fn run_at(&mut self, position: u64) -> Result<Option<Arc<GroupedRun>>> {
-        let Some(runs) = self.runs.clone() else { return Ok(None) };
-        if self.run.as_ref().is_none_or(|run| !run.contains(position)) {
-            // Let go of the old one before the new one is read: each holds the rows of all its steps.
-            self.run = None;
-            self.run = Some(runs.at(position, |positions| self.read_run(positions))?);
-        }
-        Ok(self.run.clone())
-    }
-
-    fn read_run(&mut self, positions: std::ops::Range<u64>) -> Result<RowSet> {
-        let mut rows = RowSet::default();
-        for position in positions {
-            self.push(position, &mut rows)?;
-        }
-        if let (Some(encoder), true) = (&self.spec.encoder, self.has_encoded_runs()) {
-            return encoder.apply(&rows, &mut self.scratch.borrow_mut());
-        }
-        rows.ensure()?;
-        rows.check_damage()?;
-        Ok(rows)
-    }
-
-    /// Does `work` on rows; where a file is lost under them and damage is left out, on those that can be read.
-    fn retry_sound<T>(
-        &self,
-        rows: RowSet,
-        skipped: &mut u64,
-        work: impl Fn(RowSet) -> Result<T>,
-    ) -> Result<T> {
-        if !self.spec.table.skips() {
-            return work(rows);
-        }
-        match work(rows.clone()) {
-            Err(error) => {
-                let (sound, lost) = rows.without_damaged();
-                if lost == 0 {
-                    return Err(error);
-                }
-                self.spec.table.skip(error, lost)?;
-                *skipped += lost;
-                work(sound)
-            }
-            done => done,
-        }
-    }
-
-    /// Adds the row at a position and makes it present; `false` where it is left out for damage.
-    fn push_present(&mut self, position: u64, rows: &mut RowSet) -> Result<bool> {
-        let (num_rows, num_blocks) = (rows.len(), rows.blocks.len());
-        let pushed = self.push(position, rows).and_then(|is_there| {
-            ensure_last(rows, is_there)?;
-            if is_there && self.spec.table.skips() {
-                rows.check_text(rows.len() - 1, self.spec.table.schema().fields())?;
-            }
-            Ok(is_there)
-        });
-        pushed.or_else(|error| {
-            rows.truncate(num_rows, num_blocks);
-            self.spec.table.skip(error, 1)
-        })
-    }
-
-    /// Adds the row at a position of the stream; `false` where it is left out for damage.
-    fn push(&mut self, position: u64, rows: &mut RowSet) -> Result<bool> {
-        let spec = &self.spec;
-        let (epoch, position) = spec.in_epoch(position);
-        let spot = spec.epochs.spot_at(epoch, position);
-        let place = self.readers.locate(&spec.epochs, &spot);
-        if let Some(ahead) = &self.ahead {
-            ahead.reached(&spot);
-        }
-        self.windows.reached(&spot);
-        spec.table.push_row(place, rows, &mut self.recent)
-    }
-}
-
-fn ensure_last(rows: &RowSet, is_there: bool) -> Result<bool> {
-    if is_there {
-        rows.ensure_row(rows.len() - 1)?;
-        rows.locate(rows.len() - 1).0.check_damage()?;
-    }
-    Ok(is_there)
 }
 
 fn gcd(left: u64, right: u64) -> u64 {

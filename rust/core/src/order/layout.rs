@@ -140,6 +140,11 @@ impl Layout {
         self.shard_first_block.partition_point(|&first| first <= block).saturating_sub(1) as u32
     }
 
+    /// Rows of the `index`-th block here.
+    pub fn block_rows(&self, index: u32) -> u64 {
+        u64::from(self.size_at(index).rows)
+    }
+
     /// Bytes of the `index`-th block here, as far as they are known; 4 GiB stands for all that are larger.
     pub fn block_bytes(&self, index: u32) -> u64 {
         u64::from(self.size_at(index).bytes)

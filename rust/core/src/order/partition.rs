@@ -215,12 +215,23 @@ impl Partition {
         if item >= self.rank_items() {
             return None;
         }
-        let first = self.start + self.step_of(item) * self.global_batch() + self.index;
-        let left = self.num_positions.saturating_sub(first).div_ceil(self.num_shards);
-        let len = if self.remainder == Remainder::Pad { self.batch() } else { self.batch().min(left) };
+        let (first, left) = self.in_rank_item(item);
+        let len = if self.remainder == Remainder::Pad { self.batch() } else { left };
         Some(
             Strided { index: first, left: len, stride: self.num_shards }.map(|index| self.position_at(index)),
         )
+    }
+
+    /// How many rows of this worker's item come for the first time: those behind them fill up the last step.
+    pub fn num_fresh(&self, item: u64) -> u64 {
+        self.in_rank_item(item.saturating_mul(self.num_workers).saturating_add(self.worker)).1
+    }
+
+    /// The first index of the rank's item, and how many of its rows the stream still has.
+    fn in_rank_item(&self, item: u64) -> (u64, u64) {
+        let first = self.start + self.step_of(item) * self.global_batch() + self.index;
+        let left = self.num_positions.saturating_sub(first).div_ceil(self.num_shards);
+        (first, left.min(self.batch()))
     }
 
     /// The positions of a step over all ranks, ascending in the stream; `None` past the last step.

@@ -78,6 +78,8 @@ impl Data {
             first_item: 0,
             encoder: None,
             groups: None,
+            receipt_seed: 0,
+            counts_tokens: true,
             output: Output::Rows,
             num_threads: 0,
             prefetch_items: 4,
