@@ -26,12 +26,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import cached_stream
 from processes.caching import chain
 from processes.launch import GENEROUS, environment, finish, start
 from shards import write_shards
 
 import rowmill
-from rowmill.caching import build
+from rowmill.caching import background, build, in_blocks
 from rowmill.caching.functions import digest_of
 
 SCRIPT = Path(__file__).parent / "processes" / "caching.py"
@@ -246,6 +247,95 @@ def test_kill_9_leaves_what_the_next_call_goes_on_from(tmp_path: Path, monkeypat
     assert deaths
     assert chain(str(tmp_path / "data")).cache(out).fingerprint == straight.fingerprint
     assert contents(out) == contents(tmp_path / "straight")
+
+
+# While it is written.
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_a_run_that_is_killed_while_its_cache_is_written_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(tmp_path / "data", [150, 0, 130], block_rows=20, columns=["id", "text"])
+    script = SCRIPT.with_name("cached_stream.py")
+    code = (
+        f"import sys, runpy; sys.path.insert(0, {str(SCRIPT.parent)!r}); "
+        "import rowmill.caching.in_blocks as blocks; blocks._SHARD_BYTES = 2000; "
+        f"sys.argv[0] = {str(script)!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    plain = cached_stream.order(cached_stream.chain(str(tmp_path / "data")))
+    loader = plain.loader()
+    expected = [cached_stream.digest(batch) for batch in loader]
+    receipt = loader.stats()["receipt"]
+    chooser, state, deaths, told = random.Random(3), tmp_path / "state.json", 0, ""
+    for _ in range(3):
+        before = state.read_text() if state.exists() else ""
+        process = start("-c", code, tmp_path / "data", tmp_path / "cached", state)
+        until = time.monotonic() + GENEROUS
+        while (state.read_text() if state.exists() else "") == before and process.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        time.sleep(chooser.random() * 0.1)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=GENEROUS)
+        deaths += process.returncode == -signal.SIGKILL
+    told = finish(start("-c", code, tmp_path / "data", tmp_path / "cached", state))
+    assert deaths
+    assert json.loads(state.read_text())["digests"] == expected
+    assert json.loads(told) == receipt
+    # What is left to be written is written behind what is there, to the bytes of a writer that nobody stopped.
+    monkeypatch.setattr(in_blocks, "_SHARD_BYTES", 2000)
+    for folder in ("cached", "straight"):
+        kept = cached_stream.chain(str(tmp_path / "data")).cache(tmp_path / folder, wait=False)
+        writer = background.writer_of(kept._plan)
+        assert writer is not None
+        writer._thread.join(GENEROUS)
+        assert writer.is_whole
+    assert contents(tmp_path / "cached") == contents(tmp_path / "straight")
+    assert [cached_stream.digest(batch) for batch in cached_stream.order(kept)] == expected
+
+
+def test_a_pass_goes_over_to_the_cache_and_later_ones_make_nothing(tmp_path: Path, ds: rowmill.Dataset) -> None:
+    calls: list[int] = []
+
+    def counted(row: dict[str, Any]) -> dict[str, Any]:
+        calls.append(row["id"])
+        return {"n": len(row["text"])}
+
+    kept = ds.map(counted).cache(tmp_path, key="counted", wait=False).shuffle(3).batch(4)
+    loader = kept.loader()
+    reading = iter(loader)
+    first = [next(reading)["id"].tolist()]
+    writer = background.writer_of(kept._plan)
+    if writer is not None:
+        writer._thread.join(GENEROUS)
+    calls.clear()
+    rest = [batch["id"].tolist() for batch in reading]
+    assert not calls
+    assert [*first, *rest] == [batch["id"].tolist() for batch in ds.shuffle(3).batch(4)]
+    assert loader.stats()["rows"] == 271
+    assert [row["n"] for row in ds.map(counted).cache(tmp_path, key="counted", wait=False)]
+    assert not calls
+
+
+def test_what_decides_the_number_of_rows_is_waited_for(tmp_path: Path, ds: rowmill.Dataset) -> None:
+    for name in ("filter", "batched", "take"):
+        made = STEPS[name](ds)
+        kept = made.cache(tmp_path / name, wait=False)
+        assert kept._plan.stages == ()
+        assert rows_of(kept) == rows_of(made)
+
+
+def test_a_cache_that_has_no_room_is_told_of_and_the_rows_go_on(tmp_path: Path, ds: rowmill.Dataset) -> None:
+    kept = ds.map(lambda row: {"n": 1}).cache(tmp_path, max_bytes=100, wait=False)
+    reading = iter(kept)
+    reading._writer._thread.join(GENEROUS)
+    with pytest.warns(UserWarning, match=r"are not kept.*more than max_bytes=100") as told:
+        rows = list(reading)
+    assert len(rows) == 271
+    assert len(told) == 1
+    assert not list(tmp_path.glob("*/dataset.json"))
 
 
 # What a function does.

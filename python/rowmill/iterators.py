@@ -99,7 +99,8 @@ class PositionIterator(_rust.Stream, Resumable):
             padding=plan.pipeline.padding,
             groups=plan.groups,
             receipt_seed=receipt_seed(plan.identity.fingerprint),
-            counts_tokens=True,
+            # They come from the cache once it is whole, and are made no more.
+            counts_tokens=not plan.pipeline.is_cached,
             num_threads=options.num_threads,
             prefetch_batches=options.prefetch_batches,
             prefetch_bytes=options.prefetch_bytes,

@@ -72,6 +72,8 @@ class LaneReader:
         self._positions = plan.position_range
         self._num_epochs = plan.epochs_per_pass
         self._rust = rust
+        # They come from the cache once it is whole, and are made no more.
+        self._counts_tokens = not plan.pipeline.is_cached
         self._pruning = Pruning(plan, rust)
         self._group = plan.pipeline.group_size
         self._chunk = max(self._group, _CHUNK_ROWS // self._group * self._group)
@@ -127,7 +129,7 @@ class LaneReader:
 
     def _single_rows(self, lane: Lane, rows: _rust.Rows, offsets: list[int]) -> Iterator[Any]:
         """Without batched functions every row is a group; expressions still run over the whole chunk at once."""
-        first, tokens = lane.row, rows.token_counts
+        first, tokens = lane.row, rows.token_counts if self._counts_tokens else []
         stages, indices = leading_expressions(self._pipeline.row_stages, self._names, rows, range(len(rows)))
         for index in indices:
             samples = run_stages(stages, [rows.row(index)]) if stages else [(rows, index)]

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from rowmill.caching.going_over import over_cache
 from rowmill.cursor import Cursor
 from rowmill.iterators import ReadOptions, position_iterator
 from rowmill.laned import LanedIterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from rowmill.dataset import Dataset
+    from rowmill.plan import Plan
 
 __all__ = ["Loader"]
 
@@ -40,16 +42,18 @@ class Loader:
         """Begins a pass: at the cursor that was loaded, else at the beginning of the epoch that is due."""
         plan, progress = self.dataset._plan, self.dataset._progress
         check_tokens(plan)
-        made: Any
-        if plan.pipeline.pack is not None and not plan.pipeline.packs_python_rows:
-            made = packed_iterator(plan, progress, self.options)
-        elif plan.pipeline.is_laned:
-            made = LanedIterator(plan, progress, self.options)
-        else:
-            made = position_iterator(plan, progress, self.options)
+        made = over_cache(plan, progress, self._stream) if plan.pipeline.is_cached else self._stream(plan)
         self._newest, self._final_stats = weakref.ref(made), made.final_stats
         self._current = made.current() if plan.is_mixed else None
         return made  # type: ignore[no-any-return]
+
+    def _stream(self, plan: Plan) -> Any:
+        progress = self.dataset._progress
+        if plan.pipeline.pack is not None and not plan.pipeline.packs_python_rows:
+            return packed_iterator(plan, progress, self.options)
+        if plan.pipeline.is_laned:
+            return LanedIterator(plan, progress, self.options)
+        return position_iterator(plan, progress, self.options)
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -13,7 +13,7 @@ from typing import Any
 
 from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
-from rowmill.stages import Batch, Clip, Filter, Map, Pack, Pad, Rename, Select, Stage, Tokenize
+from rowmill.stages import Batch, Cached, Clip, Filter, Map, Pack, Pad, Rename, Select, Stage, Tokenize
 from rowmill.stages.clip import clip_range
 from rowmill.stages.pack import PACK_VERSION
 from rowmill.stages.tokenize import INPUT_IDS
@@ -40,6 +40,8 @@ class Pipeline:
         batch: The batch stage, if there is one.
         batches: Range of this rank's batches; None is the end.
         batch_stages: Python stages on whole batches.
+        stored_by: What made the ids that are read from a cache, if anything did.
+        is_cached: Whether what is read comes out of a cache, or will once that is whole.
         description: One short text a stage that changes what is yielded; stands in every cursor.
     """
 
@@ -55,6 +57,8 @@ class Pipeline:
     batch: Batch | None = None
     batches: tuple[int, int | None] = (0, None)
     batch_stages: tuple[Stage, ...] = ()
+    stored_by: Tokenize | None = None
+    is_cached: bool = False
     description: tuple[str, ...] = field(default=())
 
     @property
@@ -98,16 +102,24 @@ class Pipeline:
 
 
 def compile_pipeline(
-    stages: tuple[Stage, ...], stored: list[str], num_rows: int, *, packed: Pack | None = None
+    stages: tuple[Stage, ...],
+    stored: list[str],
+    num_rows: int,
+    *,
+    packed: Pack | None = None,
+    made_by: tuple[Stage, ...] = (),
 ) -> Pipeline:
     """Compiles ``stages`` over a dataset of ``num_rows`` rows with the columns ``stored``.
 
-    Of a mix of sources that are packed already, ``packed`` says how.
+    Of a mix of sources that are packed already, ``packed`` says how. Where the columns are those of a cache, ``made_by``
+    are the stages that made its rows.
 
     Raises:
         SchemaMismatchError: A stage names a column that is not there, or cannot stand where it does.
     """
-    pipeline = Pipeline(columns=tuple((name, name) for name in stored), rows=(0, num_rows))
+    stored_by = next((stage for stage in reversed(made_by) if isinstance(stage, Tokenize)), None)
+    columns = tuple((name, name) for name in stored)
+    pipeline = Pipeline(columns, (0, num_rows), stored_by=stored_by, is_cached=bool(made_by))
     if packed is not None:
         # How each source is packed stands with the source.
         pipeline = replace(pipeline, pack=packed, description=(f"packed({packed.seq_len},v{PACK_VERSION})",))
@@ -198,6 +210,12 @@ def _add_pack(pipeline: Pipeline, stage: Pack) -> Pipeline:
     return _described(replace(pipeline, pack=stage), stage)
 
 
+def _add_cached(pipeline: Pipeline, stage: Cached) -> Pipeline:
+    # What Python functions make has another type in Arrow; what the engine makes comes back as it was.
+    stages = (*pipeline.row_stages, stage) if pipeline.row_stages else ()
+    return replace(pipeline, row_stages=stages, is_cached=True)
+
+
 def _add_batch(pipeline: Pipeline, stage: Batch) -> Pipeline:
     if pipeline.batch is not None:
         raise SchemaMismatchError("the dataset is batched already; .batch stands once in a chain")
@@ -213,6 +231,11 @@ def _check_groups(pipeline: Pipeline, stage: Batch) -> None:
         raise SchemaMismatchError(
             "group_by_length deals rows by their positions, and a filter, batched map or .pack decides by the data "
             "which rows there are; leave it out"
+        )
+    if pipeline.is_cached and (pipeline.row_stages or stage.length_column != INPUT_IDS):
+        raise SchemaMismatchError(
+            "group_by_length deals rows by what is stored before they are made, and the cache is not whole yet: let "
+            ".cache(...) wait for it, or group by the ids of .tokenize"
         )
     names = [*pipeline.column_names, *(name for _, name in pipeline.columns)]
     if stage.length_column not in names:
@@ -232,7 +255,7 @@ def _add_pad(pipeline: Pipeline, stage: Pad) -> Pipeline:
             ".pad stands after functions of whole batches, whose rows would differ in length; put it before them"
         )
     in_python = [one for one in pipeline.row_stages if isinstance(one, Tokenize)]
-    tokenize = in_python[-1] if in_python else pipeline.tokenize
+    tokenize = in_python[-1] if in_python else pipeline.tokenize or pipeline.stored_by
     if not pipeline.row_stages and stage.column not in pipeline.column_names:
         raise SchemaMismatchError(
             f"there is no column {stage.column!r} of token ids to pad; the columns are "
@@ -269,6 +292,7 @@ _ADD: dict[type, Callable[[Pipeline, Any], Pipeline]] = {
     Pack: _add_pack,
     Pad: _add_pad,
     Batch: _add_batch,
+    Cached: _add_cached,
 }
 
 

@@ -13,7 +13,7 @@ from rowmill.left_out import Ranges
 from rowmill.mixing.source import MixedSource
 from rowmill.pipeline import Pipeline, compile_pipeline
 from rowmill.source import OpenedSource
-from rowmill.stages import Pack, Stage
+from rowmill.stages import Cached, Pack, Stage
 from rowmill.values import Format
 
 __all__ = ["MixOrder", "Mode", "OrderSettings", "Plan"]
@@ -63,7 +63,8 @@ class Plan:
 
     ``num_epochs`` None is one epoch a pass, 0 an endless stream, otherwise so many epochs a pass. ``is_dealt`` says
     that somebody else has dealt the rows among DataLoader workers already, as HF's IterableDataset does. Nobody takes
-    ``skipped_steps``, global steps of a pass.
+    ``skipped_steps``, global steps of a pass. ``cached`` is the cache of the last ``Cached`` stage, whole, whose blocks
+    have the rows of the source's: the order is the source's, and the rows are read from there.
     """
 
     source: OpenedSource | MixedSource
@@ -76,6 +77,7 @@ class Plan:
     format: Format = Format()  # noqa: RUF009 - frozen, as the other defaults
     is_dealt: bool = False
     skipped_steps: Ranges = ()
+    cached: OpenedSource | None = None
 
     def with_(self, **changes: Any) -> Plan:
         """A copy with these fields changed."""
@@ -93,7 +95,18 @@ class Plan:
         source = self.source.rust
         if isinstance(self.source, MixedSource) and self.source.pack is not None:
             return compile_pipeline(self.stages, [], source.num_rows, packed=self.source.pack)
-        return compile_pipeline(self.stages, source.column_names, source.num_rows)
+        if self.cached is None:
+            return compile_pipeline(self.stages, source.column_names, source.num_rows)
+        at = 1 + max(at for at, stage in enumerate(self.stages) if isinstance(stage, Cached))
+        made_by, columns = self.stages[:at], self.cached.rust.column_names
+        compiled = compile_pipeline(self.stages[at:], columns, source.num_rows, made_by=made_by)
+        # As without the cache, so that samples have the same types.
+        return replace(compiled, packs_python_rows=self.uncached.pipeline.packs_python_rows)
+
+    @cached_property
+    def uncached(self) -> Plan:
+        """The same without what is whole by now of its cache: what it is, however it is read."""
+        return self if self.cached is None else replace(self, cached=None)
 
     @cached_property
     def document_plan(self) -> Plan:
@@ -131,9 +144,10 @@ class Plan:
                 "dataset of a source for them"
             )
         columns, tokenize = list(self.pipeline.columns), self.pipeline.tokenize
+        source = self.source if self.cached is None else self.cached
         if of_objects and tokenize is None and self.groups is None and not self.is_mixed:
-            return self.source.rust.table(columns, io, of_objects=True)
-        table = self.source.rust.table(columns, io)
+            return source.rust.table(columns, io, of_objects=True)
+        table = source.rust.table(columns, io)
         if tokenize is None:
             return table
         return table.encoded(
@@ -153,7 +167,7 @@ class Plan:
             source.fingerprint,
             source.rust.num_rows,
             self.order.as_dict(),
-            self.pipeline.description,
+            self.uncached.pipeline.description,
             origin,
             None if mix is None else mix.as_cursor(),
             self.source.revisions if isinstance(self.source, MixedSource) else {},
@@ -245,8 +259,13 @@ class Plan:
             chosen = replace(chosen, fill_null=tuple({**dict(chosen.fill_null), **fills}.items()))
         if not self.pipeline.row_stages or self.pipeline.pack is not None:
             return chosen
-        table = self.table()
-        return replace(chosen, stored=tuple(table.numeric_dtypes(chosen.batch_name == "torch")))
+        types = self.table().numeric_dtypes(chosen.batch_name == "torch")
+        kept = [stage for stage in self.pipeline.row_stages if isinstance(stage, Cached)]
+        if not kept:
+            return replace(chosen, stored=tuple(types))
+        types = kept[-1].numeric_dtypes(chosen.batch_name == "torch")
+        last = kept[-1].schema if self.pipeline.row_stages[-1] is kept[-1] else None
+        return replace(chosen, stored=tuple(types), schema=last)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled parts hold what does not pickle, and are cheap to make again.

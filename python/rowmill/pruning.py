@@ -29,7 +29,7 @@ class Pruning:
     def __init__(self, plan: Plan, rust: _rust.Lanes) -> None:
         self._rust = rust
         self._plan, self._source = plan, plan.source.rust
-        self._expression = _leading_expression(plan) if self._source.is_parquet else None
+        self._expression = _leading_expression(plan) if self._source.is_parquet and plan.cached is None else None
 
     def prepare(self, epoch: int, lane: int, start: int, size: int) -> None:
         """Looks at the footers of the files that rows of a chunk lie in, those that were not looked at before."""

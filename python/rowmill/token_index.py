@@ -90,6 +90,7 @@ def build_index(
     Raises:
         SchemaMismatchError: The rows are no documents that the engine reads.
     """
+    plan = plan.uncached
     reason = why_uncountable(plan)
     if reason is not None:
         raise SchemaMismatchError(reason)
@@ -115,7 +116,7 @@ def build_index(
 
 def find_index(plan: Plan) -> _rust.TokenCounts | None:
     """The index of what ``plan`` packs; None where there is none."""
-    opened = _find(plan)
+    opened = _find(plan.uncached)
     return None if opened is None else opened.counts
 
 
@@ -141,6 +142,7 @@ def window_counts(plan: Plan) -> _rust.TokenCounts | None:
 
 def lane_samples(plan: Plan, first_epoch: int) -> list[int] | None:
     """The samples that each lane gives in a finite pass; None without an index."""
+    plan = plan.uncached
     opened, pack = _find(plan), plan.pipeline.pack
     if opened is None or pack is None:
         return None
@@ -179,7 +181,7 @@ def num_tokens(plan: Plan, epoch: int) -> int | None:
 
 def why_uncountable(plan: Plan) -> str | None:
     """Why nobody counts the documents of ``plan`` before they are read; None where it can be done."""
-    if plan.pipeline.packs_python_rows:
+    if plan.uncached.pipeline.packs_python_rows:
         return (
             "Python functions before .pack make the documents, so they are not counted before they are read; .cache() "
             "behind the functions writes the documents once, and those can be counted; .repeat() needs no count"
@@ -202,6 +204,7 @@ def _parts(plan: Plan) -> list[tuple[int, Plan]]:
 
     So a source has one index, whether it is read alone or in any mix.
     """
+    plan = plan.uncached
     if not isinstance(plan.source, MixedSource):
         return [(0, plan)]
     if plan.mixes_samples:

@@ -30,6 +30,8 @@ class Format:
     fill_null: tuple[tuple[str, float], ...] = ()
     stored: tuple[tuple[str, str], ...] = ()
     """Element type of the numeric columns as they are stored: what a function passes on keeps its type."""
+    schema: bytes | None = None
+    """Of Arrow batches, serialized, where it is known beforehand."""
 
     @property
     def batch_name(self) -> str:
@@ -54,10 +56,20 @@ def collate(rows: list[dict[str, Any]], batch_format: Format) -> Any:
             raise SchemaMismatchError(f"rows of one batch differ in their columns: {names} and {list(row)}")
     columns = {name: [row[name] for row in rows] for name in names}
     if batch_format.batch_name == "arrow":
-        return record_batch(columns)
+        return _under(record_batch(columns), batch_format.schema)
     if batch_format.batch_name == "python":
         return columns
     return {name: batch_column(name, values, batch_format) for name, values in columns.items()}
+
+
+def _under(batch: Any, schema: bytes | None) -> Any:
+    if schema is None:
+        return batch
+    import pyarrow as pa
+
+    from rowmill.interop.reader import fitted
+
+    return fitted(batch, pa.ipc.read_schema(pa.py_buffer(schema)))
 
 
 def record_batch(columns: dict[str, list[Any]]) -> Any:
@@ -156,7 +168,10 @@ def numbers_of(value: Any) -> np.ndarray[Any, Any] | None:
 def _filled(name: str, values: list[Any], batch_format: Format) -> list[Any]:
     """``values`` with nulls filled, or an error where a numeric column holds one that nothing stands for."""
     present = [value for value in values if value is not None]
-    if len(present) == len(values) or not present or numbers_of(present[0]) is None:
+    if not present and batch_format.schema is not None and (dtype := dict(batch_format.stored).get(name)) is not None:
+        # Known to be of numbers, though none is there.
+        present = [np.zeros((), None if dtype == "bfloat16" else dtype)]
+    elif len(present) == len(values) or not present or numbers_of(present[0]) is None:
         return values
     fill = chosen(batch_format.fill_null, name)
     if fill is None:

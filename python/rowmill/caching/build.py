@@ -17,13 +17,24 @@ from rowmill.exceptions import DiskBudgetError
 from rowmill.folders import cache_folder
 from rowmill.interop.reader import fitted
 from rowmill.plan import OrderSettings, Plan
+from rowmill.stages import Clip
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from rowmill.dataset import Dataset
 
-__all__ = ["NOTE", "cached_shards"]
+__all__ = [
+    "NOTE",
+    "Budget",
+    "batch_rows",
+    "cache_place",
+    "cached_shards",
+    "compact",
+    "made_schema",
+    "storage_order",
+    "whole_shards",
+]
 
 NOTE = "dataset.json"
 _FOLDER = "cached"
@@ -32,6 +43,10 @@ _SHARD_BYTES = 64 << 20
 _BLOCK_BYTES, _BLOCK_ROWS = 4 << 20, 1000
 # Other programs need some as well.
 _SPARED_BYTES = 256 << 20
+IN_THE_WAY = {
+    "closed": "name another folder by .cache(dir) or ROWMILL_CACHE",
+    "full": "make some and give the same call again: it goes on behind the last shard that is there",
+}
 
 
 def cached_shards(
@@ -46,28 +61,29 @@ def cached_shards(
     plan = dataset._plan
     check_can_be_cached(plan)
     name = cache_key(plan, key)
-    folder = (cache_folder() / _FOLDER if dir is None else Path(dir).expanduser().absolute()) / name
-    if (shards := _shards(folder)) is not None:
+    folder = cache_place(dir) / name
+    if (shards := whole_shards(folder)) is not None:
         return shards
-    with explained(
-        folder,
-        closed="name another folder by .cache(dir) or ROWMILL_CACHE",
-        full="make some and give the same call again: it goes on behind the last shard that is there",
-    ):
+    with explained(folder, **IN_THE_WAY):
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The system's lock, which dies with its holder.
         with FileLock(f"{folder}.lock"):
-            if _shards(folder) is None:
+            if whole_shards(folder) is None:
                 if (folder / NOTE).exists():
                     # Finished once, and damaged since.
                     shutil.rmtree(folder)
                 _write(dataset, folder, name, max_bytes)
-    shards = _shards(folder)
+    shards = whole_shards(folder)
     assert shards is not None, "a cache that was just written is whole"
     return shards
 
 
-def _shards(folder: Path) -> list[str] | None:
+def cache_place(dir: str | os.PathLike[str] | None) -> Path:
+    """The folder of caches."""
+    return cache_folder() / _FOLDER if dir is None else Path(dir).expanduser().absolute()
+
+
+def whole_shards(folder: Path) -> list[str] | None:
     """The shards of a cache that is there, whole."""
     try:
         note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
@@ -83,9 +99,9 @@ def _write(dataset: Dataset, folder: Path, name: str, max_bytes: int | None) -> 
     total = plan.pipeline.rows[1] - plan.pipeline.rows[0]
     with Journal(folder, {"key": name}) as journal, Bar(bar_title, total) as bar:
         shards = list(journal.shards)
-        budget = _Budget(folder, max_bytes, sum(shard["num_bytes"] for shard in shards))
+        budget = Budget(folder, max_bytes, sum(shard["num_bytes"] for shard in shards))
         bar.add(sum(shard["num_rows"] for shard in shards))
-        with _Rows(_storage_order(dataset), shards, folder, bar) as rows:
+        with _Rows(storage_order(dataset._plan), shards, folder, bar) as rows:
             index = len(shards)
             while index == 0 or not rows.is_over:
                 journal.write_shard(f"shard-{index:06d}.arrow", 0, lambda path: rows.write(path, budget))
@@ -93,13 +109,12 @@ def _write(dataset: Dataset, folder: Path, name: str, max_bytes: int | None) -> 
         journal.finish({"format": "arrow", "key": name, "pipeline": list(plan.pipeline.description)})
 
 
-def _storage_order(dataset: Dataset) -> Dataset:
-    """The rows in the order of the files, as one rank reads them once."""
+def storage_order(plan: Plan, first_row: int = 0) -> Dataset:
+    """The rows in the order of the files, as one rank reads them once; from one of the source's on."""
     from rowmill.dataset import Dataset
 
-    plan = dataset._plan
-    plain = Plan(plan.source, plan.stages, OrderSettings(), rank=(1, 0))
-    return Dataset(plain.with_(is_shuffled=False))
+    skipped = (Clip(first_row, None, False),) if first_row else ()
+    return Dataset(Plan(plan.source, (*skipped, *plan.stages), OrderSettings(), rank=(1, 0)))
 
 
 class _Rows:
@@ -109,7 +124,7 @@ class _Rows:
         import pyarrow as pa
 
         self._bar = bar
-        batched = dataset.with_format("arrow").batch(_batch_rows(dataset), remainder="keep")
+        batched = dataset.with_format("arrow").batch(batch_rows(dataset), remainder="keep")
         if shards:
             batched.load_state_dict(shards[-1]["carried"])
             with pa.OSFile(str(folder / shards[0]["name"]), "rb") as file:
@@ -118,7 +133,8 @@ class _Rows:
         self._made: Any = iter(self._loader)
         self._first: pa.RecordBatch | None = None
         if not shards:
-            self.schema = self._find_schema(dataset)
+            self._first = next(self._made, None)
+            self.schema = made_schema(dataset, self._first)
         else:
             self._first = next(self._made, None)
         self.is_over = self._first is None
@@ -129,19 +145,7 @@ class _Rows:
     def __exit__(self, *_: object) -> None:
         self._loader.close()
 
-    def _find_schema(self, dataset: Dataset) -> pa.Schema:
-        import pyarrow as pa
-
-        self._first = next(self._made, None)
-        if self._first is None or not dataset._plan.pipeline.row_stages:
-            return dataset.schema if self._first is None or _keeps_features(dataset) else self._first.schema
-        stored = dataset.schema
-        return pa.schema(
-            stored.field(field.name) if pa.types.is_null(field.type) and field.name in stored.names else field
-            for field in self._first.schema
-        )
-
-    def write(self, path: Path, budget: _Budget) -> dict[str, Any]:
+    def write(self, path: Path, budget: Budget) -> dict[str, Any]:
         """Writes rows until they are a shard."""
         import pyarrow as pa
 
@@ -150,7 +154,7 @@ class _Rows:
             for batch in self._batches():
                 fitting = fitted(batch, self.schema)
                 budget.take(fitting.nbytes)
-                writer.write_batch(_compact(fitting))
+                writer.write_batch(compact(fitting))
                 num_rows += batch.num_rows
                 self._bar.add(batch.num_rows, rows=batch.num_rows)
                 state = self._state
@@ -167,13 +171,27 @@ class _Rows:
             yield batch
 
 
-class _Budget:
+def made_schema(dataset: Dataset, first: pa.RecordBatch | None) -> pa.Schema:
+    """The schema of what ``dataset`` makes, whose first rows are these."""
+    import pyarrow as pa
+
+    if first is None or not dataset._plan.pipeline.row_stages:
+        return dataset.schema if first is None or _keeps_features(dataset) else first.schema
+    stored = dataset.schema
+    return pa.schema(
+        stored.field(field.name) if pa.types.is_null(field.type) and field.name in stored.names else field
+        for field in first.schema
+    )
+
+
+class Budget:
     """Room on the disk; an error names what is needed before it is gone."""
 
     def __init__(self, folder: Path, max_bytes: int | None, used: int) -> None:
         self.folder, self.max_bytes, self.used = folder, max_bytes, used
 
     def take(self, num_bytes: int) -> None:
+        """Raises DiskBudgetError where so many bytes more are too many."""
         self.used += num_bytes
         if self.max_bytes is not None and self.used > self.max_bytes:
             raise DiskBudgetError(
@@ -191,7 +209,8 @@ class _Budget:
             )
 
 
-def _batch_rows(dataset: Dataset) -> int:
+def batch_rows(dataset: Dataset) -> int:
+    """Rows that are made at a time: a block of the cache."""
     plan = dataset._plan
     if plan.pipeline.pack is not None:
         # Ids, labels and what else was asked for, of eight bytes each.
@@ -206,7 +225,7 @@ def _keeps_features(dataset: Dataset) -> bool:
     return dataset._plan.pipeline.pack is None
 
 
-def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
+def compact(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Each column in an array of its own: a part of a larger one would be written with its own offsets."""
     import pyarrow as pa
 

@@ -20,7 +20,12 @@ class Caches:
     _plan: Plan
 
     def cache(
-        self, dir: str | os.PathLike[str] | None = None, *, max_bytes: int | None = None, key: str | None = None
+        self,
+        dir: str | os.PathLike[str] | None = None,
+        *,
+        max_bytes: int | None = None,
+        key: str | None = None,
+        wait: bool = True,
     ) -> Dataset:
         """Writes the rows that the stages so far make, once, and reads them from then on; see docs/caching.
 
@@ -34,6 +39,10 @@ class Caches:
             max_bytes: Bytes that this cache may take; as many as the disk has left, but for some, when None.
             key: What your functions depend on and nothing shows, such as the version of a model that they call. With
                 one, objects whose value cannot be told are taken by their type.
+            wait: False returns at once, with rows in the order of the source: they are made as they are read, while a
+                thread writes the cache, and read from it once it is whole. A cursor holds on both sides. Where the
+                number of rows is only known once they are made (``.filter``, batched ``.map``, ``.take``, ``.pack``)
+                there is no such order, and the call waits all the same.
 
         Raises:
             DiskBudgetError: It would take more than ``max_bytes``, or than the disk has left.
@@ -51,11 +60,14 @@ class Caches:
             (True, ['input_ids'])
         """
         from rowmill.caching.build import cached_shards
+        from rowmill.caching.in_blocks import cached_stage
         from rowmill.dataset import Dataset
         from rowmill.source import OpenedSource, OpenOptions
 
         budget = None if max_bytes is None else positive("max_bytes", max_bytes, 1)
         assert isinstance(self, Dataset), "mixed into it"
+        if not wait and (stage := cached_stage(self._plan, dir, budget, key)) is not None:
+            return self._with_stage(stage)
         shards = cached_shards(self, dir, budget, key)
         before = self._plan
         options = before.source.options

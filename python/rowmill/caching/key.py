@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rowmill.caching.functions import digest_of
 from rowmill.exceptions import SchemaMismatchError
-from rowmill.stages import Clip, Filter, Map, Stage, Tokenize
+from rowmill.stages import Cached, Clip, Filter, Map, Stage, Tokenize
 
 if TYPE_CHECKING:
     from rowmill.plan import Plan
@@ -33,12 +33,13 @@ def check_can_be_cached(plan: Plan) -> None:
         )
 
 
-def cache_key(plan: Plan, key: str | None) -> str:
+def cache_key(plan: Plan, key: str | None, *, in_blocks: bool = False) -> str:
     """The name of what ``plan`` makes, whatever order, rank and format it is read in.
 
     Args:
         plan: The chain.
         key: What the caller says of it beyond what can be seen.
+        in_blocks: Whether it is written in the blocks of the source.
     """
     source = plan.source
     said: dict[str, Any] = {
@@ -47,9 +48,11 @@ def cache_key(plan: Plan, key: str | None) -> str:
         "on_error": source.options.on_error,
         "features": source.options.features,
         "columns": source.rust.column_names,
-        "stages": [_described(stage, key) for stage in plan.stages],
+        "stages": [_described(stage, key) for stage in plan.stages if not isinstance(stage, Cached)],
         "key": key,
     }
+    if in_blocks:
+        said["blocks"] = hashlib.blake2b(json.dumps(source.rust.block_rows).encode(), digest_size=16).hexdigest()
     if any(_has_function(stage) for stage in plan.stages):
         # The same source text is other bytecode there.
         said["python"] = [sys.implementation.name, *sys.version_info[:2]]

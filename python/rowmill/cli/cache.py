@@ -46,6 +46,7 @@ _HOLDS = {
     Kind.cached: "*.json*",
     Kind.windows: "windows.arrow",
 }
+_FINISHED = "dataset.json"
 
 Kinds = Annotated[Kind | None, typer.Option("--kind", help="Only these.", show_default=False)]
 
@@ -56,18 +57,22 @@ class _Entry:
     path: str
     num_bytes: int
     age_seconds: float
+    is_finished: bool
 
 
 @app.command("list", epilog="Example: rowmill cache list --kind index")
 def list_(kind: Kinds = None, as_json: AsJson = False) -> None:
-    """List what is kept, with sizes and ages: indexes, converted and encoded text, what .cache and datasets held."""
+    """List what is kept, with sizes and ages: indexes, converted and encoded text, what .cache and datasets held.
+
+    What is unfinished goes on where it stopped when the same call comes again.
+    """
     entries = list(_entries(kind))
     total = sum(entry.num_bytes for entry in entries)
     if as_json:
         print_json({"folder": str(cache_folder()), "num_bytes": total, "entries": [asdict(entry) for entry in entries]})
         return
     if entries:
-        lines = ([entry.kind, entry.path, size(entry.num_bytes), _age(entry.age_seconds)] for entry in entries)
+        lines = ([_shown(entry), entry.path, size(entry.num_bytes), _age(entry.age_seconds)] for entry in entries)
         print_table(["kind", "path", "size", "last used"], lines, right=["size", "last used"])
     print(f"{cache_folder()}: {len(entries):,} entries, {size(total)}")
 
@@ -112,11 +117,16 @@ def _is_ours(kind: Kind, path: Path) -> bool:
     return _KEY.fullmatch(path.name) is not None and next(path.glob(_HOLDS[kind]), None) is not None
 
 
+def _shown(entry: _Entry) -> str:
+    return entry.kind if entry.is_finished else f"{entry.kind}, unfinished"
+
+
 def _entry(kind: str, path: Path) -> _Entry:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     stats = [file.stat() for file in files] or [path.stat()]
     used = max(max(stat.st_mtime, stat.st_atime) for stat in stats)
-    return _Entry(kind, str(path), sum(stat.st_size for stat in stats), max(time.time() - used, 0.0))
+    is_finished = kind != Kind.cached.value or (path / _FINISHED).exists()
+    return _Entry(kind, str(path), sum(stat.st_size for stat in stats), max(time.time() - used, 0.0), is_finished)
 
 
 def _remove(path: Path) -> None:

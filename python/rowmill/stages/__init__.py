@@ -1,6 +1,7 @@
 """The stages of a dataset's chain, one a file; each is an immutable description and one pure function."""
 
 from rowmill.stages.batch import Batch
+from rowmill.stages.cached import Cached
 from rowmill.stages.clip import Clip
 from rowmill.stages.columns import Rename, Select
 from rowmill.stages.filter import Filter
@@ -12,6 +13,7 @@ from rowmill.stages.tokenize import Tokenize
 
 __all__ = [
     "Batch",
+    "Cached",
     "Clip",
     "Filter",
     "Map",
@@ -24,4 +26,4 @@ __all__ = [
     "describe_function",
 ]
 
-Stage = Batch | Clip | Filter | Map | Pack | Pad | Rename | Select | Tokenize
+Stage = Batch | Cached | Clip | Filter | Map | Pack | Pad | Rename | Select | Tokenize
