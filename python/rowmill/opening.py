@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rowmill.arguments import positive
@@ -44,7 +46,8 @@ def open(
             ``columns`` and ``with_format``.
         columns: Columns to read, in this order; all when None.
         format: "arrow", "parquet", "webdataset", "megatron", "nanogpt", "jsonl", "csv" or "tsv"; found from names and
-            first bytes when None, but for "nanogpt" without llm.c's header, which nothing tells of.
+            first bytes when None, but for "nanogpt" without llm.c's header, of which only the ``dataset.json`` of
+            the folder tells that ``tokenize`` and ``convert`` write.
         split: Which split of a folder where ``datasets`` keeps several.
         index_dir: Folder of the index; ``$ROWMILL_CACHE/index`` or the user's cache folder when None.
         force_reindex: Walk every shard, whatever the index knows.
@@ -81,7 +84,7 @@ def open(
         known=(*of_commit, *known),
         credentials=default_places(path for path in plain if is_remote(path)),
         origin=origin,
-        format=format,
+        format=format or _told_format(plain),
         split=split,
         index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
         num_threads=num_threads,
@@ -101,3 +104,21 @@ def _of_network(paths: Any, format: str | None, cache_dir: str | os.PathLike[str
 
     found, known = expanded(listed)
     return localized(found, format, cache_folder(cache_dir)), known
+
+
+def _told_format(paths: tuple[str, ...]) -> str | None:
+    """What a ``dataset.json`` beside bare streams of tokens says of them, in whose bytes nothing does."""
+    # Plain texts of paths: there may be ten thousand, in a folder or two.
+    folders = {os.path.dirname(path) if path.endswith(_ENDING) else path for path in paths}
+    return _BARE if all(_is_bare(folder) for folder in folders) else None
+
+
+def _is_bare(folder: str) -> bool:
+    try:
+        told = json.loads(Path(folder, _NOTE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and told.get("format") == _BARE
+
+
+_BARE, _ENDING, _NOTE = "nanogpt", ".bin", "dataset.json"

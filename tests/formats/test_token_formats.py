@@ -120,7 +120,11 @@ def test_what_rowmill_writes_it_reads(tmp_path: Path) -> None:
     assert ids_of(rowmill.open(tmp_path / "m")) == expected
     for to in ("nanogpt", "llmc"):
         rowmill.tokenize(tmp_path / "text", tmp_path / to, tokenizer="bytes", format=to)  # type: ignore[arg-type]
-        flat = [token for row in ids_of(rowmill.open(tmp_path / to, format="nanogpt")) for token in row]
+        whole = rowmill.open(tmp_path / to, format="nanogpt")
+        flat = [token for row in ids_of(whole) for token in row]
+        # The folder's note tells what a bare stream is, to a folder, its files and a glob alike.
+        for told in (tmp_path / to, sorted((tmp_path / to).glob("*.bin")), f"{tmp_path / to}/*.bin"):
+            assert rowmill.open(told).fingerprint == whole.fingerprint
         assert flat == [token for document in expected for token in document]
 
 

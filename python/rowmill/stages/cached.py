@@ -34,6 +34,9 @@ class Cached:
     max_bytes: int | None = None
     index_dir: str | None = None
 
+    def describe(self) -> str:
+        return "cache(wait=False)"
+
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row as it comes back from the cache: a function's values as Arrow holds them."""
         from rowmill.interop.reader import fitted
