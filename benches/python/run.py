@@ -11,6 +11,7 @@ import memory
 import mixing
 import open_shards
 import packing
+import padding
 import parquet_rows
 import report
 import resume
@@ -27,6 +28,7 @@ TABLES = {
     "parquet_rows": parquet_rows,
     "webdataset_samples": webdataset_samples,
     "packing": packing,
+    "padding": padding,
     "tokenizing": tokenizing,
     "mixing": mixing,
     "open_shards": open_shards,
