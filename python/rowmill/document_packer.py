@@ -55,7 +55,7 @@ class DocumentPacker:
             while (made := packer.pop()) is not None:
                 columns, element, taken, documents = made
                 lane.epoch, lane.row, lane.emitted = first_epoch + element // _ROWS, element % _ROWS, taken
-                lane.num_samples, lane.documents = lane.num_samples + 1, tuple(documents)
+                lane.num_samples, lane.made_of = lane.num_samples + 1, documents
                 row: Any = dict(zip(pack.names, map(_column, pack.names, columns), strict=True))
                 for stage in stages:
                     row = stage.row(row)  # type: ignore[union-attr]

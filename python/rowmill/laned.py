@@ -53,7 +53,7 @@ class _Turns:
         """The next sample, its lane, and its number; or StopIteration. Notes in ``touched`` the place before."""
         while self._heap:
             _, lane, stream = self._heap[0]
-            before = Lane(**vars(lane))
+            before = lane.copied()
             sample = next(stream, _END)
             if sample is _END:
                 heapq.heappop(self._heap)
@@ -180,13 +180,13 @@ class LanedIterator(Resumable, Iterator[Any]):
 
     def _take(self, touched: list[tuple[Lane, Lane]], marks: list[Any]) -> list[Any]:
         """The samples of one step; StopIteration where there is none. Notes in ``marks`` which they are."""
-        size = self._plan.batch_size or 1
+        size, mark = self._plan.batch_size or 1, self._tally.mark
         samples: list[Any] = []
         while len(samples) < size:
             try:
                 sample, lane, number = self._turns.take(touched)
                 samples.append(sample)
-                marks.append(self._tally.mark(lane, number))
+                marks.append(mark(lane, number))
             except StopIteration:
                 remainder = self._plan.remainder_for(self._placement.num_shards)
                 if remainder == "pad" and (samples or self._num_steps is not None):
@@ -202,7 +202,7 @@ class LanedIterator(Resumable, Iterator[Any]):
         lanes = [Lane(index, self._places.first_epoch) for index in range(self._plan.order.num_lanes)]
         made: list[Any] = []
         while len(made) < number:
-            turns, before = self._new_turns([Lane(**vars(lane)) for lane in lanes]), len(made)
+            turns, before = self._new_turns([lane.copied() for lane in lanes]), len(made)
             try:
                 while len(made) < number:
                     made.append(turns.take([])[0])

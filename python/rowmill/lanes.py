@@ -42,8 +42,8 @@ class Lane:
         num_samples: Samples emitted since the stream began; decides whose turn it is.
         sources: Of each source of a mix by tokens, or of packed sources, where it stands: (row, what was taken). Empty
             where the schedule says so, and at the beginning.
-        tokens: Tokens that the engine made of the row that was handed out last.
-        documents: What the sample that was handed out last was packed of: (row id, first token, number of tokens) each.
+        made_of: Of the sample that was handed out last the tokens that the engine made of its row, or the documents
+            that it was packed of: (row id, first token, number of tokens) of each.
     """
 
     index: int
@@ -52,13 +52,18 @@ class Lane:
     emitted: int = 0
     num_samples: int = 0
     sources: Sequence[tuple[int, int]] = ()
+    made_of: Any = 0
 
     @property
     def plain(self) -> tuple[int, int, int, int, int, Sequence[tuple[int, int]]]:
         """The place as the engine takes it."""
         return self.index, self.epoch, self.row, self.emitted, self.num_samples, self.sources
-    tokens: int = 0
-    documents: tuple[tuple[int, int, int], ...] = ()
+
+    def copied(self) -> Lane:
+        """Another one at the same place; made for every sample, and so without its constructor."""
+        made = object.__new__(Lane)
+        vars(made).update(vars(self))
+        return made
 
 
 class LaneReader:
@@ -134,7 +139,8 @@ class LaneReader:
         for index in indices:
             samples = run_stages(stages, [rows.row(index)]) if stages else [(rows, index)]
             lane.row = first + offsets[index] + 1
-            lane.tokens = tokens[index] if tokens else 0
+            if tokens:
+                lane.made_of = tokens[index]
             for sample in samples:
                 lane.num_samples += 1
                 yield sample

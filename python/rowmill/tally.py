@@ -21,19 +21,21 @@ class Tally:
     def __init__(self, plan: Plan, first_epoch: int, begun: Parts) -> None:
         self._parts, self._order = begun, plan.rust_order
         self._key = {"seed": receipt_seed(plan.identity.fingerprint), "first_epoch": first_epoch}
-        self._num_lanes, self._positions = plan.order.num_lanes, plan.position_range
+        # Of each lane's rows that are read, the element of the first.
+        num_lanes, positions = plan.order.num_lanes, plan.position_range
+        self._first = [lane_rows(lane, num_lanes, positions)[0] for lane in range(num_lanes)]
         self._is_packed, self._is_grouped = plan.pipeline.packs_python_rows, plan.pipeline.group_size > 1
         self._waiting: list[Any] = []
 
     def mark(self, lane: Lane, number: int) -> Any:
         """What is to be said of the sample of this number that ``lane`` has just handed out."""
+        index = lane.index
         if self._is_packed:
-            return number, lane.documents
-        first, _ = lane_rows(lane.index, self._num_lanes, self._positions)
+            return number, lane.made_of
         if self._is_grouped:
             # Which rows of a group made it only its functions know: its first row, and the sample's place.
-            return number, lane.epoch, lane.index, first + lane.row, lane.emitted - 1, 0
-        return number, lane.epoch, lane.index, first + lane.row - 1, 0, lane.tokens
+            return number, lane.epoch, index, self._first[index] + lane.row, lane.emitted - 1, 0
+        return number, lane.epoch, index, self._first[index] + lane.row - 1, 0, lane.made_of
 
     def add(self, marks: list[Any]) -> None:
         """Counts samples as delivered."""

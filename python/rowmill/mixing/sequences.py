@@ -135,7 +135,7 @@ def lane_samples(plan: Plan, first_epoch: int) -> list[int] | None:
 
 
 def _packed(plan: Plan, table: _rust.Table, order: _rust.Order, counts: _rust.TokenCounts | None) -> PackedSource:
-    pack, tokenize = plan.pipeline.pack, plan.pipeline.tokenize
+    pack, tokenize = plan.pipeline.pack, plan.pipeline.tokenize or plan.pipeline.stored_by
     assert pack is not None, "only packed pipelines come here"
     pad_id = pack.pad_id(None if tokenize is None else tokenize.eos)
     return table, order, pack.column, pack.eos, pack.mode, pad_id, counts
