@@ -319,6 +319,17 @@ def test_a_pass_goes_over_to_the_cache_and_later_ones_make_nothing(tmp_path: Pat
     assert not calls
 
 
+def test_a_damaged_one_in_blocks_is_written_again(tmp_path: Path, ds: rowmill.Dataset) -> None:
+    for _ in range(2):
+        kept = ds.tokenize("bytes").cache(tmp_path, wait=False)
+        writer = background.writer_of(kept._plan)
+        assert writer is not None
+        writer._thread.join(GENEROUS)
+        (shard,) = background.settled(kept._plan).cached.options.paths  # type: ignore[union-attr]
+        assert rows_of(kept) == rows_of(ds.tokenize("bytes"))
+        Path(shard).write_bytes(Path(shard).read_bytes()[:50])
+
+
 def test_what_decides_the_number_of_rows_is_waited_for(tmp_path: Path, ds: rowmill.Dataset) -> None:
     for name in ("filter", "batched", "take"):
         made = STEPS[name](ds)

@@ -206,7 +206,14 @@ def _same_for_all_ranks(cursors: Sequence[Cursor]) -> Cursor:
                 f"the ranks' cursors are not of the same step: epoch {place[0][0]} position {place[0][1]} and "
                 f"epoch {place[1][0]} position {place[1][1]}; save all ranks at one step"
             )
-    return dict(first)
+    merged = {name: value for name, value in first.items() if name not in ("receipt", SHARE)}
+    shares = [cursor[SHARE] for cursor in cursors if SHARE in cursor]
+    if shares:
+        # Of all ranks, or nothing is known of the whole.
+        whole = merged_or_none(shares) if len(shares) == first["num_shards"] else None
+    else:
+        whole = first.get("receipt") if all(one.get("receipt") == first.get("receipt") for one in cursors) else None
+    return merged if whole is None else {**merged, "receipt": whole}
 
 
 def _with_holes(first: Cursor, counts: list[list[int]], num_workers: int, batch_size: int, start: int) -> Cursor:

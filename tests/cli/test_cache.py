@@ -60,6 +60,18 @@ def test_list_tells_of_indexes_and_converted_files(run_json: RunJson, run: Run, 
     assert "4 entries" in run("cache", "list").stdout
 
 
+def test_what_is_unfinished_is_told_and_cleared(run_json: RunJson, run: Run, cache: Path, sample: Path) -> None:
+    ds = rowmill.open(sample)
+    with pytest.raises(rowmill.DiskBudgetError):
+        ds.cache(max_bytes=1)
+    ds.select_columns(ds.column_names[:1]).cache()
+    told = run_json("cache", "list", "--kind", "cached")["entries"]
+    assert sorted(entry["is_finished"] for entry in told) == [False, True]
+    assert "cached, unfinished" in run("cache", "list", "--kind", "cached").stdout
+    assert run_json("cache", "clear", "--kind", "cached", "--yes")["num_removed"] == 2
+    assert run_json("cache", "list", "--kind", "cached")["entries"] == []
+
+
 def test_clear_removes_what_is_ours_and_nothing_else(run_json: RunJson, cache: Path, sample: Path) -> None:
     before = strangers(cache)
     assert len(before) == 6

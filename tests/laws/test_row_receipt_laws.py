@@ -170,6 +170,23 @@ def _per_epoch(ds: rowmill.Dataset, state: dict[str, Any]) -> int:
 
 
 @given(st.data())
+def test_a_gathered_cursor_of_rows_has_the_receipt_of_all_ranks(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds = data.draw(pipelines(Path(folder), POSITIONS)).repeat()
+        first, second = data.draw(st.sampled_from([2, 3])), data.draw(st.sampled_from(CONSUMERS))
+        jobs = [copy(ds).shard(first, rank) for rank in range(first)]
+        halves = [take(job, 6 // first)[1] for job in jobs]
+        # What `state_dict(gather=True)` sends, and makes of it on every rank.
+        sent = through_json([job._state() for job in jobs])
+        gathered = rowmill.merge_states(sent)
+        assert gathered["receipt"] == rowmill.merge_receipts(halves)
+        # A rank that is not there leaves its share unknown: there is no receipt of the whole.
+        assert "receipt" not in rowmill.merge_states(sent[:-1])
+        rests = [take(copy(ds).shard(second, rank), 6 // second, gathered) for rank in range(second)]
+        assert rowmill.merge_receipts(receipt for _, receipt, _ in rests) == take(copy(ds), 12)[1]
+
+
+@given(st.data())
 def test_workers_states_make_one_receipt(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ds = data.draw(pipelines(Path(folder), {**POSITIONS, **LANED})).repeat()

@@ -8,7 +8,7 @@ import threading
 import warnings
 from pathlib import Path
 
-from rowmill.caching.build import IN_THE_WAY, whole_shards
+from rowmill.caching.build import IN_THE_WAY, remove_damaged, whole_shards
 from rowmill.caching.in_blocks import Stopped, opened_cache, write_in_blocks
 from rowmill.conversion.disk_errors import explained
 from rowmill.plan import Plan
@@ -30,7 +30,9 @@ def settled(plan: Plan) -> Plan:
     shards = None if stage is None else whole_shards(Path(stage.folder))
     if stage is None or shards is None:
         return plan
-    return plan.with_(cached=opened_cache(stage, shards))
+    cached = opened_cache(stage, shards)
+    # Places of the source's order are places of the cache only where their blocks are the same.
+    return plan.with_(cached=cached) if cached.rust.block_rows == plan.source.rust.block_rows else plan
 
 
 def writer_of(plan: Plan) -> Writer | None:
@@ -104,6 +106,7 @@ class Writer:
                 try:
                     with lock.acquire(timeout=_PATIENCE_S):
                         if whole_shards(folder) is None:
+                            remove_damaged(folder)
                             write_in_blocks(self._plan, self._stage, self._stop)
                         self.is_whole = True
                         return

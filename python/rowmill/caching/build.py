@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rowmill.dataset import Dataset
 
 __all__ = [
+    "IN_THE_WAY",
     "NOTE",
     "Budget",
     "batch_rows",
@@ -32,6 +33,7 @@ __all__ = [
     "cached_shards",
     "compact",
     "made_schema",
+    "remove_damaged",
     "storage_order",
     "whole_shards",
 ]
@@ -69,9 +71,7 @@ def cached_shards(
         # The system's lock, which dies with its holder.
         with FileLock(f"{folder}.lock"):
             if whole_shards(folder) is None:
-                if (folder / NOTE).exists():
-                    # Finished once, and damaged since.
-                    shutil.rmtree(folder)
+                remove_damaged(folder)
                 _write(dataset, folder, name, max_bytes)
     shards = whole_shards(folder)
     assert shards is not None, "a cache that was just written is whole"
@@ -81,6 +81,12 @@ def cached_shards(
 def cache_place(dir: str | os.PathLike[str] | None) -> Path:
     """The folder of caches."""
     return cache_folder() / _FOLDER if dir is None else Path(dir).expanduser().absolute()
+
+
+def remove_damaged(folder: Path) -> None:
+    """Removes a cache that was finished once, and is not whole any more."""
+    if (folder / NOTE).exists():
+        shutil.rmtree(folder)
 
 
 def whole_shards(folder: Path) -> list[str] | None:

@@ -5,6 +5,7 @@ So a pass can go on from the cache, at any step, where it was begun without it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -57,10 +58,9 @@ def cached_stage(plan: Plan, dir: str | os.PathLike[str] | None, max_bytes: int 
 def _schema(plan: Plan, folder: Path) -> pa.Schema:
     import pyarrow as pa
 
-    first = folder / "shard-000000.arrow"
-    if first.exists():
-        with pa.OSFile(str(first), "rb") as file:
-            return pa.ipc.open_stream(file).schema
+    # A damaged one is written again.
+    with contextlib.suppress(OSError, pa.ArrowInvalid), pa.OSFile(str(folder / "shard-000000.arrow"), "rb") as file:
+        return pa.ipc.open_stream(file).schema
     rows = storage_order(plan)
     if not plan.pipeline.row_stages:
         return rows.schema
