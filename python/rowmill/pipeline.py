@@ -111,8 +111,8 @@ def compile_pipeline(
 ) -> Pipeline:
     """Compiles ``stages`` over a dataset of ``num_rows`` rows with the columns ``stored``.
 
-    Of a mix of sources that are packed already, ``packed`` says how. Where the columns are those of a cache, ``made_by``
-    are the stages that made its rows.
+    Of a mix of sources that are packed already, ``packed`` says how. Where the columns are those of a cache,
+    ``made_by`` are the stages that made its rows.
 
     Raises:
         SchemaMismatchError: A stage names a column that is not there, or cannot stand where it does.
