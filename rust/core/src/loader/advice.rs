@@ -68,6 +68,8 @@ impl Adviser {
         match (self, advice) {
             // A full queue means that the disk is behind already: more advice would not help it.
             (Self::Thread { queue, .. }, advice) => drop(queue.try_send(advice)),
+            // Whoever announces would wait for footers to come; a block's ranges are asked for together when it is read.
+            (Self::Inline(table), Advice::Need(_)) if table.is_remote() => {}
             (Self::Inline(table), Advice::Need(block)) => {
                 table.parts(block).unwrap_or_default().iter().for_each(Part::will_need);
             }

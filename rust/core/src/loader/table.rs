@@ -309,6 +309,11 @@ impl Table {
         member.shards.parts(block)
     }
 
+    /// Whether shards of any dataset are objects on a network.
+    pub fn is_remote(&self) -> bool {
+        self.members.iter().any(|member| member.shards.is_remote())
+    }
+
     /// Lets go of what was fetched ahead, as nobody reads on.
     pub fn forget_ahead(&self) {
         self.open_sources().for_each(|source| source.release_all());
