@@ -82,7 +82,9 @@ fn try_once(engine: &Engine, limits: &Limits, asked: &Asked<'_>) -> Result<(Vec<
         per_second: limits.requests_per_second,
         is_wanted: asked.is_wanted,
     };
-    let answer: Answer = wire.get(&found.url, asked.range.clone()).map_err(refused)?;
+    let answer: Answer = wire.get(&found.url, asked.range.clone()).map_err(|(trouble, is_elsewhere)| {
+        Refused { trouble, is_borrowed: found.is_borrowed || is_elsewhere }
+    })?;
     if let Some(expected) = asked.expected {
         answer.seen.check(expected, found.twin.as_deref()).map_err(refused)?;
     }

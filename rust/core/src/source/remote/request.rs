@@ -47,20 +47,22 @@ pub(super) struct Answer {
 pub(super) const SLICE: Duration = Duration::from_millis(100);
 
 impl Wire<'_> {
-    /// Asks `url` for a part of the object; the first bytes of it where there are fewer.
-    pub fn get(&self, url: &Url, range: Range<u64>) -> Result<Answer, Trouble> {
+    /// Asks `url` for a part of the object; the first bytes of it where there are fewer. Beside what went wrong stands
+    /// whether it did where we were sent on to.
+    pub fn get(&self, url: &Url, range: Range<u64>) -> Result<Answer, (Trouble, bool)> {
         let mut url = url.clone();
         let mut linked = Vec::new();
-        for _ in 0..MAX_HOPS {
-            let response = self.send(&url, &range)?;
+        for hop in 0..MAX_HOPS {
+            let placed = |trouble| (trouble, hop > 0);
+            let response = self.send(&url, &range).map_err(placed)?;
             if !response.status().is_redirection() {
-                return answer(response, url, linked, range);
+                return answer(response, url, linked, range).map_err(placed);
             }
             Counters::add(&self.counters.redirects, 1);
             linked.extend(text_of(response.headers(), "x-linked-etag"));
-            url = next_of(&url, response.headers())?;
+            url = next_of(&url, response.headers()).map_err(|trouble| (trouble, false))?;
         }
-        Err(Trouble::Unsupported(format!("its servers send us on more than {MAX_HOPS} times")))
+        Err((Trouble::Unsupported(format!("its servers send us on more than {MAX_HOPS} times")), false))
     }
 
     fn send(&self, url: &Url, range: &Range<u64>) -> Result<Response<Body>, Trouble> {
