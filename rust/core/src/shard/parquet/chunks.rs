@@ -16,7 +16,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::footer::{Footer, dictionary_offset, extent};
 use super::offset_index;
-use super::pages::ChunkBytes;
+use super::pages::{ChunkBytes, Failure};
 use crate::source::{Need, Source};
 
 /// Chunks up to this size are read at once where a file is not mapped.
@@ -171,11 +171,22 @@ impl Chunks {
     }
 
     /// The row group of these rows.
-    pub fn group<'a>(&'a self, source: &'a Arc<dyn Source>, rows: &'a Rows) -> Group<'a> {
-        Group { chunks: self, source, rows }
+    pub fn group<'a>(
+        &'a self,
+        source: &'a Arc<dyn Source>,
+        rows: &'a Rows,
+        failure: &'a Failure,
+    ) -> Group<'a> {
+        Group { chunks: self, source, rows, failure }
     }
 
-    fn page_reader(&self, leaf: usize, source: &Arc<dyn Source>, rows: &Rows) -> Result<Box<dyn PageReader>> {
+    fn page_reader(
+        &self,
+        leaf: usize,
+        source: &Arc<dyn Source>,
+        rows: &Rows,
+        failure: &Failure,
+    ) -> Result<Box<dyn PageReader>> {
         let place = self.place_of_leaf.get(&leaf).copied();
         let found = place.and_then(|place| self.leaves.get(place).zip(self.of_group(rows.group).get(place)));
         let Some(((_, descriptor), chunk)) = found else {
@@ -184,9 +195,10 @@ impl Chunks {
                 rows.group
             )));
         };
-        let own = |error| ParquetError::External(Box::new(error));
+        let own = |error| failure.keep(error);
         let range = chunk.start..chunk.start + chunk.len;
-        let mut bytes = ChunkBytes::new(Arc::clone(source), range.clone(), chunk.inflated, chunk.values);
+        let (inflated, values) = (chunk.inflated, chunk.values);
+        let mut bytes = ChunkBytes::new(Arc::clone(source), range.clone(), inflated, values, failure.clone());
         bytes.copies = chunk.compression == Compression::UNCOMPRESSED
             && descriptor.physical_type() == Physical::BYTE_ARRAY;
         let mut pages = None;
@@ -238,6 +250,7 @@ pub(super) struct Group<'a> {
     chunks: &'a Chunks,
     source: &'a Arc<dyn Source>,
     rows: &'a Rows,
+    failure: &'a Failure,
 }
 
 impl RowGroups for Group<'_> {
@@ -246,7 +259,7 @@ impl RowGroups for Group<'_> {
     }
 
     fn column_chunks(&self, leaf: usize) -> Result<Box<dyn PageIterator>> {
-        Ok(Box::new(OneChunk(Some(self.chunks.page_reader(leaf, self.source, self.rows)))))
+        Ok(Box::new(OneChunk(Some(self.chunks.page_reader(leaf, self.source, self.rows, self.failure)))))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -27,16 +28,42 @@ pub(super) struct ChunkBytes {
     values: u64,
     /// Pages are asked for with their headers, by an offset index.
     pub is_located: bool,
-    /// Arrays may keep pages that are not compressed: they must not be views of a map.
+    /// Arrays may keep pages that are not compressed: they must not be views of a map, nor keep a whole chunk.
     pub copies: bool,
+    /// Where an error of our own is left, of which the parquet crate hands on no more than the text.
+    failure: Failure,
+}
+
+/// The first error of our own while a column was read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Failure(Arc<Mutex<Option<Error>>>);
+
+impl Failure {
+    /// Keeps an error, and gives the parquet crate one in its place.
+    pub fn keep(&self, error: Error) -> ParquetError {
+        let text = error.to_string();
+        self.0.lock().get_or_insert(error);
+        ParquetError::General(text)
+    }
+
+    /// What was kept.
+    pub fn take(&self) -> Option<Error> {
+        self.0.lock().take()
+    }
 }
 
 impl ChunkBytes {
     /// The chunk at `range`, of which the footer says that it holds `values` in `inflated` bytes.
-    pub fn new(source: Arc<dyn Source>, range: Range<u64>, inflated: u64, values: u64) -> Self {
+    pub fn new(
+        source: Arc<dyn Source>,
+        range: Range<u64>,
+        inflated: u64,
+        values: u64,
+        failure: Failure,
+    ) -> Self {
         // Some writers count only the compressed bytes.
         let inflated = inflated.max(range.end - range.start);
-        Self { source, range, whole: None, inflated, values, is_located: false, copies: false }
+        Self { source, range, whole: None, inflated, values, is_located: false, copies: false, failure }
     }
 
     /// Reads the whole chunk at once, where reads cost more than maps.
@@ -54,11 +81,7 @@ impl ChunkBytes {
             return Ok(whole.slice(start..start + len));
         }
         self.source.ensure(range.start, len)?;
-        let buffer = self.source.buffer(range.start, len)?;
-        if self.copies && self.source.is_mapped() {
-            return Ok(Bytes::copy_from_slice(&buffer));
-        }
-        Ok(Bytes::from_owner(buffer))
+        Ok(Bytes::from_owner(self.source.buffer(range.start, len)?))
     }
 
     /// The part of the chunk from `start` on, at most `len` bytes; refused where it does not lie in the chunk.
@@ -67,7 +90,7 @@ impl ChunkBytes {
             return Err(outside());
         }
         let end = start.saturating_add(len).min(self.range.end);
-        self.read(start..end).map_err(|error| ParquetError::External(Box::new(error)))
+        self.read(start..end).map_err(|error| self.failure.keep(error))
     }
 
     /// The bytes from a page's header on; its claims were checked.
@@ -134,7 +157,7 @@ impl ChunkReader for ChunkBytes {
         if self.is_located && !self.check_header(&bytes, start)? {
             return Err(damaged("a page header does not end in its page"));
         }
-        Ok(bytes)
+        Ok(if self.copies { Bytes::copy_from_slice(&bytes) } else { bytes })
     }
 }
 
@@ -144,14 +167,4 @@ fn outside() -> ParquetError {
 
 fn damaged(problem: &str) -> ParquetError {
     ParquetError::General(problem.to_owned())
-}
-
-/// The error under what the parquet crate reports, where it is one of ours.
-pub(super) fn own_error(error: ParquetError) -> Result<Error, ParquetError> {
-    match error {
-        ParquetError::External(inner) => {
-            inner.downcast::<Error>().map(|own| *own).map_err(ParquetError::External)
-        }
-        other => Err(other),
-    }
 }

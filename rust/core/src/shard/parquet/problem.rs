@@ -4,7 +4,6 @@ use std::fmt::Display;
 
 use parquet::errors::ParquetError;
 
-use super::pages::own_error;
 use crate::error::Error;
 use crate::shard::site::Site;
 
@@ -37,12 +36,8 @@ pub(super) fn sentence(error: &impl Display) -> String {
 }
 
 /// The error of a column whose pages were not decoded.
-pub(super) fn of_column(name: &str, error: ParquetError, site: &Site<'_>) -> Error {
-    let error = match own_error(error) {
-        Ok(own) => return own.in_block(site.block.unwrap_or_default()),
-        Err(error) => error,
-    };
-    let problem = sentence(&error);
+pub(super) fn of_column(name: &str, error: &ParquetError, site: &Site<'_>) -> Error {
+    let problem = sentence(error);
     if let Some(problem) = NOT_YET.iter().find_map(|word| problem.strip_prefix(word)) {
         return site.unsupported(format!("column {name:?} is written in a way that is not read: {problem}"));
     }
@@ -82,7 +77,7 @@ mod tests {
     fn an_error_through_all_layers_is_one_sentence() {
         let error = wrapped(ParquetError::General("a page header does not end\n  in its chunk".to_owned()));
         assert!(error.to_string().starts_with("External: Parquet argument error: External: Parquet error: "));
-        let text = of_column("text", error, &site()).to_string();
+        let text = of_column("text", &error, &site()).to_string();
         assert_eq!(
             text,
             "x.parquet is damaged, block 2, byte 4: column \"text\": a page header does not end in its chunk; write or \
@@ -92,13 +87,13 @@ mod tests {
 
     #[test]
     fn what_is_not_read_is_no_damage() {
-        let error = of_column("x", wrapped(ParquetError::NYI("encoding 9".to_owned())), &site());
+        let error = of_column("x", &wrapped(ParquetError::NYI("encoding 9".to_owned())), &site());
         assert!(
             matches!(&error, Error::Unsupported { .. })
                 && error.to_string().ends_with("not read: encoding 9")
         );
         let error =
-            of_column("x", wrapped(ParquetError::General("dictionary key overflow".to_owned())), &site());
+            of_column("x", &wrapped(ParquetError::General("dictionary key overflow".to_owned())), &site());
         assert!(matches!(&error, Error::Unsupported { .. }) && error.to_string().contains("wider keys"));
     }
 }

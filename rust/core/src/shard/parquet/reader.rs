@@ -15,6 +15,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::chunks::{Chunks, Rows};
 use super::footer::{Footer, Keep, Tail};
+use super::pages::Failure;
 use super::problem::{damaged_column, of_column, sentence};
 use super::schema::storage_schema;
 use super::views::trimmed;
@@ -159,18 +160,28 @@ impl ParquetReader {
         let name = column.field.name();
         let damaged = |problem: String| damaged_column(name, &problem, site);
         // The parquet crate panics on some damage that it does not look for.
-        match guarded(|| self.read_column(column, rows)) {
+        let failure = Failure::default();
+        let read = guarded(|| self.read_column(column, rows, &failure));
+        if let Some(own) = failure.take() {
+            return Err(own.in_block(site.block.unwrap_or_default()));
+        }
+        match read {
             Ok(Ok(array)) if column.views.is_some() && *array.data_type() == DataType::BinaryView => {
                 trimmed(array.as_binary_view()).map_err(|error| damaged(error.to_string()))
             }
             Ok(Ok(array)) => settle(array, column.field.data_type()).map_err(damaged),
-            Ok(Err(error)) => Err(of_column(name, error, site)),
+            Ok(Err(error)) => Err(of_column(name, &error, site)),
             Err(panic) => Err(damaged(panic)),
         }
     }
 
-    fn read_column(&self, column: &Column, rows: &Rows) -> std::result::Result<ArrayRef, ParquetError> {
-        let group = self.chunks.group(&self.source, rows);
+    fn read_column(
+        &self,
+        column: &Column,
+        rows: &Rows,
+        failure: &Failure,
+    ) -> std::result::Result<ArrayRef, ParquetError> {
+        let group = self.chunks.group(&self.source, rows, failure);
         let selection = (!rows.is_whole).then(|| {
             RowSelection::from(vec![
                 RowSelector::skip(rows.first as usize),
