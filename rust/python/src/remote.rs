@@ -1,6 +1,5 @@
 //! Objects on a network: what this process may ask for and say, and what it has cost.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ pub fn bare_urls(py: Python<'_>, urls: Vec<String>) -> PyResult<Vec<String>> {
     let bare = urls.iter().map(|url| remote::bare(url)).collect::<rowmill_core::Result<Vec<_>>>();
     let bare = bare.map_err(|error| raise(py, error))?;
     let whole = bare.iter().filter_map(|url| Some((url.path.clone(), url.whole.clone()?)));
-    settings::keep_whole(whole.collect::<HashMap<_, _>>());
+    settings::keep_whole(whole);
     Ok(bare.iter().map(|url| text_of(&url.path)).collect())
 }
 

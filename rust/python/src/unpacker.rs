@@ -42,6 +42,7 @@ impl PyUnpacker {
         unpacker.finish().into_iter().map(|(row_id, ids)| (row_id, PyBytes::new(py, &bytes(ids)))).collect()
     }
 
+    #[expect(clippy::unused_self, reason = "a method of Python's")]
     fn __repr__(&self) -> &'static str {
         "Unpacker()"
     }

@@ -9,6 +9,9 @@ use crate::source::FileIdentity;
 use crate::source::remote::{is_remote, probe};
 use crate::{Error, Result};
 
+/// A stat costs a microsecond, a thread twenty.
+const FILES_A_THREAD: usize = 512;
+
 /// Two writes this close together may carry the same modification time on coarse clocks
 /// (FAT counts in 2 s), so a walk this close to the last write proves nothing later.
 const RACY: Duration = Duration::from_secs(2);
@@ -46,8 +49,6 @@ pub(crate) fn of_all(
             (file.clone(), identity)
         });
     }
-    // A stat costs a microsecond, a thread twenty.
-    const FILES_A_THREAD: usize = 512;
     parallel::map(files, num_threads.min(files.len() / FILES_A_THREAD), |file| {
         match std::path::absolute(file) {
             Ok(path) => {

@@ -123,7 +123,7 @@ pub fn index_remote(source: &dyn Source) -> Result<ShardIndex> {
     let mut reader = HeaderReader::new(source);
     let len = source.len();
     if len <= SMALL_OBJECT {
-        source.hold(HEADERS, &[0..len], Need::Headers);
+        source.hold(HEADERS, std::slice::from_ref(&(0..len)), Need::Headers);
     }
     // What the name says is believed until the footer is read: it cannot be taken for another.
     let is_parquet =
@@ -144,7 +144,8 @@ pub fn index_remote(source: &dyn Source) -> Result<ShardIndex> {
     };
     source.hold(SAMPLES, &samples(&index).collect::<Vec<_>>(), Need::Headers);
     let hash = hash_samples(&mut reader, &index);
-    [HEADERS, SAMPLES].into_iter().for_each(|key| source.release(key));
+    source.release(HEADERS);
+    source.release(SAMPLES);
     index.header_hash = hash?;
     Ok(index)
 }

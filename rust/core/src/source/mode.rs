@@ -47,6 +47,23 @@ impl Display for IoMode {
     }
 }
 
+/// From linux/magic.h and statfs(2): NFS, FUSE, overlay, CIFS, SMB2, SMB, 9P, Lustre, Ceph, GPFS, AFS, `BeeGFS`.
+#[cfg(target_os = "linux")]
+const READ_BETTER: [u32; 12] = [
+    0x6969,
+    0x6573_5546,
+    0x794c_7630,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x517b,
+    0x0102_1997,
+    0x0bd0_0bd0,
+    0x00c3_6400,
+    0x4750_4653,
+    0x5346_414f,
+    0x1983_0326,
+];
+
 /// The mode for a file: `Read` on network, FUSE and overlay file systems, else `Mmap`.
 ///
 /// A fault on a map of those stalls a thread for a round trip a page, or fails with SIGBUS when
@@ -56,21 +73,6 @@ pub fn resolve_auto(path: &Path) -> IoMode {
     if super::remote::is_remote(path) {
         return IoMode::Read;
     }
-    // From linux/magic.h and statfs(2): NFS, FUSE, overlay, CIFS, SMB2, SMB, 9P, Lustre, Ceph, GPFS, AFS, BeeGFS.
-    const READ_BETTER: [u32; 12] = [
-        0x6969,
-        0x6573_5546,
-        0x794c_7630,
-        0xff53_4d42,
-        0xfe53_4d42,
-        0x517b,
-        0x0102_1997,
-        0x0bd0_0bd0,
-        0x00c3_6400,
-        0x4750_4653,
-        0x5346_414f,
-        0x1983_0326,
-    ];
     match rustix::fs::statfs(path) {
         Ok(found) if READ_BETTER.contains(&(found.f_type as u32)) => IoMode::Read,
         Ok(_) | Err(_) => IoMode::Mmap,

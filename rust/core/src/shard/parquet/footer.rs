@@ -85,7 +85,8 @@ impl<'a> Tail<'a> {
     pub fn of(source: &'a dyn Source) -> Self {
         // Large files have large footers, about a thousandth of them where they have a page index.
         let len = (source.len() / 1024).clamp(FIRST_READ, MOST_READ).min(source.len());
-        source.hold(TAIL, &[source.len() - len..source.len()], Need::Headers);
+        let tail = source.len() - len..source.len();
+        source.hold(TAIL, std::slice::from_ref(&tail), Need::Headers);
         Self(source)
     }
 }

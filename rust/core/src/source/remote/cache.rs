@@ -34,7 +34,7 @@ const MOST: u64 = 64 << 30;
 const SWEEP_SHARE: u64 = 16;
 
 /// A temporary file that old is nobody's.
-const STALE: Duration = Duration::from_hours(1);
+const STALE: Duration = Duration::from_secs(60 * 60);
 
 /// A folder of fetched ranges.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ pub(super) type Wanted = (u64, u64, u64);
 /// The parts by where they begin; none overlaps another.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    parts: BTreeMap<u64, Part>,
+    by_start: BTreeMap<u64, Part>,
     /// The parts that each block holds.
     held: HashMap<u64, Vec<(u64, u64)>>,
     next_id: u64,
@@ -58,26 +58,23 @@ impl Parts {
         for range in ranges {
             let mut at = range.start;
             while at < range.end {
-                match self.covering(at) {
-                    Some((start, end)) => {
-                        let Some(part) = self.parts.get_mut(&start) else { break };
-                        part.holders += 1;
-                        taken.push((start, part.id));
-                        wanted.extend(promote(start, part, is_urgent));
-                        at = end;
-                    }
-                    None => {
-                        let next = self.parts.range(at..).next().map_or(range.end, |(start, _)| *start);
-                        let end = next.min(range.end);
-                        let (id, len) = (self.next_id, end - at);
-                        self.next_id += 1;
-                        let state = State::Queued { is_urgent };
-                        self.parts.insert(at, Part { id, len, state, holders: 1, is_ahead: false, is_block });
-                        taken.push((at, id));
-                        wanted.push((at, id, len));
-                        at = end;
-                    }
+                if let Some((start, end)) = self.covering(at) {
+                    let Some(part) = self.by_start.get_mut(&start) else { break };
+                    part.holders += 1;
+                    taken.push((start, part.id));
+                    wanted.extend(promote(start, part, is_urgent));
+                    at = end;
+                    continue;
                 }
+                let next = self.by_start.range(at..).next().map_or(range.end, |(start, _)| *start);
+                let end = next.min(range.end);
+                let (id, len) = (self.next_id, end - at);
+                self.next_id += 1;
+                let state = State::Queued { is_urgent };
+                self.by_start.insert(at, Part { id, len, state, holders: 1, is_ahead: false, is_block });
+                taken.push((at, id));
+                wanted.push((at, id, len));
+                at = end;
             }
         }
         (taken, wanted)
@@ -89,7 +86,7 @@ impl Parts {
             let held = held.clone();
             let mut wanted = Vec::new();
             for (start, id) in held {
-                if let Some(part) = self.parts.get_mut(&start).filter(|part| part.id == id) {
+                if let Some(part) = self.by_start.get_mut(&start).filter(|part| part.id == id) {
                     wanted.extend(promote(start, part, is_urgent));
                 }
             }
@@ -116,11 +113,11 @@ impl Parts {
     pub fn let_go(&mut self, taken: &[(u64, u64)]) -> u64 {
         let mut freed = 0;
         for (start, id) in taken {
-            let Some(part) = self.parts.get_mut(start).filter(|part| part.id == *id) else { continue };
+            let Some(part) = self.by_start.get_mut(start).filter(|part| part.id == *id) else { continue };
             part.holders -= 1;
             if part.holders == 0 {
                 freed += if part.is_ahead { part.len } else { 0 };
-                self.parts.remove(start);
+                self.by_start.remove(start);
             }
         }
         freed
@@ -128,18 +125,18 @@ impl Parts {
 
     /// The part that was asked for, where it is still wanted.
     pub fn get(&mut self, start: u64, id: u64) -> Option<&mut Part> {
-        self.parts.get_mut(&start).filter(|part| part.id == id)
+        self.by_start.get_mut(&start).filter(|part| part.id == id)
     }
 
     /// Whether no block and no read holds anything.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.held.is_empty()
+        self.by_start.is_empty() && self.held.is_empty()
     }
 
     /// Where the part that `at` lies in begins and ends.
     fn covering(&self, at: u64) -> Option<(u64, u64)> {
-        let (start, part) = self.parts.range(..=at).next_back()?;
+        let (start, part) = self.by_start.range(..=at).next_back()?;
         (at < start + part.len).then_some((*start, start + part.len))
     }
 }
@@ -158,6 +155,7 @@ fn promote(start: u64, part: &mut Part, is_urgent: bool) -> Option<Wanted> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 mod tests {
     use super::*;
 

@@ -12,7 +12,7 @@ use super::stores;
 use super::trouble::Trouble;
 
 /// Places that servers send us to are signed for an hour or so; an early look at the first server costs one request.
-const KEPT: Duration = Duration::from_mins(20);
+const KEPT: Duration = Duration::from_secs(20 * 60);
 
 /// The place of one object.
 #[derive(Debug, Default)]

@@ -37,9 +37,9 @@ impl Default for Limits {
             ahead_bytes: None,
             requests_per_second: 500.0,
             max_attempts: 8,
-            patience: Duration::from_mins(5),
+            patience: Duration::from_secs(5 * 60),
             first_wait: Duration::from_millis(250),
-            longest_wait: Duration::from_mins(1),
+            longest_wait: Duration::from_secs(60),
             timeout: Duration::from_secs(30),
         }
     }
@@ -105,7 +105,8 @@ pub(super) fn headers_of(origin: &str) -> &'static [(String, String)] {
 }
 
 /// Keeps URLs with what is secret in them, by their bare forms.
-pub fn keep_whole(urls: HashMap<PathBuf, String>) {
+pub fn keep_whole(urls: impl IntoIterator<Item = (PathBuf, String)>) {
+    let urls: HashMap<_, _> = urls.into_iter().collect();
     if !urls.is_empty() {
         WHOLE_URLS.push(urls);
     }

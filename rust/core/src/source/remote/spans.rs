@@ -18,15 +18,12 @@ pub(super) fn coalesce(wanted: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut useful: u64 = 0;
     let mut merged: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
     for range in sorted {
-        match merged.last_mut().filter(|last| range.start <= last.end) {
-            Some(last) => {
-                useful += range.end.saturating_sub(last.end);
-                last.end = last.end.max(range.end);
-            }
-            None => {
-                useful += range.end - range.start;
-                merged.push(range);
-            }
+        if let Some(last) = merged.last_mut().filter(|last| range.start <= last.end) {
+            useful += range.end.saturating_sub(last.end);
+            last.end = last.end.max(range.end);
+        } else {
+            useful += range.end - range.start;
+            merged.push(range);
         }
     }
     let mut left = useful / WASTE_SHARE;
@@ -53,6 +50,7 @@ pub(super) fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 mod tests {
     use proptest::prelude::*;
 

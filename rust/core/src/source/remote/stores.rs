@@ -33,7 +33,7 @@ use crate::error::Result;
 use crate::prefetch::fork_generation;
 
 /// Signatures last longer than a place is kept.
-const SIGNED: Duration = Duration::from_hours(1);
+const SIGNED: Duration = Duration::from_secs(60 * 60);
 
 /// A machine that is no cloud's is asked for its credentials in vain.
 const RETRY: Duration = Duration::from_secs(10);
@@ -243,7 +243,7 @@ mod tests {
         let base = Url::parse("s3://bucket/a/").unwrap();
         let object = ObjectMeta {
             location: Key::from("a/b c/1.parquet"),
-            last_modified: Default::default(),
+            last_modified: std::time::SystemTime::UNIX_EPOCH.into(),
             size: 7,
             e_tag: Some("\"x\"".to_owned()),
             version: None,
