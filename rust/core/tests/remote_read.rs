@@ -8,7 +8,7 @@ use remote_cases::{Reply, Server, content};
 use rowmill_core::Error;
 use rowmill_core::source::remote::settings::set_headers;
 use rowmill_core::source::remote::{Known, probe};
-use rowmill_core::source::{IoMode, Need, Source, open};
+use rowmill_core::source::{IoMode, Need, open};
 
 const A: Reply = Reply::Part("\"a\"");
 
@@ -206,7 +206,8 @@ fn many_threads_read_one_object_at_a_time() {
             scope.spawn(move || {
                 for turn in 0..20_u64 {
                     let start = (thread * 7919 + turn * 104_729) % (1 << 20);
-                    object.hold(thread << 32 | turn, &[start..start + 5000], Need::Ahead);
+                    let range = start..start + 5000;
+                    object.hold(thread << 32 | turn, std::slice::from_ref(&range), Need::Ahead);
                     let found = object.buffer(start, 5000).unwrap();
                     assert_eq!(found.as_slice(), &bytes[start as usize..start as usize + 5000]);
                     object.release(thread << 32 | turn);

@@ -99,7 +99,7 @@ fn serve(stream: TcpStream, content: &[u8], respond: &Respond, log: &Mutex<Vec<R
             log.push(request.clone());
             log.len() - 1
         };
-        if !answer(&mut writer, content, &request, respond(&request, before)) {
+        if !answer(&mut writer, content, &request, &respond(&request, before)) {
             return;
         }
     }
@@ -124,14 +124,14 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
 }
 
 /// Whether the connection lives on.
-fn answer(writer: &mut TcpStream, content: &[u8], request: &Request, reply: Reply) -> bool {
+fn answer(writer: &mut TcpStream, content: &[u8], request: &Request, reply: &Reply) -> bool {
     let size = content.len() as u64;
     let (first, last) = request.range.unwrap_or((0, size - 1));
     let last = last.min(size - 1);
     let shift = u64::from(matches!(reply, Reply::Shifted));
     let range = format!("content-range: bytes {}-{}/{size}\r\n", first + shift, last + shift);
     let body = content.get(first as usize..=last as usize).unwrap_or_default();
-    let (head, body) = match &reply {
+    let (head, body) = match reply {
         Reply::Part(tag) => {
             (format!("206 Partial\r\netag: {tag}\r\n{range}content-length: {}\r\n", body.len()), body)
         }
@@ -144,8 +144,8 @@ fn answer(writer: &mut TcpStream, content: &[u8], request: &Request, reply: Repl
         }
         Reply::Whole => (format!("200 OK\r\netag: \"a\"\r\ncontent-length: {size}\r\n"), content),
         Reply::Status(status, headers) => {
-            let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            (format!("{status} Status\r\n{lines}content-length: 0\r\n"), &[][..])
+            let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            (format!("{status} Status\r\n{}content-length: 0\r\n", lines.concat()), &[][..])
         }
     };
     let is_sent =
