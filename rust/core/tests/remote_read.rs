@@ -163,10 +163,16 @@ fn an_expired_place_is_asked_for_again_at_its_first_server() {
     });
     let identity = probe(&hub.url("x")).unwrap();
     let object = open(&hub.url("x"), IoMode::Auto, Some(identity)).unwrap();
-    // The hub itself hands out a place that refuses: not for us to mend.
-    assert!(matches!(object.buffer(0, 10), Err(Error::Io { .. })));
+    // The place that it hands out second refuses: it is asked for another.
     object.buffer(0, 10).unwrap();
     assert_eq!(hub.requests().len(), 3);
+    // One that hands out nothing else is not asked for ever.
+    let refused = store.url("old").display().to_string();
+    let hub =
+        Server::start(content(1000), move |_, _| Reply::Status(302, vec![("location", refused.clone())]));
+    let object = open(&hub.url("x"), IoMode::Auto, Some(identity)).unwrap();
+    assert!(matches!(object.buffer(0, 10), Err(Error::Io { .. })));
+    assert!(hub.requests().len() < 10);
     // A place that worked and does not any more.
     let store =
         Server::start(content(1000), |_, before| if before == 1 { Reply::Status(403, vec![]) } else { A });

@@ -199,8 +199,8 @@ impl Chunks {
         let range = chunk.start..chunk.start + chunk.len;
         let (inflated, values) = (chunk.inflated, chunk.values);
         let mut bytes = ChunkBytes::new(Arc::clone(source), range.clone(), inflated, values, failure.clone());
-        bytes.copies = chunk.compression == Compression::UNCOMPRESSED
-            && descriptor.physical_type() == Physical::BYTE_ARRAY;
+        bytes.is_uncompressed = chunk.compression == Compression::UNCOMPRESSED;
+        bytes.are_kept = descriptor.physical_type() == Physical::BYTE_ARRAY;
         let mut pages = None;
         if rows.is_whole && chunk.len <= WHOLE_CHUNK {
             bytes.fetch().map_err(own)?;

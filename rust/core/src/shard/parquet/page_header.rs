@@ -1,6 +1,6 @@
 //! The header of a page, checked before the parquet crate reads the page.
 
-use super::thrift::{I32, Problem, STRUCT, Thrift};
+use super::thrift::{FALSE, I32, Problem, STRUCT, Thrift};
 
 /// Pages beyond this size inflate from at least a [`MAX_RATIO`]th of it, or are refused.
 const LARGE_PAGE: u64 = 256 << 20;
@@ -20,6 +20,8 @@ pub(super) struct PageClaims {
     /// Bytes of the page behind the header.
     pub compressed: u64,
     values: u64,
+    /// Whether it is one of a compressed chunk that is not compressed itself.
+    pub is_plain: bool,
 }
 
 /// What a page may claim at most.
@@ -37,6 +39,7 @@ pub(super) struct PageLimits {
 pub(super) fn page_claims(bytes: &[u8]) -> Result<Option<PageClaims>, Problem> {
     let mut thrift = Thrift::new(bytes);
     let (mut kind, mut inflated, mut compressed, mut values) = (None, None, None, None);
+    let mut is_plain = false;
     let read = thrift.structure(|thrift, field| {
         match (field.id, field.kind) {
             (1, I32) => kind = Some(thrift.integer()?),
@@ -45,6 +48,8 @@ pub(super) fn page_claims(bytes: &[u8]) -> Result<Option<PageClaims>, Problem> {
             // The headers of data pages and dictionaries all begin with the number of values.
             (id @ (5 | 7 | 8), STRUCT) => {
                 thrift.structure(|thrift, field| {
+                    // `is_compressed` of the second version's data pages.
+                    is_plain |= (id, field.id, field.kind) == (8, 7, FALSE);
                     let is_count = (field.id, field.kind) == (1, I32);
                     if is_count {
                         values = Some((id, thrift.integer()?));
@@ -75,6 +80,7 @@ pub(super) fn page_claims(bytes: &[u8]) -> Result<Option<PageClaims>, Problem> {
         inflated: size(inflated)?,
         compressed: size(compressed)?,
         values: size(values)?,
+        is_plain,
     }))
 }
 

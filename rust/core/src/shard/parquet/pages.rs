@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -28,8 +29,12 @@ pub(super) struct ChunkBytes {
     values: u64,
     /// Pages are asked for with their headers, by an offset index.
     pub is_located: bool,
-    /// Arrays may keep pages that are not compressed: they must not be views of a map, nor keep a whole chunk.
-    pub copies: bool,
+    /// Whether no page of it is compressed.
+    pub is_uncompressed: bool,
+    /// Whether arrays may keep pages that are not compressed: they must not be views of a map, nor keep a whole chunk.
+    pub are_kept: bool,
+    /// Whether the page whose header was read last is not compressed.
+    is_plain: Arc<AtomicBool>,
     /// Where an error of our own is left, of which the parquet crate hands on no more than the text.
     failure: Failure,
 }
@@ -61,9 +66,21 @@ impl ChunkBytes {
         values: u64,
         failure: Failure,
     ) -> Self {
+        let is_plain = Arc::default();
         // Some writers count only the compressed bytes.
         let inflated = inflated.max(range.end - range.start);
-        Self { source, range, whole: None, inflated, values, is_located: false, copies: false, failure }
+        Self {
+            source,
+            range,
+            whole: None,
+            inflated,
+            values,
+            is_located: false,
+            is_uncompressed: false,
+            are_kept: false,
+            is_plain,
+            failure,
+        }
     }
 
     /// Reads the whole chunk at once, where reads cost more than maps.
@@ -114,6 +131,8 @@ impl ChunkBytes {
         let Some(claims) = page_claims(bytes).map_err(damaged)? else { return Ok(false) };
         let left = self.range.end.saturating_sub(start);
         claims.check(PageLimits { left, inflated: self.inflated, values: self.values }).map_err(damaged)?;
+        // Some writers leave pages of the second version as they are where they would not shrink.
+        self.is_plain.store(self.is_uncompressed || claims.is_plain, Ordering::Relaxed);
         Ok(true)
     }
 }
@@ -157,7 +176,8 @@ impl ChunkReader for ChunkBytes {
         if self.is_located && !self.check_header(&bytes, start)? {
             return Err(damaged("a page header does not end in its page"));
         }
-        Ok(if self.copies { Bytes::copy_from_slice(&bytes) } else { bytes })
+        let is_copied = self.are_kept && self.is_plain.load(Ordering::Relaxed);
+        Ok(if is_copied { Bytes::copy_from_slice(&bytes) } else { bytes })
     }
 }
 

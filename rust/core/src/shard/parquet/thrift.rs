@@ -10,7 +10,7 @@ const MAX_DEPTH: u32 = 24;
 
 const STOP: u8 = 0;
 const TRUE: u8 = 1;
-const FALSE: u8 = 2;
+pub(super) const FALSE: u8 = 2;
 const BYTE: u8 = 3;
 pub(super) const I16: u8 = 4;
 pub(super) const I32: u8 = 5;

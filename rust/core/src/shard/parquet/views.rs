@@ -15,7 +15,8 @@ use arrow_schema::ArrowError;
 /// Where a view lies outside of its page, which those of the parquet crate never do.
 pub(super) fn trimmed(array: &BinaryViewArray) -> Result<ArrayRef, ArrowError> {
     let mut shown = vec![0_usize; array.data_buffers().len()];
-    for view in array.views().iter().map(|view| ByteView::from(*view)).filter(is_outside) {
+    let views = array.views().iter().enumerate().filter(|(row, _)| array.is_valid(*row));
+    for view in views.map(|(_, view)| ByteView::from(*view)).filter(is_outside) {
         if let Some(bytes) = shown.get_mut(view.buffer_index as usize) {
             *bytes = bytes.saturating_add(view.length as usize);
         }
@@ -35,8 +36,12 @@ pub(super) fn trimmed(array: &BinaryViewArray) -> Result<ArrayRef, ArrowError> {
     }
     let of_copies = buffers.len() as u32;
     let moved = array.views().iter().enumerate().map(|(row, raw)| {
+        if array.is_null(row) {
+            // The parquet crate leaves there whatever stood there.
+            return 0;
+        }
         let view = ByteView::from(*raw);
-        if !is_outside(&view) || array.is_null(row) {
+        if !is_outside(&view) {
             return *raw;
         }
         let buffer = view.buffer_index as usize;
@@ -79,6 +84,26 @@ mod tests {
             let shown: usize = array.iter().flatten().map(<[u8]>::len).sum();
             assert!(bytes <= shown * 4 / 3, "{rows:?}: {bytes} bytes are kept for {shown}");
         }
+    }
+
+    #[test]
+    fn what_stands_under_a_null_is_no_view() {
+        let page = b"abcdefghijklmnop-qrstuvwxyz";
+        let view = |offset: u32| {
+            let prefix = page[offset as usize..][..4].try_into().unwrap();
+            let prefix = u32::from_le_bytes(prefix);
+            ByteView { length: 16, prefix, buffer_index: 1, offset }.as_u128()
+        };
+        let buffers = vec![Buffer::from(vec![0_u8; 400]), Buffer::from(page.as_slice())];
+        let nulls = arrow_buffer::NullBuffer::from(vec![true, false, false]);
+        // Sound where it stands, and no view of what is copied.
+        let array =
+            BinaryViewArray::try_new(vec![view(0), view(5), view(1)].into(), buffers, Some(nulls)).unwrap();
+        let found = trimmed(&array).unwrap();
+        assert_eq!(found.as_ref(), &array as &dyn Array);
+        let found = found.to_data();
+        assert_eq!(found.buffers()[0].typed_data::<u128>()[1..], [0, 0]);
+        assert_eq!(found.buffers()[1..].iter().map(Buffer::len).sum::<usize>(), 16);
     }
 
     #[test]
