@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rowmill.cursor import SOURCE_LISTS, Cursor, Identity, check_step
+from rowmill.cursor import Cursor, Identity, check_step
 from rowmill.exceptions import StateMismatchError, TopologyError
 from rowmill.lanes import Lane
 from rowmill.left_out import Ranges, still_left_out
@@ -14,8 +14,9 @@ from rowmill.placement import Placement
 from rowmill.plan import Plan
 from rowmill.receipts import Receipt
 from rowmill.runs import known_left_out
+from rowmill.source_places import flat_sources, sources_of
 
-__all__ = ["Beginning", "Deal", "LanePlaces", "flat_sources", "sources_of"]
+__all__ = ["Beginning", "Deal", "LanePlaces"]
 
 
 @dataclass
@@ -200,20 +201,6 @@ def _check_turns(left_out: Ranges, step: int, start: int, placement: Placement) 
                 "packing binds steps to workers. Read with ds.loader(), which needs none, or leave out "
                 f"{-(-(end - first) // step // placement.num_workers) * placement.num_workers} steps"
             )
-
-
-def flat_sources(lanes: Sequence[Sequence[tuple[int, int]]]) -> dict[str, list[int]]:
-    """Where the sources of each lane stand, as it is in a cursor: one list of rows and one of what was taken."""
-    width = max(map(len, lanes))
-    filled = [[*sources, *[(0, 0)] * (width - len(sources))] for sources in lanes]
-    return {name: [source[at] for sources in filled for source in sources] for at, name in enumerate(SOURCE_LISTS)}
-
-
-def sources_of(lanes: Mapping[str, Any]) -> list[list[tuple[int, int]]]:
-    """Where the sources of each lane stand, by a cursor's lanes."""
-    rows, taken = (lanes.get(name) or [] for name in SOURCE_LISTS)
-    width, pairs = len(rows) // max(len(lanes["rows"]), 1), list(zip(rows, taken, strict=True))
-    return [pairs[at * width : (at + 1) * width] for at in range(len(lanes["rows"]))]
 
 
 def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:

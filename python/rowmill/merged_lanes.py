@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from rowmill.cursor import Cursor
 from rowmill.exceptions import StateMismatchError
-from rowmill.lane_places import flat_sources, sources_of
 from rowmill.receipts import merged_or_none
+from rowmill.source_places import flat_sources, sources_of
 
 __all__ = ["merge_lanes", "missing_ranks"]
 

@@ -46,6 +46,9 @@ def test_two_ranks_read_everything_once_and_three_go_on_from_their_cursor(tmp_pa
     assert steps == [sorted(order[first : first + 12]) for first in range(0, 204, 12)]
 
     begun = torchrun(2, data, tmp_path / "begun", 6, 5)
+    # What all ranks were given stands in the gathered cursor alone: one of a rank is the same on every rank.
+    receipt = begun[0]["gathered"].pop("receipt")
+    assert (receipt["samples"], receipt["since"]) == (60, 0)
     assert begun[0]["state"] == begun[1]["state"] == begun[0]["gathered"]
     assert begun[0]["state"]["position"] == 60
     state = tmp_path / "state.json"

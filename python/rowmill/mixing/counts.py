@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rowmill.holes import expand
-from rowmill.lane_places import sources_of
 from rowmill.lanes import lane_rows
 from rowmill.mixing.sequences import required_samples
 from rowmill.mixing.source import MixedSource
+from rowmill.source_places import sources_of
 
 if TYPE_CHECKING:
     from rowmill.plan import Plan
