@@ -32,8 +32,8 @@ class ObjectServer:
     """Serves the files of a folder.
 
     Attributes:
-        fault: Asked before each answer: a status, "cut" (half of the body), "whole" (no notice of Range), "away" (sent
-            on to ``elsewhere``), or None.
+        fault: Asked before each answer: a status, "cut" (half of the body), "flip" (a bit in its middle), "whole" (no
+            notice of Range), "away" (sent on to ``elsewhere``), "later" (429, come back in an hour), or None.
         token: What ``Authorization`` must be, where it is set.
         latency: Seconds before an answer.
         etag: Stands in each ETag: another one is another version.
@@ -88,6 +88,8 @@ def _handler(server: ObjectServer) -> type[BaseHTTPRequestHandler]:
             fault = server.fault(request, before) if server.fault else None
             if fault == "away":
                 self._answer(302, {"Location": f"{server.elsewhere}{self.path}"}, b"")
+            elif fault == "later":
+                self._answer(429, {"Retry-After": "3600"}, b"")
             elif isinstance(fault, int):
                 self._answer(fault, {"Retry-After": "0.05"} if fault == 429 else {}, b"")
             elif server.token is not None and request.authorization != server.token:
@@ -100,7 +102,10 @@ def _handler(server: ObjectServer) -> type[BaseHTTPRequestHandler]:
                     self._answer(200, headers, content)
                 else:
                     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
-                    self._answer(206, headers, content[start:stop], is_cut=fault == "cut")
+                    body = bytearray(content[start:stop])
+                    if fault == "flip":
+                        body[len(body) // 2] ^= 1
+                    self._answer(206, headers, bytes(body), is_cut=fault == "cut")
 
         def _answer(self, status: int, headers: dict[str, Any], body: bytes, is_cut: bool = False) -> None:
             self.send_response(status)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from remote.object_server import ObjectServer
+from remote.object_server import Asked, ObjectServer
 from shards import write_shards
 
 import rowmill
@@ -268,3 +268,39 @@ def test_other_urls_come_through_fsspec(server: ObjectServer) -> None:
     assert ids(ds) == ids(local(server).shuffle(4))
     with pytest.raises(rowmill.MissingShardError):
         rowmill.open("memory://rowmill-test/nothing.parquet")
+
+
+def test_what_was_damaged_on_its_way_is_fetched_once_more(tmp_path: Path) -> None:
+    folder = tmp_path / "checked"
+    folder.mkdir()
+    table = pa.table({"id": list(range(3000)), "text": [f"{row} " * 50 for row in range(3000)]})
+    pq.write_table(table, folder / "x.parquet", row_group_size=500, write_page_checksum=True, compression="none")
+    with ObjectServer(folder) as server:
+        # The footer and every block, each once: what the cache keeps of a damaged answer is no answer either.
+        flipped: set[tuple[int, int]] = set()
+
+        def flip(asked: Asked, _: int) -> str | None:
+            is_first = (asked.start, asked.stop) not in flipped and asked.stop - asked.start > 1
+            flipped.add((asked.start, asked.stop))
+            return "flip" if is_first else None
+
+        server.fault = flip
+        for _ in range(2):
+            ds = rowmill.open(server.urls(), index_dir=tmp_path / "index", force_reindex=True)
+            assert [row["text"] for row in ds.loader(num_threads=1)] == table["text"].to_pylist()
+        assert len(flipped) > 3
+        # One that stays damaged is an error, at its step.
+        server.etag, server.fault = "2", lambda asked, _: "flip" if asked.stop - asked.start > 20_000 else None
+        with pytest.raises(rowmill.CorruptShardError):
+            list(rowmill.open(server.urls(), index_dir=tmp_path / "index"))
+
+
+def test_a_server_that_wants_an_hour_keeps_nobody_longer_than_patience(server: ObjectServer) -> None:
+    expected = list(rowmill.open(server.folder).shuffle(seed=1))
+    rowmill.remote.configure(patience=1, cache=False)
+    ds = rowmill.open(server.urls()).shuffle(seed=1)
+    asked = len(server.asked)
+    server.fault = lambda _, before: "later" if before == asked else None
+    with pytest.raises(rowmill.UnreachableError):
+        list(ds)
+    assert list(ds) == expected

@@ -84,14 +84,17 @@ def addresses(paths: Sequence[str], repository: Repository) -> dict[str, KnownFi
 
 def credentials(settings: Settings) -> tuple[tuple[str, str], ...]:
     """Where every process finds the token that the Hub is shown; one that a caller gave is set in this one."""
-    from rowmill.remote import set_headers, set_token
+    from rowmill.remote.credentials import lend, take_back
     from rowmill.remote.urls import origin_of
 
     if settings.token is False:
-        set_headers(settings.endpoint, {})
+        lend(settings.endpoint, {})
         return ()
     if isinstance(settings.token, str):
-        set_token(settings.endpoint, settings.token)
+        lend(settings.endpoint, {"authorization": f"Bearer {settings.token}"})
+    else:
+        # An earlier call's token, or its False, was meant for that call.
+        take_back(settings.endpoint)
     origin = origin_of(settings.endpoint)
     return () if origin is None else ((origin, "hub"),)
 

@@ -22,6 +22,8 @@ __all__ = ["Places", "apply", "default_places", "set_headers", "set_token"]
 Places = tuple[tuple[str, str], ...]
 
 _given: set[str] = set()
+# Of these, what calls brought for themselves.
+_lent: set[str | None] = set()
 
 
 def set_token(origin: str, token: str | None) -> None:
@@ -52,6 +54,21 @@ def set_headers(origin: str, headers: Mapping[str, str]) -> None:
             raise ValueError(f"the header {name!r} has letters that no header can have")
     _given.add(known)
     _rust.set_remote_headers(known, list(headers.items()))
+
+
+def lend(origin: str, headers: Mapping[str, str]) -> None:
+    """The same as :func:`set_headers` for one call, until :func:`take_back`."""
+    set_headers(origin, headers)
+    _lent.add(origin_of(origin))
+
+
+def take_back(origin: str) -> None:
+    """Ends what was lent: the token is looked for where it usually is."""
+    known = origin_of(origin)
+    if known is not None and known in _lent:
+        _lent.discard(known)
+        _given.discard(known)
+        _rust.set_remote_headers(known, [])
 
 
 def default_places(urls: Iterable[str]) -> Places:

@@ -6,6 +6,7 @@ Rust's threads never call Python, so what only Python can read is copied once an
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -109,6 +110,9 @@ def locked(target: Path) -> Iterator[bool]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # The system's lock, which dies with its holder.
     with FileLock(f"{target}.lock"):
+        # Of processes that were killed: nobody else writes while the lock is held.
+        for left in target.parent.glob(f"{glob.escape(target.stem)}.*.part"):
+            left.unlink(missing_ok=True)
         yield target.exists()
 
 

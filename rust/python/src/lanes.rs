@@ -66,7 +66,7 @@ impl PyLanes {
                 num_threads: num_threads.unwrap_or_else(|| default_threads(&maker)),
                 slots: num_lanes * 2 + 2,
                 bytes: prefetch_bytes.unwrap_or(PREFETCH_BYTES),
-                help: true,
+                help: !table.table.is_remote(),
             },
             maker: Arc::new(maker),
             engine: Mutex::default(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_schema::{Field, Schema, SchemaRef};
 
 use super::table::Projection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::order::{Layout, Place, Selection};
 use crate::shard::{Block, Format, ShardReader, Texts};
@@ -143,11 +143,14 @@ impl Shards {
         let reader = self.reader(shard)?;
         // Bytes that were written over in place would decode into other rows: refuse them here.
         reader.source().check_intact()?;
-        let block = if reader.source().is_remote() {
+        let fetched = || {
             reader.source().hold(in_shard, &reader.ranges(in_shard, &meta)?, Need::Now);
             let decoded = reader.decode(in_shard, &meta);
             reader.source().release(in_shard);
             decoded
+        };
+        let block = if reader.source().is_remote() {
+            twice(reader.source().as_ref(), fetched)
         } else {
             reader.decode(in_shard, &meta)
         };
@@ -283,6 +286,21 @@ impl Shards {
         }
         let num_stored = self.manifest.num_stored_columns();
         let stored = self.projection.indices.iter().copied().filter(|column| *column < num_stored);
-        ShardReader::try_with_texts(source, found, Some(stored.collect()), self.texts)
+        let stored: Vec<usize> = stored.collect();
+        let of_source = || {
+            ShardReader::try_with_texts(Arc::clone(&source), found.clone(), Some(stored.clone()), self.texts)
+        };
+        if source.is_remote() { twice(source.as_ref(), of_source) } else { of_source() }
+    }
+}
+
+/// What may be damaged on its way, or was kept so on a disk, is fetched once more before it is called damaged.
+fn twice<T>(source: &dyn Source, read: impl Fn() -> Result<T>) -> Result<T> {
+    match read() {
+        Err(Error::CorruptShard { .. }) => {
+            source.distrust();
+            read()
+        }
+        done => done,
     }
 }

@@ -107,7 +107,8 @@ impl StreamSpec {
             num_threads: self.num_threads,
             slots: usize::try_from(jobs_ahead).unwrap_or(usize::MAX).clamp(2, 1 << 16),
             bytes: self.prefetch_bytes,
-            help: true,
+            // Who helps may wait for a block that another thread fetches, and sees no signal while it does.
+            help: !self.table.is_remote(),
         }
     }
 

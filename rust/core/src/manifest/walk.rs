@@ -34,7 +34,16 @@ pub trait Walk: Sync {
 
     /// The same of an object on a network.
     fn walk_remote(&self, source: &dyn Source) -> Result<Walked> {
-        shard::index_remote(source).map(Walked::from)
+        match shard::index_remote(source) {
+            // Damaged on its way, or kept so: once more from the network.
+            Err(Error::CorruptShard { .. }) => {
+                source.distrust();
+                source.release_all();
+                shard::index_remote(source)
+            }
+            indexed => indexed,
+        }
+        .map(Walked::from)
     }
 
     /// Decodes a schema message that an earlier walk returned for a file of this format.

@@ -95,6 +95,9 @@ pub trait Source: Send + Sync + Debug {
     /// Lets go of what all blocks hold: nobody reads on.
     fn release_all(&self) {}
 
+    /// Says that what came of it is damaged: copies of it that were kept on a disk are asked for anew.
+    fn distrust(&self) {}
+
     /// Fills `into` from `offset` and says how much of it the file could fill.
     fn read_up_to(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
         let len = (into.len() as u64).min(self.len().saturating_sub(offset)) as usize;

@@ -84,7 +84,8 @@ impl PackedSpec {
             num_threads: self.num_threads,
             slots: usize::try_from(jobs_ahead).unwrap_or(usize::MAX).clamp(2, 1 << 16),
             bytes: self.prefetch_bytes,
-            help: true,
+            // As in a stream of rows: who helps sees no signal while another thread fetches.
+            help: !self.sources.iter().any(|source| source.documents.table.is_remote()),
         }
     }
 }

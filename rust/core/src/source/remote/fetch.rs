@@ -80,6 +80,7 @@ fn try_once(engine: &Engine, limits: &Limits, asked: &Asked<'_>) -> Result<(Vec<
         counters: &engine.counters,
         throttle: &engine.throttle,
         per_second: limits.requests_per_second,
+        patience: limits.patience,
         is_wanted: asked.is_wanted,
     };
     let answer: Answer = wire.get(&found.url, asked.range.clone()).map_err(|(trouble, is_elsewhere)| {

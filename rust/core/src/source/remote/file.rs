@@ -44,6 +44,8 @@ pub struct RemoteFile {
     cache: Option<Arc<Cache>>,
     /// Whether blocks are kept on disk too.
     keeps_blocks: AtomicBool,
+    /// Whether what the cache holds of it is fetched again: something of it was damaged on its way.
+    is_distrusted: AtomicBool,
     key: u128,
     bytes_read: AtomicU64,
     /// Of the process that it is read in: a child finds locks that may be held for ever.
@@ -62,6 +64,7 @@ impl RemoteFile {
             arrived: Signal::default(),
             cache: Cache::shared(),
             keeps_blocks: AtomicBool::new(false),
+            is_distrusted: AtomicBool::new(false),
             key: key_of(path, identity),
             bytes_read: AtomicU64::new(0),
             generation: fork_generation(),
@@ -113,7 +116,8 @@ impl RemoteFile {
         let is_kept = if is_block { self.keeps_blocks.load(Ordering::Relaxed) } else { task.len <= SMALL };
         let cache = self.cache.as_ref().filter(|_| is_kept);
         let counters = &engine().counters;
-        if let Some(bytes) = cache.and_then(|cache| cache.get(self.key, range)) {
+        let trusted = cache.filter(|_| !self.is_distrusted.load(Ordering::Relaxed));
+        if let Some(bytes) = trusted.and_then(|cache| cache.get(self.key, range)) {
             Counters::add(&counters.cache_hits, 1);
             Counters::add(&counters.cache_bytes, task.len);
             return Ok(bytes);
@@ -240,6 +244,10 @@ impl Source for RemoteFile {
         let freed = self.parts.lock().release_all();
         self.arrived.notify_all();
         engine().give_back(freed);
+    }
+
+    fn distrust(&self) {
+        self.is_distrusted.store(true, Ordering::Relaxed);
     }
 
     fn check_intact(&self) -> Result<()> {

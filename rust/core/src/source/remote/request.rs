@@ -29,6 +29,8 @@ pub(super) struct Wire<'a> {
     pub counters: &'a Counters,
     pub throttle: &'a Throttle,
     pub per_second: f64,
+    /// The longest that a server may keep us waiting.
+    pub patience: Duration,
     /// Whether the answer is still wanted: asked while we wait to be let through.
     pub is_wanted: &'a dyn Fn() -> bool,
 }
@@ -76,11 +78,12 @@ impl Wire<'_> {
         Counters::add(&self.counters.requests, 1);
         let response = request.call().map_err(|error| trouble_of(&error))?;
         if let Some(pause) = exhausted(response.headers()) {
-            self.throttle.pause(&origin, Instant::now() + pause);
+            self.throttle.pause(&origin, Instant::now() + pause.min(self.patience));
         }
         if let Some(trouble) = refusal(response.status(), response.headers()) {
             if let Trouble::Passing { wait: Some(wait), .. } = &trouble {
-                self.throttle.pause(&origin, Instant::now() + *wait);
+                // Nobody waits for longer than that; the next request asks how things stand.
+                self.throttle.pause(&origin, Instant::now() + (*wait).min(self.patience));
             }
             // A short text that says why; read so that the connection can be used again.
             let _ = response.into_body().with_config().limit(1 << 16).read_to_vec();
