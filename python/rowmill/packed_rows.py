@@ -145,7 +145,7 @@ def _samples(
     plan: Plan, first_epoch: int, lanes: dict[int, Lane], asked: dict[int, tuple[int, int]]
 ) -> dict[tuple[int, int], Documents]:
     """The documents of the samples asked for of each lane, by lane and number."""
-    documents_of = packed_documents(plan, 0, first_epoch, plan.epochs_per_pass)
+    documents_of = packed_documents(plan, first_epoch, plan.epochs_per_pass)
     found = documents_of.samples([(lanes[index].plain, wanted) for index, wanted in asked.items()])
     return {
         (index, first + at): spans(documents)

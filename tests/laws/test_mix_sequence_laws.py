@@ -248,6 +248,23 @@ def test_the_documents_of_a_step_are_known(data: st.DataObject, step: int) -> No
             assert told == [document for document in documents.tolist() if document >= 0]
 
 
+@pytest.mark.parametrize("mode", ["concat", "best_fit_windows"])
+def test_the_documents_of_a_source_behind_others_are_its_own_without_counts_of_all(tmp_path: Path, mode: str) -> None:
+    made = {}
+    for name, texts_of in {"a": ["some text"] * 20, "b": ["long", "and much longer text"] * 4}.items():
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, texts_of, 5, 1)
+        ds = rowmill.open(tmp_path / name, index_dir=tmp_path).shuffle(1, num_lanes=NUM_LANES).tokenize("bytes")
+        made[name] = ds.pack(8, mode="concat" if name == "a" else mode, document_ids=True)
+    if mode != "concat":
+        made["b"].count_tokens()
+    ds = rowmill.mix(made, stopping="repeat").batch(NUM_LANES).with_format("numpy")
+    for step, batch in enumerate(itertools.islice(iter(copy(ds)), 8)):
+        for row, documents in zip(ds.rows_at(step), batch["document_ids"], strict=True):
+            told = [document for document, first, stop in row.documents for _ in range(stop - first)]
+            assert told == [document for document in documents.tolist() if document >= 0]
+
+
 def test_what_cannot_be_mixed_is_refused_by_name(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -23,16 +23,16 @@ Documents = tuple[tuple[int, int, int], ...]
 _EMPTY_EPOCHS = 16
 
 
-def spans(documents: Sequence[tuple[int, int, int]]) -> Documents:
-    """The documents of a sample, by where their tokens begin and end."""
-    return tuple((row_id, start, start + length) for row_id, start, length in documents)
+def spans(documents: Sequence[tuple[int, int, int]], first_row: int = 0) -> Documents:
+    """The documents of a sample, by where their tokens begin and end; row ids are counted from ``first_row`` on."""
+    return tuple((first_row + row_id, start, start + length) for row_id, start, length in documents)
 
 
-def packed_documents(plan: Plan, at: int, first_epoch: int, num_epochs: int | None) -> _rust.PackedDocuments:
-    """The documents of a packed stream; of a mix of packed sources those of one of them."""
+def packed_documents(plan: Plan, first_epoch: int, num_epochs: int | None) -> _rust.PackedDocuments:
+    """The documents of a packed stream; of a mix of packed sources each has a stream of its own."""
     source, pack = plan.source, plan.pipeline.pack
     assert pack is not None, "only packed pipelines come here"
-    table, order, column, eos, mode, *_ = packed_sources(plan)[at]
+    ((table, order, column, eos, mode, *_),) = packed_sources(plan)
     return _rust.PackedDocuments(
         table,
         order,
@@ -43,7 +43,7 @@ def packed_documents(plan: Plan, at: int, first_epoch: int, num_epochs: int | No
         seq_len=pack.seq_len,
         first_epoch=first_epoch,
         num_epochs=num_epochs,
-        positions=packed_positions(plan)[at],
+        positions=plan.position_range,
         shares=source.shares if isinstance(source, MixedSource) else None,
     )
 
@@ -64,7 +64,7 @@ def mixed_samples(
                 wanted.setdefault(stream, {}).setdefault(place, {})[at] = (index, sample)
     found: dict[tuple[int, int], Documents] = {}
     for stream, places in wanted.items():
-        found |= _read(plan, stream, places)
+        found |= _read(source, stream, places)
     return found
 
 
@@ -114,12 +114,16 @@ def _of_epoch(source: MixedSource, at: int, begin: int, lane: int, own: int) -> 
 
 
 def _read(
-    plan: Plan, stream: _Stream, places: dict[_Place, dict[int, tuple[int, int]]]
+    source: MixedSource, stream: _Stream, places: dict[_Place, dict[int, tuple[int, int]]]
 ) -> dict[tuple[int, int], Documents]:
+    # As the source is alone: its table, its order and its counts know its rows by their own ids.
+    index, first_epoch, num_epochs = stream
+    component, first_row = source.components[index].plan, sum(one.num_rows for one in source.components[:index])
+    assert component is not None, "a source without data gives no sample any more"
     wanted = [(place, (min(own), max(own) - min(own) + 1)) for place, own in places.items()]
-    made = packed_documents(plan, *stream).samples(wanted)
+    made = packed_documents(component, first_epoch, num_epochs).samples(wanted)
     return {
-        number: spans(samples[at - min(own)])
+        number: spans(samples[at - min(own)], first_row)
         for own, samples in zip(places.values(), made, strict=True)
         for at, number in own.items()
         if at - min(own) < len(samples)

@@ -194,7 +194,7 @@ def _group_lens(plan: Plan, past: MixedSource, state: Mapping[str, Any], emitted
         if some
     }
     before = plan.with_(source=past)
-    found = packed_documents(before, 0, state["first_epoch"], None).group_lens(list(inside.values()))
+    found = packed_documents(before, state["first_epoch"], None).group_lens(list(inside.values()))
     lens = dict(zip(inside, found, strict=True))
     return [lens.get(index, 0) for index in range(len(emitted))]
 
