@@ -271,6 +271,8 @@ def test_other_rows_are_found_by_count_and_by_value(hub: HubServer, data: Path, 
     assert verify(REPO, pushed.sha, against={"train": fewer}).problems == ["split train has 70 rows there and 69 here"]
     changed = rowmill.open(data).shuffle(1, mode="row")
     assert verify(REPO, against=changed).ok  # as many
+    other = changed.rename_columns({changed.schema.names[0]: "another"})
+    assert "another" in verify(REPO, against=other).problems[0]
     assert "rows 0 to" in verify(REPO, against=changed, deep=True).problems[0]
 
 

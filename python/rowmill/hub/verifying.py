@@ -88,6 +88,7 @@ class _Check:
         self.client, self.sha, self.listing, self.report = client, sha, listing, report
         self._promised: dict[str, dict[str, Any]] = {}
         self._rows: dict[str, int] = {}
+        self._columns: dict[str, list[str]] = {}
 
     def manifests(self) -> None:
         """Every file that a push has written down is there, with its size and hash."""
@@ -114,7 +115,9 @@ class _Check:
         for path in [path for path in self.listing if path.endswith(".parquet")]:
             try:
                 with self.client.remote_file(path, self.sha) as file:
-                    self._rows[path] = pq.read_metadata(file).num_rows
+                    metadata = pq.read_metadata(file)
+                self._rows[path] = metadata.num_rows
+                self._columns[path] = metadata.schema.to_arrow_schema().names
             except (RowmillError, OSError, ValueError) as error:
                 self.report.problems.append(f"{path} cannot be read back: {_brief(error)}")
                 continue
@@ -207,7 +210,11 @@ class _Check:
 
     def _compare_rows(self, name: str, dataset: Dataset, paths: Sequence[str], deep: bool) -> None:
         num_rows = sum(self._rows.get(path, 0) for path in paths)
-        if num_rows != len(dataset):
+        columns = self._columns.get(paths[0], dataset.schema.names)
+        if columns != dataset.schema.names:
+            there, here = ", ".join(columns), ", ".join(dataset.schema.names)
+            self.report.problems.append(f"split {name} has the columns {there} there and {here} here")
+        elif num_rows != len(dataset):
             self.report.problems.append(f"split {name} has {num_rows:,} rows there and {len(dataset):,} here")
         elif deep:
             self._compare_values(name, dataset, paths)
