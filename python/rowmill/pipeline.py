@@ -234,8 +234,8 @@ def _check_groups(pipeline: Pipeline, stage: Batch) -> None:
         )
     if pipeline.is_cached and (pipeline.row_stages or stage.length_column != INPUT_IDS):
         raise SchemaMismatchError(
-            "group_by_length deals rows by what is stored before they are made, and behind a cache that is not waited for "
-            "they are made anew: let .cache(...) wait for it, or group by the ids of .tokenize"
+            "group_by_length deals rows by what is stored before they are made, and behind a cache that is not waited "
+            "for they are made anew: let .cache(...) wait for it, or group by the ids of .tokenize"
         )
     names = [*pipeline.column_names, *(name for _, name in pipeline.columns)]
     if stage.length_column not in names:
