@@ -19,7 +19,6 @@ from rowmill.placement import Placement
 from rowmill.plan import Plan
 from rowmill.pruning import Pruning
 from rowmill.stages import Filter, Map, Stage
-from rowmill.values import record_batch
 
 __all__ = ["Lane", "LaneReader", "check_lanes", "lane_rows"]
 
@@ -193,10 +192,7 @@ def run_stages(stages: list[Stage], samples: list[dict[str, Any]]) -> list[dict[
 def _apply(stage: Any, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if isinstance(stage, Filter):
         if stage.is_expression:
-            # Other columns may hold what Arrow has no type for.
-            names = stage.columns_read(list(samples[0])) or list(samples[0])
-            columns = {name: [sample.get(name) for sample in samples] for name in names}
-            return [samples[match] for match in stage.matches(record_batch(columns))]
+            return [samples[match] for match in stage.matches_made(samples)]
         return [sample for sample in samples if stage.keeps(sample)]
     if isinstance(stage, Map) and stage.batched:
         return [

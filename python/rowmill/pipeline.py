@@ -14,6 +14,7 @@ from typing import Any
 from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.stages import Batch, Cached, Clip, Filter, Map, Pack, Pad, Rename, Select, Stage, Tokenize
+from rowmill.stages.cached import reading_of
 from rowmill.stages.clip import clip_range
 from rowmill.stages.pack import PACK_VERSION
 from rowmill.stages.tokenize import INPUT_IDS
@@ -162,6 +163,10 @@ def _add_function(pipeline: Pipeline, stage: Map | Filter) -> Pipeline:
             raise SchemaMismatchError(
                 "take and skip after a filter must come after all other filters and maps; move them to the end"
             )
+        if isinstance(stage, Filter) and stage.is_expression:
+            reading = reading_of(pipeline.row_stages)
+            # The types that it finds in the cache, once that is whole, and not those of a row's values.
+            stage = replace(stage, schema=reading.schema if reading is not None and reading.is_raw else None)
         return _described(replace(pipeline, row_stages=(*pipeline.row_stages, stage)), stage)
     if isinstance(stage, Filter) or stage.batched:
         raise SchemaMismatchError(

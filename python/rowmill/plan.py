@@ -14,6 +14,7 @@ from rowmill.mixing.source import MixedSource
 from rowmill.pipeline import Pipeline, compile_pipeline
 from rowmill.source import OpenedSource
 from rowmill.stages import Cached, Pack, Stage
+from rowmill.stages.cached import reading_of
 from rowmill.values import Format
 
 __all__ = ["MixOrder", "Mode", "OrderSettings", "Plan"]
@@ -259,13 +260,10 @@ class Plan:
             chosen = replace(chosen, fill_null=tuple({**dict(chosen.fill_null), **fills}.items()))
         if not self.pipeline.row_stages or self.pipeline.pack is not None:
             return chosen
-        types = self.table().numeric_dtypes(chosen.batch_name == "torch")
-        kept = [stage for stage in self.pipeline.row_stages if isinstance(stage, Cached)]
-        if not kept:
-            return replace(chosen, stored=tuple(types))
-        types = kept[-1].numeric_dtypes(chosen.batch_name == "torch")
-        last = kept[-1].schema if self.pipeline.row_stages[-1] is kept[-1] else None
-        return replace(chosen, stored=tuple(types), schema=last)
+        reading = reading_of(self.pipeline.row_stages)
+        types = (reading or self.table()).numeric_dtypes(chosen.batch_name == "torch")
+        schema = reading.schema.serialize().to_pybytes() if reading is not None and reading.is_raw else None
+        return replace(chosen, stored=tuple(types), schema=schema)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled parts hold what does not pickle, and are cheap to make again.

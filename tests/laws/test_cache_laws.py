@@ -56,6 +56,7 @@ AFTER: dict[str, Callable[[rowmill.Dataset], rowmill.Dataset]] = {
     "map": lambda ds: ds.map(lambda row: {"more": row["id"] * 2}).batch(2),
     "filter": lambda ds: ds.filter(lambda row: row["id"] % 3 > 0).batch(2),
     "expression": lambda ds: ds.filter(pc.field("id") != 7).batch(2),
+    "renamed": lambda ds: ds.rename_columns({"id": "number"}).batch(2),
     "clipped": lambda ds: ds.skip(3).take(30).batch(2),
     "pad": lambda ds: ds.pad().batch(3),
     "pack": lambda ds: ds.pack(9, document_ids=True).batch(2),
@@ -176,3 +177,20 @@ def test_without_functions_it_is_the_stream_of_the_pipeline(data: st.DataObject)
         state = through_json(take(copy(without), 3)[2])
         with_.load_state_dict(state)
         assert stream(with_)[0] == stream(copy(without))[0][3:]
+
+
+def test_expressions_behind_it_and_what_they_keep_have_the_types_of_the_cache(tmp_path: Path) -> None:
+    write_shards(tmp_path / "data", [35], block_rows=4)
+    ds = rowmill.open(tmp_path / "data", index_dir=tmp_path).map(made).cache(tmp_path / "cached", wait=False)
+    ds = ds.rename_columns({"maybe_": "perhaps"}).shuffle(5, num_lanes=NUM_LANES)
+    # Of nulls alone neither would know that they are texts.
+    is_kept = ~pc.starts_with(pc.field("perhaps"), "row 1").fill_null(False)
+    ds = ds.filter(is_kept).filter(pc.field("id") != 7).with_format("arrow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(going_over, "writer_of", lambda plan: Slow())
+        made_rows = list(copy(ds).loader())
+        write_now(ds)
+        kept_rows = list(copy(ds).loader())
+    assert {str(row.schema.field("perhaps").type) for row in made_rows} == {"string"}
+    assert any(row["perhaps"].null_count for row in made_rows)
+    assert [frozen(row) for row in made_rows] == [frozen(row) for row in kept_rows]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rowmill import _rust
+from rowmill.stages.columns import Rename, Select
+from rowmill.stages.filter import Filter
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Cached", "schema_of"]
+__all__ = ["Cached", "Reading", "reading_of", "schema_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,47 @@ class Cached:
         rows: list[dict[str, Any]] = _rust.rows_from_arrow(batch)
         return rows[0]
 
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the engine reads of a cache that is whole: so come its rows without it, too.
+
+    Attributes:
+        cached: Which cache.
+        columns: (name in the cache, name) of each column.
+        is_raw: Whether the rows come as the engine read them: filters by expression are all that stands behind.
+    """
+
+    cached: Cached
+    columns: tuple[tuple[str, str], ...]
+    is_raw: bool
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the rows."""
+        import pyarrow as pa
+
+        schema = schema_of(self.cached)
+        return pa.schema([schema.field(stored).with_name(name) for stored, name in self.columns])
+
     def numeric_dtypes(self, tokens_as_int64: bool) -> list[tuple[str, str]]:
-        """Element types of the numeric columns, as the engine makes batches of the cache."""
-        return list(self.dtypes[tokens_as_int64])
+        """Element types of the numeric columns, as the engine makes batches of them."""
+        dtypes = dict(self.cached.dtypes[tokens_as_int64])
+        return [(name, dtypes[stored]) for stored, name in self.columns if stored in dtypes]
+
+
+def reading_of(stages: Sequence[Any]) -> Reading | None:
+    """Of the last cache in ``stages``; None where there is none."""
+    at = max((at for at, stage in enumerate(stages) if isinstance(stage, Cached)), default=None)
+    if at is None:
+        return None
+    cached, behind = stages[at], stages[at + 1 :]
+    columns = [(name, name) for name in schema_of(cached).names]
+    choices = list(itertools.takewhile(lambda stage: isinstance(stage, Select | Rename), behind))
+    for choice in choices:
+        columns = choice.columns(columns)
+    is_raw = all(isinstance(stage, Filter) and stage.is_expression for stage in behind[len(choices) :])
+    return Reading(cached, tuple(columns), is_raw)
 
 
 @functools.lru_cache(maxsize=32)

@@ -6,19 +6,28 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.stages.identity import describe_function
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Filter", "is_expression"]
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Keeps the rows for which ``condition`` holds; a null counts as no."""
+    """Keeps the rows for which ``condition`` holds; a null counts as no.
+
+    Attributes:
+        condition: A pyarrow expression or a Python function.
+        schema: Of the rows that an expression is asked about, where that is known beforehand.
+    """
 
     condition: Any
+    schema: pa.Schema | None = None
 
     @property
     def is_expression(self) -> bool:
@@ -43,6 +52,19 @@ class Filter:
                 f"the filter {self.text or ''} does not fit the columns ({names}): {error}".replace(_INDEX, "row")
             ) from None
         return kept
+
+    def matches_made(self, rows: list[dict[str, Any]]) -> list[int]:
+        """The same of rows that Python has made; of what Arrow may have no type for only what is read."""
+        import pyarrow as pa
+
+        from rowmill.interop.reader import fitted
+        from rowmill.values import record_batch
+
+        names = self.columns_read(list(rows[0])) or list(rows[0])
+        batch = record_batch({name: [row.get(name) for row in rows] for name in names})
+        if self.schema is not None:
+            batch = fitted(batch, pa.schema([self.schema.field(name) for name in names]))
+        return self.matches(batch)
 
     def columns_read(self, names: list[str]) -> list[str]:
         """The columns that the expression may name: those that appear in its text, all where it has none."""
