@@ -184,7 +184,7 @@ def test_expressions_behind_it_and_what_they_keep_have_the_types_of_the_cache(tm
     ds = rowmill.open(tmp_path / "data", index_dir=tmp_path).map(made).cache(tmp_path / "cached", wait=False)
     ds = ds.rename_columns({"maybe_": "perhaps"}).shuffle(5, num_lanes=NUM_LANES)
     # Of nulls alone neither would know that they are texts.
-    is_kept = ~pc.starts_with(pc.field("perhaps"), "row 1").fill_null(False)
+    is_kept = ~pc.coalesce(pc.starts_with(pc.field("perhaps"), "row 1"), pc.scalar(False))
     ds = ds.filter(is_kept).filter(pc.field("id") != 7).with_format("arrow")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(going_over, "writer_of", lambda plan: Slow())
