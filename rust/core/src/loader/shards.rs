@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_schema::{Field, Schema, SchemaRef};
 
 use super::table::Projection;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::order::{Layout, Place, Selection};
 use crate::shard::{Block, Format, ShardReader, Texts};
@@ -150,7 +150,7 @@ impl Shards {
             decoded
         };
         let block = if reader.source().is_remote() {
-            twice(reader.source().as_ref(), fetched)
+            source::twice(reader.source().as_ref(), fetched)
         } else {
             reader.decode(in_shard, &meta)
         };
@@ -286,21 +286,12 @@ impl Shards {
         }
         let num_stored = self.manifest.num_stored_columns();
         let stored = self.projection.indices.iter().copied().filter(|column| *column < num_stored);
-        let stored: Vec<usize> = stored.collect();
-        let of_source = || {
-            ShardReader::try_with_texts(Arc::clone(&source), found.clone(), Some(stored.clone()), self.texts)
-        };
-        if source.is_remote() { twice(source.as_ref(), of_source) } else { of_source() }
-    }
-}
-
-/// What may be damaged on its way, or was kept so on a disk, is fetched once more before it is called damaged.
-fn twice<T>(source: &dyn Source, read: impl Fn() -> Result<T>) -> Result<T> {
-    match read() {
-        Err(Error::CorruptShard { .. }) => {
-            source.distrust();
-            read()
+        let stored = Some(stored.collect());
+        if !source.is_remote() {
+            return ShardReader::try_with_texts(source, found, stored, self.texts);
         }
-        done => done,
+        source::twice(source.as_ref(), || {
+            ShardReader::try_with_texts(Arc::clone(&source), found.clone(), stored.clone(), self.texts)
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow_schema::SchemaRef;
 
 use crate::shard::{self, BlockMeta, DictionaryMeta, Format, ShardIndex};
-use crate::source::Source;
+use crate::source::{Source, twice};
 use crate::{Error, Result};
 
 /// Everything that one walk over a file's headers found out.
@@ -34,15 +34,12 @@ pub trait Walk: Sync {
 
     /// The same of an object on a network.
     fn walk_remote(&self, source: &dyn Source) -> Result<Walked> {
-        match shard::index_remote(source) {
-            // Damaged on its way, or kept so: once more from the network.
-            Err(Error::CorruptShard { .. }) => {
-                source.distrust();
-                source.release_all();
-                shard::index_remote(source)
-            }
-            indexed => indexed,
-        }
+        twice(source, || {
+            let indexed = shard::index_remote(source);
+            // Also where it failed: what was held would be read again as it came.
+            source.release_all();
+            indexed
+        })
         .map(Walked::from)
     }
 

@@ -150,6 +150,17 @@ pub fn open(path: &Path, mode: IoMode, expected: Option<FileIdentity>) -> Result
     })
 }
 
+/// What may be damaged on its way, or was kept so on a disk, is fetched once more before it is called damaged.
+pub fn twice<T>(source: &dyn Source, read: impl Fn() -> Result<T>) -> Result<T> {
+    match read() {
+        Err(Error::CorruptShard { .. }) => {
+            source.distrust();
+            read()
+        }
+        done => done,
+    }
+}
+
 /// Raises the soft limit of open files to the hard one, once: each open shard keeps its file, and the usual
 /// soft limit of 1024 would end a pass over ten thousand shards.
 fn allow_many_files() {
