@@ -14,7 +14,9 @@ use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
+use super::checked_pages::CheckedPages;
 use super::footer::{Footer, dictionary_offset, extent};
+use super::inflated_pages::{Codec, InflatedPages};
 use super::offset_index;
 use super::pages::{ChunkBytes, Failure};
 use crate::source::{Need, Source};
@@ -220,16 +222,19 @@ impl Chunks {
             pages = Some(read).filter(|pages| !pages.is_empty());
             bytes.is_located = pages.is_some();
         }
+        let codec = Codec::of(chunk.compression);
         let metadata = ColumnChunkMetaData::builder(Arc::clone(descriptor))
-            .set_compression(chunk.compression)
+            .set_compression(codec.map_or(chunk.compression, |_| Compression::UNCOMPRESSED))
             .set_num_values(chunk.values as i64)
             .set_total_compressed_size(chunk.len as i64)
             .set_total_uncompressed_size(chunk.inflated as i64)
             .set_data_page_offset(chunk.data as i64)
             .set_dictionary_page_offset(chunk.dictionary.map(|offset| offset as i64))
             .build()?;
-        let reader = SerializedPageReader::new(Arc::new(bytes), &metadata, rows.in_group as usize, pages)?;
-        Ok(Box::new(super::checked_pages::CheckedPages::new(reader, descriptor)))
+        let reader =
+            SerializedPageReader::new(Arc::new(bytes.clone()), &metadata, rows.in_group as usize, pages)?;
+        let reader = InflatedPages::new(reader, codec, bytes);
+        Ok(Box::new(CheckedPages::new(reader, descriptor)))
     }
 }
 

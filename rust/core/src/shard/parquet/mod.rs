@@ -9,6 +9,7 @@
 //! - `facts`: what a person wants to know of a shard
 //! - `problem`: what the parquet crate reports, in one sentence
 //! - `chunks`, `pages`, `page_header`, `checked_pages`: what the parquet crate reads, checked before it does
+//! - `inflated_pages`: what it would inflate, into memory that is used again (`page_memory`)
 //!
 //! The order of rows hangs on the blocks, so these hang on the file alone. A row group that takes more memory than
 //! a window is cut into runs of rows. Where a run begins is found by the page index, or by the counts in the
@@ -23,9 +24,11 @@ mod checked_pages;
 mod chunks;
 mod facts;
 mod footer;
+mod inflated_pages;
 mod offset_index;
 mod origin;
 mod page_header;
+mod page_memory;
 mod pages;
 mod problem;
 mod reader;

@@ -16,7 +16,7 @@ pub(super) struct PageClaims {
     pub header_len: usize,
     /// 0 data, 1 index, 2 dictionary, 3 data of the second version.
     kind: i64,
-    inflated: u64,
+    pub inflated: u64,
     /// Bytes of the page behind the header.
     pub compressed: u64,
     values: u64,
@@ -88,6 +88,10 @@ pub(super) fn page_claims(bytes: &[u8]) -> Result<Option<PageClaims>, Problem> {
 pub(super) const MAX_HEADER: usize = 8 << 20;
 
 impl PageClaims {
+    pub fn is_dictionary(&self) -> bool {
+        self.kind == 2
+    }
+
     /// Refuses what cannot be, above all what would be allocated for it.
     pub fn check(&self, limits: PageLimits) -> Result<(), Problem> {
         if self.header_len as u64 + self.compressed > limits.left {

@@ -3,7 +3,6 @@
 use std::io::{Cursor, Read};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -33,8 +32,8 @@ pub(super) struct ChunkBytes {
     pub is_uncompressed: bool,
     /// Whether arrays may keep pages that are not compressed: they must not be views of a map, nor keep a whole chunk.
     pub are_kept: bool,
-    /// Whether the page whose header was read last is not compressed.
-    is_plain: Arc<AtomicBool>,
+    /// What the headers read last say.
+    headers: Arc<Mutex<Headers>>,
     /// Where an error of our own is left, of which the parquet crate hands on no more than the text.
     failure: Failure,
 }
@@ -66,7 +65,6 @@ impl ChunkBytes {
         values: u64,
         failure: Failure,
     ) -> Self {
-        let is_plain = Arc::default();
         // Some writers count only the compressed bytes.
         let inflated = inflated.max(range.end - range.start);
         Self {
@@ -78,7 +76,7 @@ impl ChunkBytes {
             is_located: false,
             is_uncompressed: false,
             are_kept: false,
-            is_plain,
+            headers: Arc::default(),
             failure,
         }
     }
@@ -116,7 +114,7 @@ impl ChunkBytes {
         loop {
             let bytes = self.part(start, len)?;
             let is_all = start + bytes.len() as u64 >= self.range.end;
-            if self.check_header(&bytes, start)? {
+            if self.check_header(&bytes, start)?.is_some() {
                 return Ok(bytes);
             }
             if is_all || len > MAX_HEADER as u64 {
@@ -126,14 +124,53 @@ impl ChunkBytes {
         }
     }
 
-    /// Whether the header ends in `bytes`; an error where it claims what cannot be.
-    fn check_header(&self, bytes: &[u8], start: u64) -> ParquetResult<bool> {
-        let Some(claims) = page_claims(bytes).map_err(damaged)? else { return Ok(false) };
+    /// The length of the header, where it ends in `bytes`; an error where it claims what cannot be.
+    fn check_header(&self, bytes: &[u8], start: u64) -> ParquetResult<Option<usize>> {
+        let Some(claims) = page_claims(bytes).map_err(damaged)? else { return Ok(None) };
         let left = self.range.end.saturating_sub(start);
         claims.check(PageLimits { left, inflated: self.inflated, values: self.values }).map_err(damaged)?;
         // Some writers leave pages of the second version as they are where they would not shrink.
-        self.is_plain.store(self.is_uncompressed || claims.is_plain, Ordering::Relaxed);
-        Ok(true)
+        let stored = StoredPage {
+            start: start + claims.header_len as u64,
+            inflated: claims.inflated as usize,
+            is_plain: self.is_uncompressed || claims.is_plain,
+        };
+        let mut headers = self.headers.lock();
+        *(if claims.is_dictionary() { &mut headers.dictionary } else { &mut headers.data }) = stored;
+        Ok(Some(claims.header_len))
+    }
+
+    /// What its header says of the page that was handed out last.
+    pub fn handed_out(&self) -> StoredPage {
+        self.headers.lock().handed_out
+    }
+}
+
+/// What a header says of how its page is stored.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StoredPage {
+    /// Where the page begins, behind its header.
+    start: u64,
+    /// Bytes that it takes when it is not compressed.
+    pub inflated: usize,
+    /// Whether it is not compressed as it is.
+    pub is_plain: bool,
+}
+
+/// A dictionary that was passed over is asked for later, when other headers were read.
+#[derive(Debug, Default)]
+struct Headers {
+    dictionary: StoredPage,
+    data: StoredPage,
+    handed_out: StoredPage,
+}
+
+impl Headers {
+    /// Notes that the page at `start` is handed out.
+    fn hand_out(&mut self, start: u64) -> StoredPage {
+        let is_dictionary = self.dictionary.start == start;
+        self.handed_out = if is_dictionary { self.dictionary } else { self.data };
+        self.handed_out
     }
 }
 
@@ -173,11 +210,15 @@ impl ChunkReader for ChunkBytes {
         if bytes.len() < length {
             return Err(outside());
         }
-        if self.is_located && !self.check_header(&bytes, start)? {
-            return Err(damaged("a page header does not end in its page"));
+        let mut start = start;
+        if self.is_located {
+            let Some(header_len) = self.check_header(&bytes, start)? else {
+                return Err(damaged("a page header does not end in its page"));
+            };
+            start += header_len as u64;
         }
-        let is_copied = self.are_kept && self.is_plain.load(Ordering::Relaxed);
-        Ok(if is_copied { Bytes::copy_from_slice(&bytes) } else { bytes })
+        let is_plain = self.headers.lock().hand_out(start).is_plain;
+        Ok(if self.are_kept && is_plain { Bytes::copy_from_slice(&bytes) } else { bytes })
     }
 }
 
