@@ -1,8 +1,8 @@
 //! An opened dataset, or several side by side: its shards opened on first use, its decoded blocks.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use arrow_schema::SchemaRef;
 use parking_lot::Mutex;
@@ -218,7 +218,7 @@ impl Table {
     pub fn push_row(&self, place: Place, rows: &mut RowSet, recent: &mut RecentBlocks) -> Result<bool> {
         let place = self.in_data(place);
         if let Some(block) = recent.get(place.block) {
-            rows.push(block, place.row);
+            rows.push(&block, place.row);
             return Ok(true);
         }
         let block = match self.block(place.block as usize) {
@@ -226,7 +226,7 @@ impl Table {
             Err(error) => return self.skip(error, 1),
         };
         rows.push(&block, place.row);
-        recent.put(place.block, block);
+        recent.put(place.block, &block);
         Ok(true)
     }
 
@@ -408,7 +408,15 @@ impl Table {
 }
 
 /// Blocks that one thread reads at present, found without a lock; a lane read in turn comes back to its own few.
-pub struct RecentBlocks(Vec<Option<(u32, Arc<Block>)>>);
+pub struct RecentBlocks(Vec<Option<(u32, Recent)>>);
+
+#[derive(Clone)]
+enum Recent {
+    /// It lies in a map and takes next to nothing.
+    Kept(Arc<Block>),
+    /// It has memory of its own, and is the cache's to keep or drop.
+    Seen(Weak<Block>),
+}
 
 impl Default for RecentBlocks {
     fn default() -> Self {
@@ -417,17 +425,20 @@ impl Default for RecentBlocks {
 }
 
 impl RecentBlocks {
-    fn get(&self, index: u32) -> Option<&Arc<Block>> {
-        self.0[index as usize % NUM_RECENT]
-            .as_ref()
-            .filter(|(known, _)| *known == index)
-            .map(|(_, block)| block)
+    fn get(&self, index: u32) -> Option<Arc<Block>> {
+        match self.0[index as usize % NUM_RECENT].as_ref()? {
+            (known, Recent::Kept(block)) if *known == index => Some(Arc::clone(block)),
+            (known, Recent::Seen(block)) if *known == index => block.upgrade(),
+            _ => None,
+        }
     }
 
-    /// Keeps a block that lies in a map; one with memory of its own is the cache's to keep or drop.
-    fn put(&mut self, index: u32, block: Arc<Block>) {
-        if block.is_mapped() {
-            self.0[index as usize % NUM_RECENT] = Some((index, block));
-        }
+    fn put(&mut self, index: u32, block: &Arc<Block>) {
+        let recent = if block.is_mapped() {
+            Recent::Kept(Arc::clone(block))
+        } else {
+            Recent::Seen(Arc::downgrade(block))
+        };
+        self.0[index as usize % NUM_RECENT] = Some((index, recent));
     }
 }
