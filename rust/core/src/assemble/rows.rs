@@ -7,6 +7,7 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Fields};
 use arrow_select::interleave::interleave;
 
+use super::fetch::fetch;
 use crate::error::{Error, Result};
 use crate::shard::values::bytes_at;
 use crate::shard::{Block, logical_array, storage_type};
@@ -205,6 +206,11 @@ fn joined_bytes(arrays: &[&dyn Array], places: &[(usize, usize)]) -> Option<Arra
         values.iter().zip(places).all(|(value, (slot, row))| value.is_some() || arrays[*slot].is_null(*row));
     let offsets = OffsetBuffer::<i32>::from_lengths(lens);
     let mut joined = Vec::with_capacity(offsets[places.len()] as usize);
-    values.iter().flatten().for_each(|value| joined.extend_from_slice(value));
+    let mut values = values.into_iter().flatten().peekable();
+    while let Some(value) = values.next() {
+        // They lie wherever their blocks do: copying takes less than waiting for the next one.
+        values.peek().into_iter().for_each(|next| fetch(next));
+        joined.extend_from_slice(value);
+    }
     is_bytes.then(|| Arc::new(BinaryArray::new(offsets, joined.into(), nulls)) as ArrayRef)
 }
