@@ -100,7 +100,7 @@ def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> Iter
                 _check_encoding(file, buffer[:4])
             if end < len(buffer):
                 if end:
-                    yield Chunk(file, offset, _without_bom(buffer, offset, end))
+                    yield _chunk(file, buffer, offset, end)
                 return
             cut = buffer.rfind(b"\n") + 1
             if not cut:
@@ -110,14 +110,15 @@ def chunks(file: TextFile, tell: Callable[[int], None] = lambda _: None) -> Iter
             held = end - cut
             following = bytearray(size if held < size else held + size)
             following[:held] = memoryview(buffer)[cut:end]
-            yield Chunk(file, offset, _without_bom(buffer, offset, cut))
+            yield _chunk(file, buffer, offset, cut)
             buffer = following
             offset += cut
 
 
-def _without_bom(buffer: bytearray, offset: int, end: int) -> memoryview:
+def _chunk(file: TextFile, buffer: bytearray, offset: int, end: int) -> Chunk:
+    """What ``buffer`` holds up to ``end``, but for a byte order mark at the beginning of the file."""
     start = len(_BOM) if offset == 0 and buffer.startswith(_BOM) else 0
-    return memoryview(buffer)[start:end]
+    return Chunk(file, offset + start, memoryview(buffer)[start:end])
 
 
 def _check_encoding(file: TextFile, head: bytearray) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rowmill.conversion.ahead import begun_ahead
 from rowmill.conversion.blame import blame_json
 from rowmill.conversion.chunks import Chunk, chunks
-from rowmill.conversion.json_types import TypeConflict, depth, has_grown, num_fields, unify_schemas, with_text
+from rowmill.conversion.json_types import Unfit, check_size, has_grown, unify_schemas, with_text
 from rowmill.conversion.kinds import TextFile
 from rowmill.conversion.nulls import completed, probing, settled
-from rowmill.conversion.sanity import DEEPEST, has_objects_only, is_shallow, is_utf8
-from rowmill.exceptions import SchemaMismatchError
+from rowmill.conversion.sanity import DEEPEST, is_shallow, is_utf8, num_objects
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,10 +26,6 @@ _MOST_PARSERS = 16
 _MOST_BYTES = 64 << 20
 # Tables of so much text are held back, until the types of most fields are known.
 _EARLY_BYTES = 16 << 20
-# Objects that use values as names would make a column of each.
-_MOST_FIELDS = 10_000
-# Arrow's file format stops at 64, rows and columns included.
-_MOST_LEVELS = 60
 
 
 class JsonLines:
@@ -89,7 +85,7 @@ class JsonLines:
             def begin(chunk: Chunk) -> tuple[Chunk, pa.Schema, Future[pa.Table]]:
                 if self.schema is None:
                     self.schema = self._wider(chunk)
-                return chunk, self.schema, parsing.submit(_checked, chunk, self.schema)
+                return chunk, self.schema, parsing.submit(_parse, chunk.text, self.schema)
 
             for begun in begun_ahead(self._chunks(), begin, 2 * num_parsers, _num_bytes, _MOST_BYTES):
                 yield begun[0], self._parsed(*begun)
@@ -106,87 +102,59 @@ class JsonLines:
             return table.result()
         except pa.ArrowInvalid as problem:
             if self.is_final:
-                raise blame_json(chunk, schema, problem) from problem
+                raise blame_json(chunk, schema, _rows_of(schema), problem) from problem
         try:
             # Chunks before this one may have brought what was missing.
             if not self.schema.equals(schema):
-                return _parse(chunk, self.schema)
+                return _parse(chunk.text, self.schema)
         except pa.ArrowInvalid:
             pass
         before, self.schema = self.schema, self._wider(chunk)
         self.needs_restart |= not has_grown(before, self.schema)
         try:
-            return _parse(chunk, self.schema)
+            return _parse(chunk.text, self.schema)
         except pa.ArrowInvalid as problem:
-            raise blame_json(chunk, self.schema, problem) from problem
+            raise blame_json(chunk, self.schema, _rows_of(self.schema), problem) from problem
 
     def _wider(self, chunk: Chunk) -> pa.Schema:
         """The schema with what the rows of ``chunk`` need."""
         import pyarrow as pa
 
-        _check(chunk)
-        _check_depth(chunk)
         try:
-            found = _infer(chunk)
-            wider = with_text(found) if self.schema is None else unify_schemas(self.schema, with_text(found))
-        except (pa.ArrowInvalid, TypeConflict) as problem:
-            raise blame_json(chunk, self.schema, problem) from problem
-        _check_size(chunk, wider)
-        return wider
+            return _widened(chunk.text, self.schema)
+        except (pa.ArrowInvalid, Unfit) as problem:
+            raise blame_json(chunk, self.schema, partial(_widened, schema=self.schema), problem) from problem
 
 
 def _num_bytes(chunk: Chunk) -> int:
     return chunk.text.nbytes
 
 
-def _checked(chunk: Chunk, schema: pa.Schema) -> pa.Table:
-    """The chunk's rows under ``schema``, once it is clear that the parser survives them."""
-    _check(chunk)
-    return _parse(chunk, schema)
+def _rows_of(schema: pa.Schema) -> Callable[[memoryview], pa.Schema]:
+    """Reads rows that have to be of ``schema``."""
+    return lambda text: _parse(text, schema).schema
 
 
-def _check(chunk: Chunk) -> None:
-    """Keeps from the parser what is no UTF-8, and lines that begin no object."""
-    if not is_utf8(chunk.text):
-        raise blame_json(chunk, None, ValueError("a text that is not UTF-8"))
-    if not has_objects_only(chunk.text):
-        raise blame_json(chunk, None, ValueError("a line does not begin an object"))
+def _parse(text: memoryview, schema: pa.Schema) -> pa.Table:
+    """The lines' rows under ``schema``; an error where a row needs another."""
+    return settled(_read(text, probing(schema)), schema)
 
 
-def _check_depth(chunk: Chunk) -> None:
-    """Keeps endless nesting from a parser that follows it; one that is held to types stops by itself."""
-    if not is_shallow(chunk.text):
-        raise blame_json(chunk, None, ValueError(f"values are nested more than {DEEPEST} levels deep"))
+def _widened(text: memoryview, schema: pa.Schema | None) -> pa.Schema:
+    """``schema`` with what the rows of these lines need."""
+    import pyarrow as pa
+
+    # A parser that is held to types stops by itself where values are nested deeper; one that is not follows.
+    if not is_shallow(text):
+        raise pa.ArrowInvalid(f"values are nested more than {DEEPEST} levels deep")
+    found = with_text(_read(text, None).schema)
+    wider = found if schema is None else unify_schemas(schema, found)
+    check_size(wider)
+    return wider
 
 
-def _check_size(chunk: Chunk, schema: pa.Schema) -> None:
-    if num_fields(schema) > _MOST_FIELDS:
-        raise SchemaMismatchError(
-            f"{chunk.file.path}: its objects have more than {_MOST_FIELDS:,} different fields, as if values stood "
-            "for names; write such an object as a list of pairs",
-            chunk.file.path,
-        )
-
-    if depth(schema) > _MOST_LEVELS:
-        raise SchemaMismatchError(
-            f"{chunk.file.path}: values are nested more than {_MOST_LEVELS} levels deep, which Arrow files cannot "
-            "hold; store such a value as a text",
-            chunk.file.path,
-        )
-
-
-def _parse(chunk: Chunk, schema: pa.Schema) -> pa.Table:
-    """The chunk's rows under ``schema``; an error where a row needs another."""
-    return settled(_read(chunk, probing(schema)), schema)
-
-
-def _infer(chunk: Chunk) -> pa.Schema:
-    """What the chunk's rows need."""
-    return _read(chunk, None).schema
-
-
-def _read(chunk: Chunk, schema: pa.Schema | None) -> pa.Table:
-    """In one block always.
+def _read(text: memoryview, schema: pa.Schema | None) -> pa.Table:
+    """A row for each line that is not blank, once it is clear that the parser survives them; in one block always.
 
     Where types are found over several blocks and contradict, pyarrow 26 ends the process or hands out nulls for
     values, and names columns in any order.
@@ -194,10 +162,17 @@ def _read(chunk: Chunk, schema: pa.Schema | None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.json
 
-    return pa.json.read_json(
-        pa.BufferReader(pa.py_buffer(chunk.text)),
-        read_options=pa.json.ReadOptions(use_threads=False, block_size=chunk.text.nbytes + 1),
+    if not is_utf8(text):
+        raise pa.ArrowInvalid("a text that is not UTF-8")
+    if (num_rows := num_objects(text)) is None:
+        raise pa.ArrowInvalid("a line is no object")
+    table = pa.json.read_json(
+        pa.BufferReader(pa.py_buffer(text)),
+        read_options=pa.json.ReadOptions(use_threads=False, block_size=text.nbytes + 1),
         parse_options=pa.json.ParseOptions(
             explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "error"
         ),
     )
+    if table.num_rows != num_rows:
+        raise pa.ArrowInvalid("a line is more than one object")
+    return table

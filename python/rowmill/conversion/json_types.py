@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TypeConflict", "depth", "has_grown", "num_fields", "type_of", "unify", "unify_schemas", "with_text"]
+__all__ = ["TypeConflict", "Unfit", "check_size", "has_grown", "type_of", "unify", "unify_schemas", "with_text"]
+
+# Objects that use values as names would make a column of each.
+_MOST_FIELDS = 10_000
+# Arrow's file format stops at 64, rows and columns included.
+_MOST_LEVELS = 60
 
 
-class TypeConflict(Exception):
+class Unfit(Exception):
+    """Rows that are JSON, and for which there are no columns; the text says what to do."""
+
+
+class TypeConflict(Unfit):
     """Two values of one field that no one type holds."""
 
     def __init__(self, field: str, before: str, now: str) -> None:
-        super().__init__(f"{field or 'the row'} is {now}, but {before} in rows before")
+        super().__init__(
+            f"{field or 'the row'} is {now}, but {before} before it; write one type of value, or leave the field out"
+        )
         self.field, self.before, self.now = field, before, now
 
 
@@ -78,7 +89,25 @@ def _with_text(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def num_fields(schema: pa.Schema) -> int:
+def check_size(schema: pa.Schema) -> None:
+    """Refuses columns that no file should have, or can.
+
+    Raises:
+        Unfit: There are too many, or one is nested too deep.
+    """
+    if _num_fields(schema) > _MOST_FIELDS:
+        raise Unfit(
+            f"the objects have more than {_MOST_FIELDS:,} different fields, as if values stood for names; write such "
+            "an object as a list of pairs"
+        )
+    if _depth(schema) > _MOST_LEVELS:
+        raise Unfit(
+            f"values are nested more than {_MOST_LEVELS} levels deep, which Arrow files cannot hold; store such a "
+            "value as a text"
+        )
+
+
+def _num_fields(schema: pa.Schema) -> int:
     """Columns, and fields of fields."""
 
     def count(kind: pa.DataType) -> int:
@@ -103,7 +132,7 @@ def has_grown(before: pa.Schema, now: pa.Schema) -> bool:
     return is_same(pa.struct(list(before)), pa.struct(list(now)))
 
 
-def depth(schema: pa.Schema) -> int:
+def _depth(schema: pa.Schema) -> int:
     """Levels of lists and objects in the deepest column."""
 
     def levels(kind: pa.DataType) -> int:
@@ -112,8 +141,12 @@ def depth(schema: pa.Schema) -> int:
     return max((levels(field.type) for field in schema), default=0)
 
 
-def type_of(value: Any) -> pa.DataType:
-    """The type of one parsed value."""
+def type_of(value: Any, field: str = "") -> pa.DataType:
+    """The type of one parsed value.
+
+    Raises:
+        TypeConflict: Items of a list have no one type.
+    """
     import pyarrow as pa
 
     if value is None:
@@ -127,10 +160,11 @@ def type_of(value: Any) -> pa.DataType:
     if isinstance(value, str):
         return pa.string()
     if isinstance(value, dict):
-        return pa.struct([pa.field(name, type_of(inner)) for name, inner in value.items()])
+        prefix = f"{field}." if field else ""
+        return pa.struct([pa.field(name, type_of(inner, prefix + name)) for name, inner in value.items()])
     items: pa.DataType = pa.null()
     for item in value:
-        items = unify(items, type_of(item), "[]")
+        items = unify(items, type_of(item, f"{field}[]"), f"{field}[]")
     return pa.list_(items)
 
 
