@@ -1,7 +1,7 @@
 """Row groups that a filter by expression need not read, by the statistics in Parquet footers.
 
-pyarrow itself says which row groups an expression may keep rows of, one file at a time, when rows of that file
-come near. What is pruned keeps its place in the order, so nothing but the speed changes.
+They are looked at one file at a time, when rows of that file come near. What is pruned keeps its place in the order,
+so nothing but the speed changes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from rowmill import _rust
 from rowmill.mixing.source import MixedSource
 from rowmill.plan import Plan
+from rowmill.row_groups import kept_row_groups
 from rowmill.stages import Filter
 
 __all__ = ["Pruning"]
@@ -46,7 +47,6 @@ class Pruning:
         """Row groups that may hold a row that is kept; None where that cannot be told."""
         import pyarrow as pa
         import pyarrow.dataset as pds
-        from pyarrow.fs import LocalFileSystem
 
         found = self._found(shard)
         if found is None:
@@ -57,13 +57,10 @@ class Pruning:
             pds.field(name).is_null() if value is None else pds.field(name) == value for name, value in values.items()
         ]
         where = functools.reduce(operator.and_, partition) if partition else None
+        schema = pa.schema(self._source.schema)
+        names = {name for stage in _conditions(self._plan) for name in stage.columns_read(schema.names)}
         try:
-            file_format = pds.ParquetFileFormat()
-            fragment = file_format.make_fragment(path, LocalFileSystem(), partition_expression=where)
-            # A partition that contradicts the filter leaves nothing of the file.
-            schema = pa.schema(self._source.schema)
-            parts = fragment.split_by_row_group(self._expression, schema=schema)
-            return [group.id for part in parts for group in part.row_groups]
+            return kept_row_groups(path, self._expression, schema, sorted(names), where)
         except (pa.ArrowException, OSError):
             # Whatever is wrong, with the file or the expression, is said where it is read.
             return None
