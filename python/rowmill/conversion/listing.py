@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rowmill.conversion.kinds import FORMATS, TextFile, promise, sniff
@@ -14,7 +16,11 @@ __all__ = ["text_files"]
 
 # Folders of `datasets`, which Rust knows how to read.
 _NOTES = ("state.json", "dataset_info.json", "dataset_dict.json")
+# The same, and of ours: what lies there is a data set of its own.
+_OWN = {*_NOTES, "dataset.json", "conversion.json"}
 _DIGITS = re.compile(r"(\d+)")
+# As Rust does for files that it reads: folders that are named, and entries that are looked at.
+_NAMED, _MOST_ENTRIES = 3, 10_000
 
 
 def text_files(paths: Sequence[str], format: str | None = None) -> list[TextFile] | None:
@@ -47,6 +53,9 @@ def text_files(paths: Sequence[str], format: str | None = None) -> list[TextFile
             f"such as *.{files[0].kind}",
             files[0].path,
         )
+    for path in paths:
+        if os.path.isdir(path):
+            _warn_of_folders(path, files)
     return files
 
 
@@ -85,6 +94,41 @@ def _of_one_kind(paths: Iterable[str], kind: str | None) -> list[str]:
         if promised not in (None, "other") and not is_note and not name.startswith("."):
             texts.append(path)
     return sorted(texts, key=_natural)
+
+
+def _warn_of_folders(folder: str, files: Sequence[TextFile]) -> None:
+    """Folders in a folder are not read: of files in them that nothing else names, the caller hears."""
+    read = {file.path for file in files}
+    left_out: Counter[str] = Counter()
+    num_entries = 0
+    for parent, folders, names in os.walk(folder):
+        inner = os.path.relpath(parent, folder)
+        num_entries += len(folders) + len(names)
+        if num_entries > _MOST_ENTRIES:
+            break
+        if inner != "." and not _OWN.isdisjoint(names):
+            folders.clear()
+            continue
+        folders[:] = sorted((name for name in folders if not _is_unfinished(name)), key=_natural)
+        if inner != ".":
+            alike = (name for name in names if not name.startswith(".") and promise(name)[0] == files[0].kind)
+            count = sum(os.path.join(parent, name) not in read for name in alike if not name.endswith(".json"))
+            left_out.update({inner: count} if count else {})
+    if left_out:
+        told = ", ".join(f"{left_out[inner]} in {inner}" for inner in [*left_out][:_NAMED])
+        rest = [*left_out.values()][_NAMED:]
+        told += f", {sum(rest)} in {len(rest)} more" if rest else ""
+        pattern = os.path.join(folder, "**", "*" + os.path.splitext(files[0].path)[1])
+        warnings.warn(
+            f"{folder} holds text files that are not read, in folders in it: {told}; name these folders too, or take "
+            f"all files by {pattern}",
+            stacklevel=2,
+        )
+
+
+def _is_unfinished(name: str) -> bool:
+    """Hidden, and what writers are not done with."""
+    return name.startswith((".", "_")) or name.endswith(".part")
 
 
 def _natural(path: str) -> list[tuple[int, int, str]]:

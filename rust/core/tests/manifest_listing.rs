@@ -242,6 +242,53 @@ fn what_nobody_knows_is_named_and_notes_are_not() {
 }
 
 #[test]
+fn files_in_folders_of_a_folder_are_counted_and_nobody_elses_are() {
+    let data = folder(&[
+        "a.parquet",
+        "de/1.parquet",
+        "de/2.parquet",
+        "de/notes.md",
+        "it/other.arrow",
+        "fr/old/3.parquet",
+        "k=1/b.parquet",
+        "k=1/more/c.parquet",
+        // Hidden, unfinished, and what is a data set of its own.
+        ".cache/x.parquet",
+        "_temporary/0/x.parquet",
+        "abc.part/x.parquet",
+        "converted/conversion.json",
+        "converted/x.parquet",
+        "saved/dataset.json",
+        "saved/deep/x.parquet",
+    ]);
+    let listing = resolve(&[data.path()]).unwrap();
+    assert_eq!(listing.files, ["a.parquet", "k=1/b.parquet"].map(|name| data.path().join(name)));
+    let [warning] = listing.warnings.as_slice() else { panic!("{:?}", listing.warnings) };
+    let told = "in folders in it: 2 *.parquet in de, 1 *.parquet in fr/old, 1 *.parquet in k=1/more; name";
+    assert!(warning.contains(told), "{warning}");
+    assert!(warning.ends_with("**/*.parquet"), "{warning}");
+    // Whoever names all of them hears nothing.
+    let all = ["", "de", "fr/old", "k=1/more"].map(|name| data.path().join(name));
+    assert!(resolve(&all).unwrap().warnings.is_empty());
+    assert!(resolve(&[data.path().join("**/*.parquet")]).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn many_folders_are_counted_and_a_disk_is_not_walked() {
+    let names: Vec<String> = (0..60).map(|index| format!("{index}/{index}.tar")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.push("0.tar");
+    let warning = resolve(&[folder(&names).path()]).unwrap().warnings.remove(0);
+    assert!(warning.contains(": 1 *.tar in 0, 1 *.tar in 1, 1 *.tar in 2, 57 in 57 more; name"), "{warning}");
+    let data = folder(&["a.arrow", "below/b.arrow"]);
+    for index in 0..10_500 {
+        fs::write(data.path().join(format!("below/{index}.arrow")), "").unwrap();
+    }
+    let warning = resolve(&[data.path()]).unwrap().warnings.remove(0);
+    assert!(warning.contains("in below, and maybe others; name"), "{warning}");
+}
+
+#[test]
 fn what_is_not_there_is_named_with_what_is() {
     let data =
         folder(&["d/a.arrow", "d/b.arrow", "d/c.arrow", "d/e.arrow", "empty/README.md", "text/a.jsonl"]);
@@ -249,7 +296,7 @@ fn what_is_not_there_is_named_with_what_is() {
         ("d/x.arrow", "holds a.arrow, b.arrow, c.arrow and 1 more"),
         ("d/*.parquet", "holds a.arrow"),
         ("none/*/x.arrow", "holds d, empty, text"),
-        ("", "3 folders"),
+        ("", "but folders with some: 4 *.arrow in d; name one of them, or all files by"),
         ("empty", "no Arrow files"),
     ];
     for (input, part) in cases {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,30 @@ def test_files_of_a_folder_are_one_dataset_in_natural_order_under_one_schema(tmp
     assert by_glob.fingerprint == by_folder.fingerprint
     given = rowmill.open([folder / "part-10.jsonl.gz", folder / "part-1.jsonl.gz"])
     assert [row["n"] for row in given.fetch(range(2))] == [10, 1]
+
+
+def test_files_in_folders_of_a_folder_are_not_left_out_without_a_word(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for name in ("a", "de/1", "de/2", "fr/old/3", ".cache/x", "_temporary/x", "k.part/x", "own/x"):
+        put(folder / f"{name}.jsonl", '{"a": 1}\n')
+    put(folder / "own" / "dataset.json", "{}")
+    put(folder / "de" / "notes.json", "{}")
+    with pytest.warns(UserWarning, match=r"in folders in it: 2 in de, 1 in fr/old; name .*data/\*\*/\*\.jsonl$"):
+        assert rowmill.open(folder).num_rows == 1
+    assert rowmill.open([folder, folder / "de", folder / "fr/old"]).num_rows == 4
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow"])
+def test_shards_in_folders_of_a_folder_are_not_left_out_without_a_word(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "data"
+    rowmill.convert(put(tmp_path / "rows.jsonl", lines_of([{"a": 1}])), tmp_path / "out", to=name, num_shards=1)
+    shard = next((tmp_path / "out").glob(f"*.{name}")).read_bytes()
+    for place in ("a", "k=1/b", "more/c", ".cache/x", "cache/converted/x"):
+        put(folder / f"{place}.{name}", shard)
+    put(folder / "cache/converted/conversion.json", "{}")
+    left_out = "1 *.parquet in more" if name == "parquet" else "1 *.arrow in k=1, 1 *.arrow in more"
+    with pytest.warns(UserWarning, match=re.escape(f"in folders in it: {left_out}; name these")):
+        assert rowmill.open(folder).num_rows == (2 if name == "parquet" else 1)
 
 
 def test_what_a_file_is_follows_from_its_first_bytes_where_its_name_says_nothing(tmp_path: Path) -> None:

@@ -66,8 +66,11 @@ impl Kind {
         }
     }
 
+    /// Kinds that are read as they lie.
+    pub(super) const READ: [Self; 4] = [Self::Arrow, Self::Parquet, Self::WebDataset, Self::Tokens];
+
     pub(super) fn is_read(self) -> bool {
-        matches!(self, Self::Arrow | Self::Parquet | Self::WebDataset | Self::Tokens)
+        Self::READ.contains(&self)
     }
 
     /// A glob over files of the kind.

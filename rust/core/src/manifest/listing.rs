@@ -1,11 +1,11 @@
 //! From what the user named (files, folders, globs) to the ordered list of shards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::kind::Kind;
-use super::{hive, huggingface, natural};
+use super::{below, hive, huggingface, natural};
 use crate::shard::tokens::ids_beside;
 use crate::source::remote::is_remote;
 use crate::{Error, Result};
@@ -25,6 +25,8 @@ pub struct Listing {
     pub(super) num_indexed: usize,
     /// Folders and prefixes of globs: names `key=value` of folders below them are columns.
     pub roots: Vec<PathBuf>,
+    /// Folders with folders in them, and what was read of each.
+    parents: Vec<(PathBuf, Kind)>,
 }
 
 /// Finds the shards behind files, folders and globs.
@@ -63,7 +65,19 @@ pub fn resolve_split<P: AsRef<Path>>(inputs: &[P], split: Option<&str>) -> Resul
             "no paths were given; name a file, a folder or a glob".to_owned(),
         ));
     }
+    warn_of_folders(&mut listing);
     Ok(listing)
+}
+
+/// Folders in folders are not read: of files in them that nothing else names, the caller hears.
+fn warn_of_folders(listing: &mut Listing) {
+    if listing.parents.is_empty() {
+        return;
+    }
+    let read: HashSet<&Path> = listing.files.iter().map(PathBuf::as_path).collect();
+    let left_out = listing.parents.iter().filter_map(|(folder, kind)| below::left_out(folder, *kind, &read));
+    let warnings: Vec<String> = left_out.collect();
+    listing.warnings.extend(warnings);
 }
 
 fn add_file(path: PathBuf, split: Option<&str>, listing: &mut Listing) -> Result<()> {
@@ -102,6 +116,10 @@ fn add_names(folder: &Path, names: Vec<PathBuf>, num_folders: usize, listing: &m
     kinds.remove(&Kind::Aside);
     let strangers = kinds.remove(&Kind::Unknown).unwrap_or_default();
     check_one_kind(folder, &kinds)?;
+    let first = kinds.keys().next().copied().unwrap_or(Kind::Parquet);
+    if num_folders > 0 && first.is_read() {
+        listing.parents.push((folder.to_owned(), first));
+    }
     match kinds.pop_first() {
         Some((kind, mut names)) if kind.is_read() => {
             natural::sort(&mut names);
@@ -169,13 +187,22 @@ fn check_one_kind(folder: &Path, kinds: &BTreeMap<Kind, Vec<PathBuf>>) -> Result
 }
 
 fn empty_folder(folder: &Path, num_folders: usize) -> Error {
-    let problem = if num_folders > 0 {
-        format!(
-            "it holds no Arrow files, Parquet files or tars, but {num_folders} folders; name one of them, or a glob such as \
-             **/*.arrow"
-        )
-    } else {
-        "it holds no Arrow files, Parquet files or tars".to_owned()
+    let below = Kind::READ.into_iter().filter(|_| num_folders > 0).find_map(|kind| {
+        let told = below::told(folder, kind, &HashSet::new())?;
+        Some((told, folder.join("**").join(kind.pattern())))
+    });
+    let problem = match below {
+        Some((told, pattern)) => format!(
+            "it holds no Arrow files, Parquet files or tars, but folders with some: {told}; name one of them, or all \
+             files by {}",
+            pattern.display()
+        ),
+        None if num_folders > 0 => {
+            format!(
+                "it holds no Arrow files, Parquet files or tars, but {num_folders} folders; name one of them"
+            )
+        }
+        None => "it holds no Arrow files, Parquet files or tars".to_owned(),
     };
     Error::MissingShard { path: folder.to_owned(), problem }
 }

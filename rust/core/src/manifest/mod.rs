@@ -2,13 +2,14 @@
 //!
 //! - `listing`: what the user named -> files in order (`natural` order, `kind` by their
 //!   names, HF folders by `huggingface` and `json`)
-//! - `hive`: folders named `key=value`, whose names are columns
+//! - `hive`: folders named `key=value`, whose names are columns; `below`: a word on other folders in a folder
 //! - `build`: files -> [`Manifest`]: stored records where they hold, walks (`walk`, `parallel`) for the rest
 //! - `contents`: the [`Manifest`] and its views
 //! - `identity`, `schema`, `fingerprint`: when a file, a column, a dataset is still the same
 //! - `record`, `columns`: one shard, all blocks; `codec`: these as bytes; `store`: the bytes as a locked, mapped file;
 //!   `bytes`: all of a manifest, for another process
 
+mod below;
 mod build;
 mod bytes;
 mod codec;
