@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes.launch import finish, start
 
 import rowmill
 
@@ -148,3 +149,41 @@ def test_a_file_that_changes_while_it_is_read_never_gives_other_rows(
             file.write(bytes(path.stat().st_size))
     with contextlib.suppress(rowmill.CorruptShardError):
         assert all(row["image"] == images[row["id"]] for row in rows)
+
+
+# The peak of anonymous memory over what it was before, and how often blocks were decoded.
+MEASURED = """
+import os, sys
+import rowmill
+
+def anonymous():
+    line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
+    return int(line.split()[1]) << 10
+
+opened = rowmill.open(sys.argv[1], index_dir=sys.argv[2]).shuffle(1, num_lanes=16, window_bytes=4 << 20)
+before, peak, length = anonymous(), 0, 0
+with opened.loader(num_threads=2, prefetch_bytes=64 << 20) as loader:
+    for index, row in enumerate(loader):
+        length += len(row["text"])
+        if index % 16 == 0:
+            peak = max(peak, anonymous() - before)
+    stats = loader.stats()
+print(length, peak, stats["blocks_decoded"], stats["blocks_decoded_again"])
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+def test_long_texts_behind_a_dictionary_stay_within_their_windows(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    distinct = [rng.randbytes(150_000).hex() for _ in range(30)]
+    drawn = [rng.randrange(30) for _ in range(3000)]
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"text": [distinct[at] for at in drawn]}), path, dictionary_pagesize_limit=64 << 20)
+    told = finish(start("-W", "error", "-c", MEASURED, path, tmp_path / "index")).split()
+    length, peak, decoded, again = map(int, told)
+    assert length == 3000 * 300_000
+    # Some blocks of two lanes; not each block once for every row.
+    assert again <= decoded // 20
+    windows, ahead, page = 16 * (4 << 20), 64 << 20, 9_000_000
+    assert peak < 1.2 * windows + ahead + 2 * 4 * page + (40 << 20)

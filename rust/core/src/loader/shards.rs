@@ -241,6 +241,14 @@ impl Shards {
         }
     }
 
+    /// Bytes of all rows where they are decoded whole.
+    pub fn decoded_bytes(&self) -> Option<u64> {
+        let is_whole = self.projection.indices.len() >= self.manifest.num_stored_columns();
+        let bytes =
+            || self.manifest.block_bytes().iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
+        (is_whole && self.owns_memory()).then(bytes)
+    }
+
     /// Place of a block in its shard.
     fn in_shard(&self, shard: usize, block: usize) -> u64 {
         (block - self.manifest.shard_first_block()[shard] as usize) as u64

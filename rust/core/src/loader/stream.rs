@@ -21,6 +21,10 @@ use crate::text::padded::PadPlan;
 /// Rows handed over together: enough that a hand-over costs little beside making their dicts.
 const ROWS_PER_JOB: u64 = 128;
 
+/// Decoded bytes of rows handed over together: threads at two jobs of long rows would be in two windows of every lane,
+/// with room for the blocks of one.
+const ROW_BYTES_PER_JOB: u64 = 1 << 20;
+
 /// Bytes of batches handed over together: small batches share the cost of a wake-up, and what is
 /// made ahead still lies in a core's cache when it is used.
 const BATCH_BYTES_PER_JOB: u64 = 256 << 10;
@@ -94,7 +98,7 @@ impl StreamSpec {
             let most = MAX_BATCHES_PER_JOB.min(self.prefetch_items.div_ceil(2)).max(1);
             return (BATCH_BYTES_PER_JOB / batch_bytes).clamp(1, most);
         };
-        ROWS_PER_JOB
+        (ROW_BYTES_PER_JOB / self.table.row_memory().max(1)).clamp(1, ROWS_PER_JOB)
     }
 
     fn limits(&self, items_per_job: u64) -> Limits {

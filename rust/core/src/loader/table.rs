@@ -197,6 +197,14 @@ impl Table {
         self.total_bytes() / rows.max(1)
     }
 
+    /// Bytes of a decoded row, on average, as far as the indexes say; 0 where some columns are not read, or rows lie in
+    /// their files.
+    pub fn row_memory(&self) -> u64 {
+        let bytes = self.members.iter().map(|member| member.shards.decoded_bytes().unwrap_or(0));
+        let rows: u64 = self.members.iter().map(|member| member.shards.manifest().num_rows()).sum();
+        bytes.fold(0, u64::saturating_add) / rows.max(1)
+    }
+
     /// What the blocks of each dataset take.
     pub fn sizes(&self) -> impl Iterator<Item = BlockSizes> + '_ {
         self.members.iter().map(|member| member.shards.sizes())
