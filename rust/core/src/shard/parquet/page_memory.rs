@@ -20,8 +20,11 @@ const MAX_MAPS: usize = 16 << 10;
 /// Maps there are at present.
 static NUM_MAPS: AtomicUsize = AtomicUsize::new(0);
 
+/// More is a claim until it is used.
+const MAX_POPULATED: usize = 32 << 20;
+
 /// Idle bytes are memory beside the blocks' budget.
-const MAX_IDLE_BYTES: usize = 32 << 20;
+const MAX_IDLE_BYTES: usize = 16 << 20;
 
 /// Memory is used for what takes at least all but this share of it.
 const WASTE: usize = 16;
@@ -112,7 +115,7 @@ impl Map {
         });
         let map = Self(map.ok()?);
         #[cfg(target_os = "linux")]
-        if len <= MAX_IDLE_BYTES {
+        if len <= MAX_POPULATED {
             // Linux before 5.14 cannot: its pages come one by one then.
             let _ = map.0.advise(memmap2::Advice::PopulateWrite);
         }
@@ -199,8 +202,8 @@ mod tests {
     fn no_more_lies_idle_than_may() {
         let mut idle = Idle { bytes: 0, maps: Vec::new() };
         let freed: usize = (0..40).map(|_| idle.keep(map(1 << 20)).len()).sum();
-        assert_eq!((idle.bytes, idle.maps.len(), freed), (MAX_IDLE_BYTES, 32, 8));
-        assert_eq!(idle.keep(map(MAX_IDLE_BYTES + 1)).len(), 33);
+        assert_eq!((idle.bytes, idle.maps.len(), freed), (MAX_IDLE_BYTES, 16, 24));
+        assert_eq!(idle.keep(map(MAX_IDLE_BYTES + 1)).len(), 17);
         assert_eq!((idle.bytes, idle.maps.len()), (0, 0));
     }
 

@@ -6,6 +6,9 @@ use arrow_array::{Array, ArrayRef, BinaryViewArray};
 use arrow_buffer::Buffer;
 use arrow_data::{ByteView, MAX_INLINE_VIEW_LEN};
 use arrow_schema::ArrowError;
+use bytes::Bytes;
+
+use super::page_memory::PageMemory;
 
 /// The array without the pages of which it shows less than three quarters: what it shows of those is copied.
 ///
@@ -28,7 +31,10 @@ pub(super) fn trimmed(array: &BinaryViewArray) -> Result<ArrayRef, ArrowError> {
         return Ok(Arc::new(array.clone()));
     }
     let copied = shown.iter().zip(&kept).filter(|(_, is_kept)| !**is_kept);
-    let mut copies = Vec::with_capacity(copied.map(|(shown, _)| shown).sum());
+    // The allocator would keep for itself what lies between such pieces when they are gone.
+    let mut copies = PageMemory::take(copied.map(|(shown, _)| shown).sum())
+        .map_err(|error| ArrowError::MemoryError(error.to_string()))?;
+    let mut end = 0;
     let (mut buffers, mut places) = (Vec::new(), Vec::new());
     for (buffer, is_kept) in array.data_buffers().iter().zip(&kept) {
         places.push(buffers.len() as u32);
@@ -48,12 +54,14 @@ pub(super) fn trimmed(array: &BinaryViewArray) -> Result<ArrayRef, ArrowError> {
         if kept[buffer] {
             return ByteView { buffer_index: places[buffer], ..view }.as_u128();
         }
-        let offset = copies.len() as u32;
-        copies.extend_from_slice(array.value(row));
+        let value: &[u8] = array.value(row);
+        let offset = end as u32;
+        end += value.len();
+        copies[offset as usize..end].copy_from_slice(value);
         ByteView { buffer_index: of_copies, offset, ..view }.as_u128()
     });
     let views: Vec<u128> = moved.collect();
-    buffers.push(copies.into());
+    buffers.push(Bytes::from_owner(copies).into());
     Ok(Arc::new(BinaryViewArray::try_new(views.into(), buffers, array.nulls().cloned())?))
 }
 
