@@ -5,7 +5,7 @@
 //! - [`choice`]: chosen rows of it, from ranges and indices files.
 //! - [`counts`]: how many tokens each document has.
 //! - [`epochs`]: the orders of the epochs that are being read.
-//! - [`stream`]: one consumer's items, made ahead; `work`: the jobs that make them.
+//! - [`stream`]: one consumer's items, made ahead; `jobs`: which ones at a time; `work`: who makes them.
 //! - [`group`]: what is handed over at a time.
 //! - [`lanes`]: chunks of lanes on demand.
 //! - [`length_groups`]: runs of rows grouped by length.
@@ -25,6 +25,7 @@ pub mod counts;
 mod delivered;
 pub mod epochs;
 pub mod group;
+mod jobs;
 pub mod lanes;
 pub mod length_groups;
 pub mod packed;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::ahead::ReadAhead;
 use super::epochs::Epochs;
 use super::group::{Group, Made, Step, Unpacker};
+use super::jobs::Jobs;
 use super::length_groups::{GroupSpec, GroupedRuns};
 use super::receipt::Receipt;
 use super::table::Table;
@@ -101,6 +102,12 @@ impl StreamSpec {
         (ROW_BYTES_PER_JOB / self.table.row_memory().max(1)).clamp(1, ROWS_PER_JOB)
     }
 
+    fn jobs(&self, per_job: u64) -> Jobs {
+        let end = self.partition.worker_items();
+        let jobs = Jobs::new(self.first_item.min(end)..end, per_job);
+        if matches!(self.output, Output::Rows) { jobs.with_small_ones_first() } else { jobs }
+    }
+
     fn limits(&self, items_per_job: u64) -> Limits {
         let jobs_ahead = match self.output {
             // For rows the setting counts chunks: a single row ahead would be no prefetch at all.
@@ -137,8 +144,7 @@ impl StreamSpec {
 pub struct Stream {
     producer: Producer<Group>,
     current: Option<Unpacker>,
-    first_item: u64,
-    per_job: u64,
+    jobs: Jobs,
     /// Jobs whose groups were taken.
     jobs_taken: u64,
     next_item: u64,
@@ -150,9 +156,8 @@ impl Stream {
     /// Starts the threads.
     pub fn start(spec: StreamSpec) -> Self {
         let per_job = spec.items_per_job();
-        let items = spec.partition.worker_items();
-        let left = items.saturating_sub(spec.first_item);
-        let num_jobs = (items != u64::MAX).then(|| left.div_ceil(per_job));
+        let jobs = spec.jobs(per_job);
+        let num_jobs = (spec.partition.worker_items() != u64::MAX).then(|| jobs.len());
         let limits = spec.limits(per_job);
         let first_item = spec.first_item;
         let ahead = ReadAhead::start(&spec.table, &spec.epochs, spec.num_threads > 0).map(Arc::new);
@@ -165,14 +170,13 @@ impl Stream {
         let make_job = move || {
             let mut worker =
                 Worker::new(Arc::clone(&spec), ahead.clone(), Arc::clone(&windows), runs.clone());
-            Box::new(move |job: u64| Ok(worker.group(job, per_job))) as Job<u64, Group>
+            Box::new(move |job: u64| Ok(worker.group(jobs.items(job)))) as Job<u64, Group>
         };
         let producer = Producer::start(limits, num_jobs, Arc::new(make_job));
         Self {
             producer,
             current: None,
-            first_item,
-            per_job,
+            jobs,
             jobs_taken: 0,
             next_item: first_item,
             skipped: 0,
@@ -194,7 +198,7 @@ impl Stream {
             Polled::Finished => return Polled::Finished,
         };
         // By jobs, not by what came of them: the items of a job that failed whole have numbers too.
-        self.next_item = self.first_item + self.jobs_taken * self.per_job;
+        self.next_item = self.jobs.first_item(self.jobs_taken);
         self.jobs_taken += 1;
         match group {
             Ok(group) => self.current = Some(Unpacker::new(group)),

@@ -55,11 +55,9 @@ impl Worker {
         }
     }
 
-    /// The items of a job.
-    pub fn group(&mut self, job: u64, per_job: u64) -> Group {
+    /// What a job makes: these items.
+    pub fn group(&mut self, items: Range<u64>) -> Group {
         let spec = Arc::clone(&self.spec);
-        let first = spec.first_item + job * per_job;
-        let items = first..(first + per_job).min(spec.partition.worker_items());
         match &spec.output {
             Output::Rows => self.rows(items),
             Output::RowSets { gathers } => {
