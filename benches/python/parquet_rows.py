@@ -10,6 +10,8 @@ from throughput import note, table
 ROWS_TARGET = 8.0
 DECODE_TARGET = 1.6
 MEMORY_TARGET = 1.2
+# What a loader makes ahead, where nobody says otherwise: a budget of its own beside that of the windows.
+PREFETCH_BYTES = 64 << 20
 OPEN_TARGETS = (2.0, 0.05)
 # Lanes, the MiB of each one's windows (a small window holds one block at least), and whether there is a page index.
 WINDOWS = [(64, 1, True), (16, 4, True), (32, 16, True), (32, 16, False)]
@@ -79,10 +81,10 @@ def columns(options: Options) -> dict[str, Any]:
 
 
 def memory(options: Options) -> dict[str, Any]:
-    """The most memory over row groups of 100 MB, beside the windows that are open at once."""
+    """The most memory over row groups of 100 MB, beside the two budgets: the open windows, and what is made ahead."""
     results = {case.name: run_once(case, options) for case in LARGE}
     columns = ["", "memory, MB", "windows, MB", "seconds", "blocks decoded again", "target"]
-    title = "memory over row groups of 100 MB; the windows + 20 % is the target"
+    title = "memory over row groups of 100 MB; the windows + 20 %, and 64 MiB that are made ahead, are the target"
     report.show(title, columns, [memory_line(name, result) for name, result in results.items()])
     return results
 
@@ -91,7 +93,7 @@ def memory_line(name: str, result: dict[str, Any]) -> list[str]:
     """One size of windows."""
     if "problem" in result:
         return [name, "-", "-", "-", "-", result["problem"]]
-    most = result["windows"] * MEMORY_TARGET
+    most = result["windows"] * MEMORY_TARGET + PREFETCH_BYTES
     word = "met" if result["growth"] <= most else "MISSED"
     numbers = (f"{result[key] / 1e6:,.0f}" for key in ("growth", "windows"))
     again = f"{result['stats']['blocks_decoded_again']:,}"

@@ -88,7 +88,9 @@ impl Below {
         }
         if depth < MAX_DEPTH {
             natural::sort(&mut folders);
-            folders.iter().for_each(|name| self.look(root, &inner.join(name), kind, read, depth + 1));
+            for name in &folders {
+                self.look(root, &inner.join(name), kind, read, depth + 1);
+            }
         }
     }
 }
