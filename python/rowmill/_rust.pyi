@@ -34,8 +34,10 @@ __all__ = [
     "add_samples",
     "bare_urls",
     "count_items",
+    "dealt_step",
     "download",
     "export_zeros",
+    "lane_samples_at",
     "list_store",
     "live_buffers",
     "remote_stats",
@@ -134,6 +136,7 @@ class Order:
 _PlainOrder = tuple[str, int, int, bool, tuple[int, int], tuple[int, int]]
 _PlainSource = tuple[Table, Order, str, int | None, str, int, TokenCounts | None]
 _PlainPlace = tuple[int, int, int, int, int, Sequence[tuple[int, int]]]
+_PlainDeal = tuple[int, int, Sequence[tuple[int, int]], int]
 
 @final
 class Mixture:
@@ -320,6 +323,7 @@ class Packed:
         epoch_samples: Sequence[int],
         lanes: Sequence[_PlainPlace],
         samples: tuple[int, int | None],
+        deal: _PlainDeal | None,
         skip_steps: int,
         left_out: Sequence[tuple[int, int]],
         max_steps: int | None,
@@ -536,6 +540,8 @@ def count_items(
 ) -> int: ...
 def rows_from_arrow(batch: object, *, storage: bool = False) -> list[dict[str, Any]]: ...
 def live_buffers() -> int: ...
+def dealt_step(deal: _PlainDeal, batch_size: int, step: int) -> list[list[tuple[int, int]]]: ...
+def lane_samples_at(ranges: Sequence[tuple[int, int]], position: int) -> list[int]: ...
 def roundtrip(batch: object) -> RecordBatch: ...
 def roundtrip_schema(schema: object) -> Any: ...
 def export_zeros(kind: str, num_bytes: int, dtype: str, shape: Sequence[int]) -> Any: ...

@@ -7,9 +7,11 @@ before the first step, or there is no first step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from rowmill import _rust
 from rowmill.cursor import Cursor
-from rowmill.exceptions import TopologyError
+from rowmill.exceptions import StateMismatchError, TopologyError
 from rowmill.lane_places import Beginning, Deal
 from rowmill.lanes import check_lanes, lane_rows
 from rowmill.left_out import taken_of
@@ -18,10 +20,40 @@ from rowmill.placement import Placement
 from rowmill.plan import Plan
 from rowmill.token_index import how_to_build, lane_samples, why_uncountable
 
-__all__ = ["clipped", "lane_totals", "packed_steps", "packed_total", "samples_left", "steps_of"]
+__all__ = [
+    "DEAL_VERSION",
+    "Agreed",
+    "PlainDeal",
+    "clipped",
+    "deals",
+    "lane_totals",
+    "packed_steps",
+    "packed_total",
+    "samples_left",
+    "steps_of",
+]
 
 # More samples than any lane gives.
 _FAR = 1 << 62
+
+# Ranks, this one, each lane's first sample and the one after its last, and the samples of all that were taken.
+PlainDeal = tuple[int, int, list[tuple[int, int]], int]
+
+# How ranks deal samples once lanes have ended; stands in their cursors.
+DEAL_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What all ranks know before the first step.
+
+    Attributes:
+        steps: Steps of this consumer in the whole pass, those done included; None where ranks need not agree.
+        deal: How the samples of all lanes are dealt; None where each rank goes on with its own lanes to their end.
+    """
+
+    steps: int | None = None
+    deal: PlainDeal | None = None
 
 
 def clipped(plan: Plan, lane: int, total: int) -> tuple[int, int]:
@@ -51,26 +83,66 @@ def steps_of(left: Sequence[int], size: int, remainder: str) -> int:
     return min(left) // size if remainder == "drop" else -(-max(left) // size)
 
 
-def packed_steps(plan: Plan, placement: Placement, begun: Beginning, cursor: Cursor | None) -> int | None:
-    """Steps of this consumer in the whole pass, those done included; None where ranks need not agree.
+def packed_steps(plan: Plan, placement: Placement, begun: Beginning, cursor: Cursor | None) -> Agreed:
+    """The steps of a pass, and whose samples they hold.
 
     Raises:
         TopologyError: Only reading would tell, or a rank has no documents at all.
     """
     if placement.num_shards == 1:
-        return None
+        return Agreed()
     remainder = plan.remainder_for(placement.num_shards)
     if plan.epochs_per_pass is None:
         _check_documents(plan, begun.deal)
     if remainder == "keep" or _is_endless(plan):
-        return None
+        return Agreed()
     totals = lane_totals(plan, begun.first_epoch)
     if totals is None:
         raise TopologyError(_unknown_end(plan, placement.num_shards))
     done = begun.deal.share(begun.deal.steps_before) + begun.done
     ranges = [clipped(plan, lane, total) for lane, total in enumerate(totals)]
+    taken = done * placement.num_shards * (plan.batch_size or 1)
+    if _is_dealt(plan, begun.deal, cursor, ranges, taken):
+        steps = _dealt_steps(plan, placement.num_shards, ranges, taken, remainder)
+        return Agreed(done + steps, (placement.num_shards, placement.index, ranges, taken))
     left = samples_left(plan, begun.deal, cursor, ranges, done)
-    return done + steps_of(left, plan.batch_size or 1, remainder)
+    return Agreed(done + steps_of(left, plan.batch_size or 1, remainder))
+
+
+def deals(plan: Plan) -> bool:
+    """Whether ranks deal the samples of all lanes of a pass, so that its steps are the same for any number of ranks.
+
+    Packed sources that are mixed have lanes of equal length in an epoch.
+    """
+    return plan.epochs_per_pass is not None and not plan.mixes_samples
+
+
+def _is_dealt(plan: Plan, deal: Deal, cursor: Cursor | None, ranges: Sequence[tuple[int, int]], taken: int) -> bool:
+    """Whether what was delivered so far are the first samples of all lanes together, as the deal goes on with.
+
+    Else (of workers, or by a rowmill that had no deal) each rank goes on with its own lanes to their end.
+    """
+    if deal.num_workers > 1 or not deals(plan):
+        return False
+    stored = (cursor or {}).get("lanes")
+    if stored is None:
+        return True
+    if stored["of"] > 1:
+        # The other ranks' lanes are not in it, and they must come to the same answer.
+        version = stored.get("dealt")
+        if version not in (None, DEAL_VERSION):
+            raise StateMismatchError(
+                f"the cursor's ranks dealt their samples by version {version!r}, and this rowmill knows version "
+                f"{DEAL_VERSION}; read it with the rowmill that made it, or a newer one"
+            )
+        return version is not None
+    behind = _rust.lane_samples_at(ranges, taken)
+    return all(max(first, own) == at for (first, _), own, at in zip(ranges, stored["samples"], behind, strict=True))
+
+
+def _dealt_steps(plan: Plan, num_shards: int, ranges: Sequence[tuple[int, int]], taken: int, remainder: str) -> int:
+    left = max(sum(max(stop - first, 0) for first, stop in ranges) - taken, 0)
+    return steps_of([left], num_shards * (plan.batch_size or 1), remainder)
 
 
 def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
@@ -98,9 +170,10 @@ def packed_total(plan: Plan, placement: Placement, epoch: int) -> int:
     deal, remainder = Deal.of(plan, placement, 0), plan.remainder_for(placement.num_shards)
     ranges = [clipped(plan, lane, total) for lane, total in enumerate(totals)]
     left = samples_left(plan, deal, None, ranges, 0)
-    if remainder == "keep":
-        left = [left[placement.index]]
-    number = steps_of(left, plan.batch_size or 1, remainder)
+    if remainder != "keep" and deals(plan):
+        number = _dealt_steps(plan, placement.num_shards, ranges, 0, remainder)
+    else:
+        number = steps_of([left[placement.index]] if remainder == "keep" else left, plan.batch_size or 1, remainder)
     return _taken(plan, first, number if last is None else min(number, last))
 
 

@@ -28,7 +28,9 @@ class LanePlaces:
         num_steps: Steps of this consumer since then.
         left_out: Positions that nobody takes, from the beginning of the pass on.
         receipt: What was delivered.
-        padded_to: Where steps are padded to the number that all ranks take: that number, and the pass's last epoch.
+        padded_to: Where the lanes here may end before the steps that all ranks take: their number, and the pass's last
+            epoch.
+        dealt: By which version ranks deal the samples of all lanes, where they do.
     """
 
     identity: Identity
@@ -40,6 +42,7 @@ class LanePlaces:
     num_steps: int = 0
     num_skipped: int = 0
     padded_to: tuple[int, int] | None = None
+    dealt: int | None = None
     left_out: Ranges = ()
     receipt: Callable[[], Receipt] | None = None
 
@@ -58,6 +61,8 @@ class LanePlaces:
         }
         if self.placement.num_workers > 1:
             lanes["start"] = self.start
+        if self.dealt is not None:
+            lanes["dealt"] = self.dealt
         # Left out where they say nothing, which keeps the usual cursor small.
         if any(lane.emitted for lane in self.lanes):
             lanes["emitted"] = [lane.emitted for lane in self.lanes]

@@ -12,7 +12,7 @@ import numpy as np
 from rowmill import _rust
 from rowmill import torch as _torch
 from rowmill.cursor import Cursor
-from rowmill.equal_steps import packed_steps
+from rowmill.equal_steps import DEAL_VERSION, deals, packed_steps
 from rowmill.exceptions import SchemaMismatchError
 from rowmill.iterators import ReadOptions, Resumable, StagedIterator, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
@@ -45,7 +45,9 @@ class PackedIterator(_rust.Packed, Resumable):
         check_lanes(plan.order.num_lanes, placement)
         _check_flat(plan)
         output = "torch" if _shown_as(plan) == "torch" else "numpy"
-        sources = packed_sources(plan, options.io, with_counts=True)
+        # Where ranks deal the samples of all lanes, a sample of another rank's is found by counts.
+        may_deal = placement.num_shards > 1 and deals(plan) and plan.remainder_for(placement.num_shards) != "keep"
+        sources = packed_sources(plan, options.io, with_counts=True, counts_of_all=may_deal)
         mixed = plan.source if isinstance(plan.source, MixedSource) else None
         self = super().__new__(
             cls,
@@ -76,7 +78,8 @@ class PackedIterator(_rust.Packed, Resumable):
         plan, placement = self._plan, self._placement
         remainder, epochs = plan.remainder_for(placement.num_shards), plan.epochs_per_pass
         begun = Beginning.of(plan, placement, cursor, epoch)
-        agreed = packed_steps(plan, placement, begun, cursor)
+        decided = packed_steps(plan, placement, begun, cursor)
+        agreed = decided.steps
         deal, lanes, done = begun.deal, begun.lanes, begun.done
         skipped = (cursor or {}).get("skipped_rows", 0)
         first, last = plan.pipeline.batches
@@ -92,6 +95,7 @@ class PackedIterator(_rust.Packed, Resumable):
             epoch_samples=required_samples(plan, begun.first_epoch),
             lanes=[lane.plain for lane in lanes],
             samples=plan.pipeline.samples,
+            deal=decided.deal,
             skip_steps=num_skipped,
             left_out=[(max(first - before, 0), end - before) for first, end in left_out if end > before],
             max_steps=left,
@@ -107,8 +111,10 @@ class PackedIterator(_rust.Packed, Resumable):
         if agreed == 0 and cursor is None and begun.lanes:
             _warn_of_nothing(placement, remainder)
         known = begun.places(plan, placement)
-        if agreed is not None and left is not None and remainder == "pad":
+        if agreed is not None and left is not None and (remainder == "pad" or decided.deal is not None):
             known.padded_to = (done + num_skipped + left, next_epoch - 1)
+        if decided.deal is not None:
+            known.dealt = DEAL_VERSION
         # The progress keeps the places, not this iterator: when a loop is left, its threads end with it.
         self._current = current = functools.partial(_cursor_of, known, done, num_skipped, self.places)
         self._progress.follow(current)
@@ -155,7 +161,7 @@ def _cursor_of(known: LanePlaces, done: int, num_skipped: int, places: _rust.Lan
 
 def _warn_of_nothing(placement: Placement, remainder: str) -> None:
     warnings.warn(
-        f"no rank yields anything: one of the {placement.num_shards} has less than one step of samples, and "
+        f"no rank yields anything: there are not enough samples for a step of all {placement.num_shards} ranks, and "
         f'remainder={remainder!r} leaves them out; "keep" or "pad" hand them out',
         stacklevel=2,
     )

@@ -6,8 +6,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rowmill import _rust
 from rowmill.cursor import Cursor, check_cursor
-from rowmill.equal_steps import clipped, lane_totals, packed_steps
+from rowmill.equal_steps import Agreed, clipped, lane_totals, packed_steps
 from rowmill.exceptions import OutOfRangeError, SchemaMismatchError
 from rowmill.lane_places import Beginning
 from rowmill.lanes import Lane, check_lanes
@@ -74,6 +75,7 @@ def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cu
     totals, drops = lane_totals(plan, first_epoch), plan.remainder_for(num_shards) == "drop"
     picks: list[_Pick] = []
     lanes: dict[int, Lane] = {}
+    dealt: list[list[tuple[int, int]]] | None = None
     for rank in range(num_shards):
         placement = Placement(num_shards, rank)
         begun = Beginning.of(plan, placement, cursor, epoch)
@@ -82,11 +84,15 @@ def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cu
         if at < 0:
             raise OutOfRangeError(f"step {step} is before the cursor, which stands after {before} steps")
         last = plan.pipeline.batches[1]
-        agreed = None if totals is None else packed_steps(plan, placement, begun, cursor)
-        if any(end is not None and at + before >= end for end in (last, agreed)):
+        agreed = Agreed() if totals is None else packed_steps(plan, placement, begun, cursor)
+        if any(end is not None and at + before >= end for end in (last, agreed.steps)):
             raise OutOfRangeError(_out_of_range(step))
         lanes.update({lane.index: lane for lane in begun.lanes})
-        found = _picks(plan, begun.lanes, totals, rank, at)
+        if agreed.deal is not None:
+            dealt = dealt or _rust.dealt_step(agreed.deal, plan.batch_size or 1, at)
+            found = [_Pick(rank, row, *sample) for row, sample in enumerate(dealt[rank])]
+        else:
+            found = _picks(plan, begun.lanes, totals, rank, at)
         picks += () if drops and len(found) < (plan.batch_size or 1) else found
     if not picks:
         raise OutOfRangeError(_out_of_range(step))

@@ -19,6 +19,7 @@ from shards import as_worker, copy, frozen, through_json
 from typer.testing import CliRunner
 
 import rowmill
+from rowmill import equal_steps
 from rowmill.cli.main import app
 from rowmill.token_index import lane_samples
 
@@ -123,8 +124,113 @@ def test_every_token_comes_exactly_once_where_nothing_is_dropped(data: st.DataOb
         assert tokens_by_document(batches) == rows
 
 
+@given(st.data(), st.sampled_from(["drop", "pad"]))
+def test_a_step_holds_the_same_samples_for_every_number_of_ranks_to_the_end(
+    data: st.DataObject, remainder: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds, single = data.draw(finite(Path(folder), remainder))
+        num_shards, size = data.draw(st.sampled_from(CONSUMERS)), ds._plan.batch_size or 1
+        ds.count_tokens()
+        first, last = ds._plan.pipeline.batches
+        one = single.batch(num_shards * size, remainder="keep").skip(first)
+        whole = read(one if last is None else one.take(max(last - first, 0)), 1, 0)
+        ranks = [read(ds, num_shards, rank) for rank in range(num_shards)]
+        full = [batch for batch in whole if len(batch["input_ids"]) == num_shards * size]
+        assert {len(batches) for batches in ranks} == {len(full if remainder == "drop" else whole)}
+        for at, batch in enumerate(whole[: len(ranks[0])]):
+            found = samples(batches[at] for batches in ranks)
+            assert not samples([batch]) - found
+            assert found == samples([batch]) or (remainder == "pad" and at == len(full))
+        told = [[row.sample for row in ds.rows_at(at)] for at in range(len(ranks[0]))] if num_shards == 1 else []
+        assert len({sample for step in told for sample in step}) == sum(map(len, told))
+
+
+@given(st.data(), st.sampled_from(["drop", "pad"]), st.lists(st.integers(1, 5), min_size=1, max_size=4))
+def test_a_job_that_changes_its_ranks_reads_the_steps_of_one_rank(
+    data: st.DataObject, remainder: str, stops: list[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _, single = data.draw(finite(Path(folder), remainder))
+        single.count_tokens()
+        size = NUM_LANES * data.draw(st.integers(1, 2))
+        straight, whole, receipts = job(single.batch(size, remainder="keep"), 1, 0), [], {}
+        for batch in straight:
+            whole.append(batch)
+            receipts[len(whole)] = straight.state_dict().get("receipt")
+        full = [samples([batch]) for batch in whole if len(batch["input_ids"]) == size]
+        expected = samples(whole)
+        last_epoch = single.epoch + (single._plan.epochs_per_pass or 1) - 1
+        found: list[Counter[bytes]] = []
+        state = None
+        for stop in [*stops, 1 << 20]:
+            num_shards = data.draw(st.sampled_from([1, 2, 3, 6]))
+            ranks, states = [], []
+            for rank in range(num_shards):
+                mine = job(single.batch(size // num_shards, remainder=remainder), num_shards, rank)
+                if state is not None:
+                    mine.load_state_dict(state)
+                if mine.epoch > last_epoch:
+                    break
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="no rank yields anything")
+                    ranks.append(list(itertools.islice(iter(mine), stop)))
+                states.append(through_json(mine.state_dict()))
+            if not ranks or not ranks[0]:
+                break
+            assert len({len(batches) for batches in ranks}) == 1
+            found += [samples(step) for step in zip(*ranks, strict=True)]
+            state = through_json(rowmill.merge_states(states)) if num_shards > 1 else states[0]
+            if "receipt" in state:
+                assert state["receipt"] == receipts[len(found)]
+        assert found[: len(full)] == full
+        assert len(found) == (len(full) if remainder == "drop" else len(whole))
+        if remainder == "pad":
+            assert not expected - sum(found, Counter())
+
+
+@given(st.data(), st.sampled_from(["drop", "pad"]), st.integers(1, 12))
+def test_cursors_of_ranks_without_a_deal_go_on_with_their_own_lanes(
+    data: st.DataObject, remainder: str, steps: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds, _ = data.draw(finite(Path(folder), remainder))
+        ds.count_tokens()
+        mine = job(ds, 2, data.draw(st.integers(0, 1)))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="no rank yields anything")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(equal_steps, "_is_dealt", lambda *_: False)
+                expected = [frozen(batch) for batch in again(mine)]
+                reader = again(mine)
+                found = [frozen(batch) for batch in itertools.islice(iter(reader), steps)]
+            state = through_json(reader.state_dict())
+            assert "dealt" not in state.get("lanes", {})
+            resumed = again(mine)
+            resumed.load_state_dict(state)
+            if resumed.epoch == mine.epoch + (mine._plan.epochs_per_pass or 1):
+                assert found == expected
+                return
+            assert found + [frozen(batch) for batch in resumed] == expected
+
+
+@pytest.mark.parametrize("more", [1, -1])
+@pytest.mark.parametrize("mode", ["concat", "best_fit"])
+def test_counts_of_other_data_are_an_error_and_no_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int, mode: Any
+) -> None:
+    write(tmp_path, ["a" * 40] * 24, 4, 2)
+    ds = rowmill.open(tmp_path, index_dir=tmp_path / "index").shuffle(0, num_lanes=4).tokenize("bytes")
+    ds = ds.pack(8, mode=mode).batch(1).shard(2, 1)
+    ds.count_tokens()
+    known = lane_samples(ds._plan, 0) or []
+    monkeypatch.setattr(equal_steps, "lane_samples", lambda *_: [number + more for number in known])
+    with pytest.raises(rowmill.StateMismatchError, match="count again"):
+        list(ds)
+
+
 @given(st.data())
-def test_until_a_lane_ends_a_step_holds_the_same_samples_for_every_number_of_ranks(data: st.DataObject) -> None:
+def test_ranks_that_end_apart_hold_the_same_samples_in_a_step_until_a_lane_ends(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), data.draw(texts(NUM_LANES)), data.draw(st.integers(1, 9)), 2)
         ds = rowmill.open(folder, index_dir=folder + "/index").shuffle(3, num_lanes=NUM_LANES).tokenize("bytes")

@@ -8,7 +8,7 @@ from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError, TopologyError
 from rowmill.lanes import lane_rows
 from rowmill.mixing.source import MixedSource
-from rowmill.token_index import how_to_build, own_lane_samples, window_counts
+from rowmill.token_index import find_index, how_to_build, own_lane_samples, window_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,8 @@ __all__ = [
     "required_samples",
 ]
 
-# Table, order, column of ids, the id that ends a document there, the mode, the id that pads, and the counts of windows.
+# Table, order, column of ids, the id that ends a document there, the mode, the id that pads, and the counts of its
+# documents' tokens.
 PackedSource = tuple["_rust.Table", "_rust.Order", str, "int | None", str, int, "_rust.TokenCounts | None"]
 
 # How far apart the epochs lie that a source has in two epochs of a mix; as in Rust's packed::sequences.
@@ -56,15 +57,22 @@ def check_packs(sources: Mapping[str, Dataset]) -> None:
                 )
 
 
-def packed_sources(plan: Plan, io: str = "auto", *, with_counts: bool = False) -> list[PackedSource]:
-    """What the engine packs: of each source its table, order, and how.
+def packed_sources(
+    plan: Plan, io: str = "auto", *, with_counts: bool = False, counts_of_all: bool = False
+) -> list[PackedSource]:
+    """What the engine packs: of each source its table, order, how, and where it is asked for the tokens of documents.
+
+    ``with_counts`` are those that windows are packed by, ``counts_of_all`` those of others too, where they are there.
 
     Raises:
         SchemaMismatchError: Windows are packed by counts, which are wanted and not there.
     """
     source = plan.source
     if not isinstance(source, MixedSource) or source.pack is None:
-        return [_packed(plan, plan.table(io), plan.rust_order, window_counts(plan) if with_counts else None)]
+        counts = window_counts(plan) if with_counts else None
+        if counts is None and counts_of_all:
+            counts = find_index(plan)
+        return [_packed(plan, plan.table(io), plan.rust_order, counts)]
     plans = [component.plan for component in source.components]
     # One that has no data any more gives nothing; something must stand in its place.
     standing = next(own for own in plans if own is not None)

@@ -71,7 +71,7 @@ mod _rust {
     #[pymodule_export]
     use crate::packed_documents::PyPackedDocuments;
     #[pymodule_export]
-    use crate::packed_sources::PyTokenShares;
+    use crate::packed_sources::{PyTokenShares, dealt_step, lane_samples_at};
     #[pymodule_export]
     use crate::padding::PyPadding;
     #[pymodule_export]

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rowmill_core::Error;
 use rowmill_core::assemble::{Dtype, Pool};
-use rowmill_core::loader::packed::{PackedColumn, PackedSpec, PackedStep, PackedStream};
+use rowmill_core::loader::packed::{Deal, PackedColumn, PackedSpec, PackedStep, PackedStream};
 use rowmill_core::loader::{Receipt, Table};
 use rowmill_core::mix::{Schedule, TokenShares};
 use rowmill_core::prefetch::ProducerStats;
@@ -20,7 +20,9 @@ use crate::interpreter::wait;
 use crate::lane_places::{Moved, Places, PyLanePlaces};
 use crate::make::{POOL_BYTES, engine_stats};
 use crate::mix::PySchedule;
-use crate::packed_sources::{Packing, PlainPlace, PlainSource, PyTokenShares, Source, place_of, sequences};
+use crate::packed_sources::{
+    Packing, PlainDeal, PlainPlace, PlainSource, PyTokenShares, Source, deal_of, place_of, sequences,
+};
 use crate::receipt::{Counted, ReceiptParts};
 use crate::stream::{PREFETCH_BYTES, usual_threads};
 use crate::tensors::Tensors;
@@ -35,6 +37,7 @@ struct Pass {
     positions: Vec<(u64, u64)>,
     epoch_samples: Vec<u64>,
     samples: (u64, Option<u64>),
+    deal: Option<Deal>,
     skip_steps: u64,
     /// Runs of this consumer's steps that are read but not handed out, counted from the first one of the pass.
     left_out: Vec<(u64, u64)>,
@@ -145,8 +148,10 @@ impl PyPacked {
     /// Places the stream: `lanes` are this consumer's, `positions` those of each source that are read, and
     /// `epoch_samples` how many samples each epoch of a mix of packed sources has, where these end. Where
     /// ranks have agreed on `max_steps`, it gives all of them: after the end of its lanes padded ones, or an error.
-    #[pyo3(signature = (*, first_epoch, num_epochs, positions, epoch_samples, lanes, samples, skip_steps, left_out, max_steps,
-                        is_agreed, remainder, skipped, receipt))]
+    /// `deal` says how they deal the samples of all lanes: ranks, rank, each lane's first sample and the end of its
+    /// samples, and how many of all of them were taken before.
+    #[pyo3(signature = (*, first_epoch, num_epochs, positions, epoch_samples, lanes, samples, deal, skip_steps, left_out,
+                        max_steps, is_agreed, remainder, skipped, receipt))]
     #[expect(clippy::too_many_arguments, reason = "a place in the stream, one number each")]
     fn begin(
         &self,
@@ -157,6 +162,7 @@ impl PyPacked {
         epoch_samples: Vec<u64>,
         lanes: Vec<PlainPlace>,
         samples: (u64, Option<u64>),
+        deal: Option<PlainDeal>,
         skip_steps: u64,
         left_out: Vec<(u64, u64)>,
         max_steps: Option<u64>,
@@ -174,6 +180,7 @@ impl PyPacked {
             positions,
             epoch_samples,
             samples,
+            deal: deal.map(deal_of),
             skip_steps,
             left_out,
             max_steps,
@@ -335,6 +342,8 @@ impl PyPacked {
         let places = pass.places.get().0.lock();
         // After an error the stream starts again from the last step that was returned.
         let skip_steps = if places.num_steps == 0 { pass.skip_steps } else { 0 };
+        let steps_done = if places.num_steps == 0 { 0 } else { places.num_steps + pass.skip_steps };
+        let deal = pass.deal.clone().map(|deal| deal.after(steps_done, self.batch_size));
         let left = pass.max_steps.unwrap_or(0).saturating_sub(places.num_steps);
         let sources = self.sources.iter().zip(&pass.positions).map(|(source, positions)| {
             source.of_pass(pass.first_epoch, pass.num_epochs, *positions, self.shares.clone())
@@ -345,6 +354,7 @@ impl PyPacked {
             num_lanes: u64::from(self.sources[0].num_lanes()),
             places: places.lanes.clone(),
             samples: pass.samples,
+            deal,
             batch_size: self.batch_size,
             skip_steps,
             owed_steps: if pass.is_agreed { left + skip_steps } else { 0 },

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use rowmill_core::loader::counts::DocumentCounts;
+use rowmill_core::loader::packed::deal::{Steps, left_at};
 use rowmill_core::loader::packed::{
-    Content, Documents, LanePlace, PackSpec, PackedSource, Sequences, SourcePlace,
+    Content, Deal, Documents, LanePlace, PackSpec, PackedSource, Sequences, SourcePlace,
 };
 use rowmill_core::loader::{Epochs, Table};
 use rowmill_core::mix::{Schedule, Step, TokenShares};
@@ -17,12 +18,15 @@ use crate::order::PyOrder;
 use crate::table::PyTable;
 
 /// A table, its order, the column of ids where it is not tokenized, the id that ends a document there, the way
-/// documents are packed, the id that pads, and the documents' tokens where groups are whole windows.
+/// documents are packed, the id that pads, and the documents' tokens where they are needed.
 pub type PlainSource =
     (Py<PyTable>, Py<PyOrder>, String, Option<u32>, String, u32, Option<Py<PyTokenCounts>>);
 
 /// Lane, epoch, row, emitted, samples, and of each source of a mix (row, taken) where the schedule does not say it.
 pub type PlainPlace = (u32, u64, u64, u64, u64, Vec<(u64, u64)>);
+
+/// Ranks, this one, each lane's first sample and the one after its last, and the samples of all that were taken.
+pub type PlainDeal = (u32, u32, Vec<(u64, u64)>, u64);
 
 /// What is the same of all sources.
 pub struct Packing {
@@ -91,6 +95,27 @@ impl Source {
 pub fn sequences(schedule: Option<&Arc<Schedule>>, epoch_samples: &[u64]) -> Option<Arc<Sequences>> {
     let schedule = Arc::clone(schedule?);
     Some(Arc::new(Sequences { schedule, epoch_samples: epoch_samples.to_vec() }))
+}
+
+/// How ranks deal the samples of all lanes.
+pub fn deal_of((num_ranks, rank, ranges, position): PlainDeal) -> Deal {
+    Deal { num_ranks: num_ranks.max(1), rank, ranges, position }
+}
+
+/// The samples (lane, number) of each rank in step `step` of a deal, as `Packed.begin` takes it.
+#[pyfunction]
+#[pyo3(signature = (deal, batch_size, step))]
+pub fn dealt_step(deal: PlainDeal, batch_size: usize, step: u64) -> Vec<Vec<(u32, u64)>> {
+    let deal = deal_of(deal).after(step, batch_size);
+    let ranks = Steps::new(&deal).next_step(deal.num_ranks as usize, batch_size);
+    ranks.into_iter().map(|rank| rank.kept.into_iter().chain(rank.taken).collect()).collect()
+}
+
+/// How many samples of each lane are behind the first `position` of all lanes.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+pub fn lane_samples_at(ranges: Vec<(u64, u64)>, position: u64) -> Vec<u64> {
+    left_at(&ranges, position).into_iter().map(|(first, _)| first).collect()
 }
 
 /// A place of a lane, as Python keeps it.

@@ -24,7 +24,7 @@ pub use documents::DocumentCounts;
 pub use file::{CountsKey, TokenCounts};
 pub use groups::LaneDocuments;
 pub use lanes::{LaneQuestion, lane_samples, lane_tokens};
-pub use segments::{SegmentQuestion, Wanted, group_lens, sample_segments};
+pub use segments::{SegmentQuestion, Wanted, group_lens, place_of_sample, sample_segments};
 
 /// The id of the row at an element of a lane.
 fn row_id_at(readers: &mut EpochReaders, epochs: &Epochs, epoch: u64, lane: u32, element: u64) -> u64 {

@@ -71,6 +71,38 @@ pub fn group_lens(
     walk(question, &places, watch, |lane, _| lane.group_len())
 }
 
+/// Where a lane stands before its sample of this number in the pass; `None` where it ends before.
+///
+/// # Errors
+/// `InvalidArgument` without counts; `CorruptShard` where they are damaged.
+pub fn place_of_sample(question: &SegmentQuestion<'_>, lane: u32, sample: u64) -> Result<Option<LanePlace>> {
+    let first_epoch = question.documents.first_epoch;
+    if question.counts.is_none() {
+        return Err(Error::InvalidArgument(
+            "where a sample of another rank's lane begins only a count of the documents' tokens says; call \
+             ds.count_tokens() once"
+                .to_owned(),
+        ));
+    }
+    let begin = LanePlace { lane, epoch: first_epoch, ..LanePlace::default() };
+    let mut counter = DocumentCounter::new(&question.documents.table, &question.documents.content);
+    let is_stopped = AtomicBool::new(false);
+    let mut walk = LaneWalk::new(question, &begin, &mut counter, &is_stopped);
+    let found = match question.mode {
+        PackMode::BestFitWindows => walk.skip_windows(sample)?,
+        PackMode::Concat => walk.skip_tokens(sample)?.map(|(course, taken)| (course.number(), taken)),
+        PackMode::BestFit => walk.skip_groups(sample)?.map(|(course, taken)| (course.number(), taken)),
+    };
+    let len = question.documents.lane_rows(lane).1.max(1);
+    Ok(found.map(|(number, emitted)| LanePlace {
+        epoch: first_epoch + number / len,
+        row: number % len,
+        emitted,
+        num_samples: sample,
+        ..begin
+    }))
+}
+
 /// Walks along the documents of lanes, several at a time.
 fn walk<T: Send>(
     question: &SegmentQuestion<'_>,
@@ -165,18 +197,9 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
 
     /// The samples of groups that are whole windows, by their documents' lengths.
     fn samples_of_windows(mut self, first: u64, number: u64) -> Result<Vec<Vec<Segment>>> {
-        let SegmentQuestion { documents, counts, seq_len, .. } = *self.question;
-        let rows = documents.lane_rows(self.place.lane);
-        let lane = LaneDocuments {
-            counts: counts.ok_or_else(windows_need_counts)?,
-            epochs: &documents.epochs,
-            first_epoch: documents.first_epoch,
-            num_epochs: documents.num_epochs,
-            lane: self.place.lane,
-            rows,
-            seq_len,
-        };
-        let course = documents.course(self.place);
+        let seq_len = self.question.seq_len;
+        let lane = self.lane_documents()?;
+        let course = self.question.documents.course(self.place);
         let patience = self.patience(&course);
         let (mut next, mut before) = (course.number(), self.place.num_samples - self.place.emitted);
         let (mut found, mut since_token) = (Vec::new(), 0);
@@ -205,6 +228,34 @@ impl<'a, 'b, 'c> LaneWalk<'a, 'b, 'c> {
             next = end;
         }
         Ok(found)
+    }
+
+    /// The first document of the group of whole windows that holds a sample, and the group's samples before it.
+    fn skip_windows(&mut self, sample: u64) -> Result<Option<(u64, u64)>> {
+        let lane = self.lane_documents()?;
+        let (mut next, mut before) = (self.question.documents.course(self.place).number(), 0);
+        while let Some((group, end)) = lane.group_at(&mut self.readers, next)? {
+            let samples = group.num_samples(lane.seq_len);
+            if sample < before + samples {
+                return Ok(Some((next, sample - before)));
+            }
+            (next, before) = (end, before + samples);
+        }
+        Ok(None)
+    }
+
+    /// The lane as groups of whole windows are made of it.
+    fn lane_documents(&self) -> Result<LaneDocuments<'b>> {
+        let SegmentQuestion { documents, counts, seq_len, .. } = *self.question;
+        Ok(LaneDocuments {
+            counts: counts.ok_or_else(windows_need_counts)?,
+            epochs: &documents.epochs,
+            first_epoch: documents.first_epoch,
+            num_epochs: documents.num_epochs,
+            lane: self.place.lane,
+            rows: documents.lane_rows(self.place.lane),
+            seq_len,
+        })
     }
 
     /// The documents from the one on in which a sample begins, and its tokens that come before; `None` where the lane

@@ -38,7 +38,7 @@ pub struct LanePlace {
 /// What came of one lane's turn.
 #[derive(Debug, Clone)]
 pub struct Turn {
-    /// The lane, by its place among the consumer's.
+    /// The lane, by its place among the consumer's; behind them the lanes of other ranks.
     pub at: usize,
     /// Where it stands after the turn.
     pub place: LanePlace,

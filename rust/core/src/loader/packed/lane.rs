@@ -2,6 +2,7 @@
 
 use super::batch::{ColumnKind, PackedBatch, PackedColumn};
 use super::course::Course;
+use super::deal::Want;
 use super::documents::DocumentReader;
 use super::group::{LanePlace, SourcePlace, Turn};
 use super::sequences::{EPOCH_SHIFT, PackedSource, Sequences};
@@ -9,6 +10,7 @@ use super::stream::PackedSpec;
 use super::track::Track;
 use crate::assemble::Dtype;
 use crate::error::{Error, Result};
+use crate::loader::counts::{SegmentQuestion, place_of_sample};
 use crate::loader::receipt::Receipt;
 use crate::text::pack::{Element, Labels, PackMode, PackStats, Place, Sample};
 
@@ -62,13 +64,79 @@ impl Lane {
         parts.map(|(source, own)| Part::try_new(source, sequences, place, *own)).collect()
     }
 
-    /// This lane's turn: its next sample goes to the end of `batch`, if there is one. A reader for each source.
+    /// A lane of another rank before its sample of this number, which counts say the place of.
+    ///
+    /// # Errors
+    /// `InvalidArgument` without counts; `CorruptShard` where they are damaged; `StateMismatch` where it has less.
+    pub fn at_sample(lane: u32, number: u64, spec: &PackedSpec) -> Result<Self> {
+        let PackedSource { documents, pack, counts } = spec.first_source();
+        let question = SegmentQuestion {
+            documents,
+            mode: pack.mode,
+            seq_len: pack.seq_len,
+            counts: counts.as_ref(),
+            num_threads: 1,
+        };
+        let place = place_of_sample(&question, lane, number)?;
+        Self::try_new(place.ok_or_else(|| not_as_counted(lane, number))?, spec)
+    }
+
+    /// This lane's turn as ranks have dealt it: one sample is handed out or gone past, or there must be none.
+    pub fn dealt(
+        &mut self,
+        at: usize,
+        want: Want,
+        spec: &PackedSpec,
+        readers: &mut [DocumentReader],
+        batch: &mut PackedBatch,
+    ) -> Result<Turn> {
+        let (number, mut batch) = match want {
+            Want::Sample(number) => (number, Some(batch)),
+            Want::Past(number) => (number, None),
+            Want::End => return self.end(at, spec, readers),
+        };
+        let mut skipped = 0;
+        loop {
+            let is_here = self.place.num_samples == number;
+            let turn = self.turn(at, spec, readers, batch.take_if(|_| is_here))?;
+            skipped += turn.skipped;
+            if turn.is_over {
+                return Err(self.not_as_counted());
+            }
+            if is_here {
+                return Ok(Turn { skipped, ..turn });
+            }
+        }
+    }
+
+    /// Goes to the lane's end, past what `.skip` leaves out of it.
+    fn end(&mut self, at: usize, spec: &PackedSpec, readers: &mut [DocumentReader]) -> Result<Turn> {
+        let mut skipped = 0;
+        loop {
+            let number = self.place.num_samples * spec.num_lanes + u64::from(self.place.lane);
+            let turn = self.turn(at, spec, readers, None)?;
+            skipped += turn.skipped;
+            if turn.is_over {
+                return Ok(Turn { skipped, ..turn });
+            }
+            if number >= spec.samples.0 {
+                return Err(self.not_as_counted());
+            }
+        }
+    }
+
+    fn not_as_counted(&self) -> Error {
+        not_as_counted(self.place.lane, self.place.num_samples)
+    }
+
+    /// This lane's turn: its next sample goes to the end of `batch`, if there is one; without a batch it is gone past.
+    /// A reader for each source.
     pub fn turn(
         &mut self,
         at: usize,
         spec: &PackedSpec,
         readers: &mut [DocumentReader],
-        batch: &mut PackedBatch,
+        batch: Option<&mut PackedBatch>,
     ) -> Result<Turn> {
         let mut turn = Turn {
             at,
@@ -89,7 +157,7 @@ impl Lane {
         };
         self.place.num_samples += 1;
         turn.place = self.place.clone();
-        if number >= spec.samples.0 {
+        if let Some(batch) = batch.filter(|_| number >= spec.samples.0) {
             write(&sample, batch, spec, &spec.sources[source].pack)?;
             turn.stats = sample.stats();
             let first_epoch = spec.first_source().documents.first_epoch;
@@ -184,6 +252,15 @@ impl Part {
         let course = Course::in_order(documents, place.lane, first_epoch + own_epoch, num_epochs, row);
         Ok(Self { track: Track::try_new(course, pack, own.taken)?, own_epoch })
     }
+}
+
+#[cold]
+fn not_as_counted(lane: u32, samples: u64) -> Error {
+    Error::StateMismatch(format!(
+        "lane {lane} does not end after as many samples as the count of its documents' tokens said; it has given \
+         {samples}. All ranks have agreed on their steps by the counts, which are not those of the data: restore the \
+         files, or count again (ds.count_tokens(force=True))"
+    ))
 }
 
 /// Writes a sample behind the rows of a batch.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{PackedBatch, PackedColumn};
+use super::deal::Deal;
 use super::group::{LanePlace, Round, Rounds, Turn};
 use super::sequences::{PackedSource, Sequences};
 use super::work::{Shared, Worker};
@@ -34,6 +35,8 @@ pub struct PackedSpec {
     pub places: Vec<LanePlace>,
     /// Samples of the whole job that are wanted, by their number: those before are left out.
     pub samples: (u64, Option<u64>),
+    /// Which samples this rank takes, where all have agreed on them by the ends of all lanes; else its own lanes'.
+    pub deal: Option<Deal>,
     /// Samples of a step.
     pub batch_size: usize,
     /// Steps that are read and left out first.
@@ -208,6 +211,9 @@ impl PackedStream {
 
     /// A step of the rounds at hand; `None` where another round is needed, or nothing comes any more.
     fn next_step(&mut self) -> Option<Result<PackedStep>> {
+        if self.spec.deal.is_some() {
+            return self.dealt_step();
+        }
         while !self.is_over {
             let mut round = self.rounds.pop_front()?;
             let is_whole = self.partial.is_none() && round.taken == 0;
@@ -234,6 +240,18 @@ impl PackedStream {
         None
     }
 
+    /// A step that is dealt is one round; all ranks take the last one, and each pads what it lacks there.
+    fn dealt_step(&mut self) -> Option<Result<PackedStep>> {
+        let round = self.rounds.pop_front()?;
+        let step = self.whole(round);
+        if step.batch.num_rows == self.spec.batch_size {
+            return Some(Ok(step));
+        }
+        let is_wanted = self.spec.remainder == Remainder::Pad && self.num_taken < self.spec.owed_steps;
+        self.is_over = !is_wanted;
+        is_wanted.then(|| self.padded(step))
+    }
+
     /// A step that is one round as it was made.
     fn whole(&mut self, round: Round) -> PackedStep {
         let mut step = PackedStep::of(round.batch);
@@ -257,11 +275,14 @@ impl PackedStream {
     }
 
     fn note(&mut self, step: &mut PackedStep, turn: Turn) {
-        step.places.push((turn.at, turn.place));
         step.stats += turn.stats;
         step.receipt += turn.receipt;
-        step.skipped += turn.skipped;
-        self.ended[turn.at] |= turn.is_over;
+        // Lanes of other ranks stand in those ranks' cursors, with what was left out of them.
+        if let Some(ended) = self.ended.get_mut(turn.at) {
+            *ended |= turn.is_over;
+            step.places.push((turn.at, turn.place));
+            step.skipped += turn.skipped;
+        }
     }
 
     fn empty_step(&self) -> Result<PackedStep> {
@@ -331,6 +352,7 @@ impl PackedStream {
         PackedSpec {
             places: (0..spec.num_lanes).map(place).collect(),
             batch_size,
+            deal: None,
             skip_steps: 0,
             remainder: Remainder::Keep,
             owed_steps: 0,

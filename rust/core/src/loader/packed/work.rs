@@ -4,6 +4,7 @@
 //! never waits for a later one. Threads are busy at once because a step touches few of the lanes, or, where it
 //! touches all of them, because the next step follows one lane behind.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::batch::PackedBatch;
+use super::deal::{Dealer, Ticket, Want};
 use super::documents::{DocumentReader, Documents};
 use super::group::{LanePlace, Round, Rounds, Turn};
 use super::lane::Lane;
@@ -27,9 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// With more sources than this what is read ahead is announced by the threads that read, not by one more for each.
 const MAX_ADVISERS: usize = 8;
 
-/// A lane, and the turns that it has had.
+/// A lane, and the turns that it has had; one of another rank is put where it is needed first.
 struct Slot {
-    state: Mutex<(Lane, u64)>,
+    state: Mutex<(Option<Lane>, u64)>,
     turned: Condvar,
 }
 
@@ -51,6 +53,8 @@ impl Reading {
 pub(super) struct Shared {
     spec: Arc<PackedSpec>,
     turns: Turns,
+    /// Whose turn it is instead where ranks deal the samples of all lanes.
+    dealer: Option<Dealer>,
     slots: Vec<Slot>,
     /// By source.
     reading: Vec<Reading>,
@@ -63,29 +67,33 @@ impl Shared {
     /// `InvalidArgument` where the sequence length is none.
     pub fn try_new(spec: Arc<PackedSpec>) -> Result<Self> {
         let counts: Vec<_> = spec.places.iter().map(|place| (place.lane, place.num_samples)).collect();
-        let slot = |place: &LanePlace| {
-            Ok(Slot { state: Mutex::new((Lane::try_new(place.clone(), &spec)?, 0)), turned: Condvar::new() })
-        };
+        let slot = |lane| Slot { state: Mutex::new((lane, 0)), turned: Condvar::new() };
+        let own = |place: &LanePlace| Lane::try_new(place.clone(), &spec).map(|lane| slot(Some(lane)));
+        let mut slots = spec.places.iter().map(own).collect::<Result<Vec<_>>>()?;
+        let dealer = spec.deal.as_ref().map(|deal| {
+            slots.extend(deal.ranges.iter().map(|_| slot(None)));
+            Dealer::new(deal.clone(), spec.batch_size)
+        });
         let has_threads = spec.num_threads > 0 && spec.sources.len() <= MAX_ADVISERS;
         let reading =
             |source: &PackedSource| Reading::new(&source.documents, spec.places.len() as u64, has_threads);
         Ok(Self {
             turns: Turns::new(spec.num_lanes, &counts),
-            slots: spec.places.iter().map(slot).collect::<Result<_>>()?,
+            dealer,
+            slots,
             reading: spec.sources.iter().map(reading).collect(),
             first_failed: AtomicU64::new(u64::MAX),
             spec,
         })
     }
 
-    /// Runs `work` on the lane of a ticket of a job, once its earlier turns are over.
+    /// Runs `work` of a job on the lane of a slot, once so many earlier turns of it are over.
     fn on_turn<T>(
         &self,
         job: u64,
-        ticket: u64,
-        work: impl FnOnce(usize, &mut Lane) -> Result<T>,
+        (at, before): (usize, u64),
+        work: impl FnOnce(usize, &mut Option<Lane>) -> Result<T>,
     ) -> Result<T> {
-        let (at, before) = self.turns.at(ticket);
         let slot = &self.slots[at];
         let mut state = slot.state.lock();
         while state.1 < before {
@@ -99,6 +107,17 @@ impl Shared {
         drop(state);
         slot.turned.notify_all();
         made
+    }
+
+    /// The lane of a slot; one of another rank before the first sample that is wanted of it.
+    fn lane<'a>(&self, at: usize, want: Want, lane: &'a mut Option<Lane>) -> Result<&'a mut Lane> {
+        if lane.is_none()
+            && let Want::Sample(number) = want
+        {
+            let of_others = (at - self.spec.places.len()) as u32;
+            *lane = Some(Lane::at_sample(of_others, number, &self.spec)?);
+        }
+        lane.as_mut().ok_or(Error::Closed)
     }
 }
 
@@ -141,13 +160,22 @@ impl Worker {
         let spec = &shared.spec;
         let size = spec.batch_size;
         let mut batch = PackedBatch::try_new(&spec.columns, spec.seq_len(), size, &spec.pool)?;
-        let turns = (0..size as u64)
-            .map(|at| {
-                shared.on_turn(job, step * size as u64 + at, |at, lane| {
-                    lane.turn(at, spec, readers, &mut batch)
+        let turns: VecDeque<Turn> = if let Some(dealer) = &shared.dealer {
+            let tickets = dealer.step(step).into_iter();
+            let turn = |ticket: Ticket| {
+                shared.on_turn(job, (ticket.slot, ticket.before), |at, lane| {
+                    shared.lane(at, ticket.want, lane)?.dealt(at, ticket.want, spec, readers, &mut batch)
                 })
-            })
-            .collect::<Result<std::collections::VecDeque<Turn>>>()?;
+            };
+            tickets.map(turn).collect::<Result<_>>()?
+        } else {
+            let turn = |at| {
+                shared.on_turn(job, shared.turns.at(step * size as u64 + at), |at, lane| {
+                    shared.lane(at, Want::End, lane)?.turn(at, spec, readers, Some(&mut batch))
+                })
+            };
+            (0..size as u64).map(turn).collect::<Result<_>>()?
+        };
         Ok(Round { batch, turns, taken: 0 })
     }
 }
