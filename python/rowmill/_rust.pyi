@@ -519,9 +519,11 @@ def add_samples(
 ) -> _Receipt: ...
 def add_rows(
     parts: _Receipt,
-    rows: Sequence[tuple[int, int, int, int, int, int]],
+    rows: Sequence[int],
     *,
     order: Order,
+    firsts: Sequence[int],
+    is_grouped: bool,
     seed: int,
     first_epoch: int,
 ) -> _Receipt: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rowmill import _rust
@@ -49,29 +49,30 @@ class _Turns:
         for lane in self.lanes:
             self._push(lane, self.reader.samples(lane, self.first_epoch))
 
-    def take(self, touched: list[tuple[Lane, Lane]]) -> tuple[Any, Lane, int]:
+    def take(self, touched: list[tuple[Lane, dict[str, Any]]]) -> tuple[Any, Lane, int]:
         """The next sample, its lane, and its number; or StopIteration. Notes in ``touched`` the place before."""
-        while self._heap:
-            _, lane, stream = self._heap[0]
-            before = lane.copied()
+        heap, (first, stop) = self._heap, self.samples
+        while heap:
+            number, lane, stream = heap[0]
+            before = vars(lane).copy()
             sample = next(stream, _END)
             if sample is _END:
-                heapq.heappop(self._heap)
+                heapq.heappop(heap)
                 continue
             touched.append((lane, before))
-            heapq.heappop(self._heap)
-            self._push(lane, stream)
-            if (number := self._turn(before)) >= self.samples[0]:
+            turn = number + self.num_lanes
+            if stop is None or turn < stop:
+                heapq.heapreplace(heap, (turn, lane, stream))
+            else:
+                heapq.heappop(heap)
+            if number >= first:
                 return sample, lane, number
         raise StopIteration
 
     def _push(self, lane: Lane, stream: Iterator[Any]) -> None:
-        stop = self.samples[1]
-        if stop is None or self._turn(lane) < stop:
-            heapq.heappush(self._heap, (self._turn(lane), lane, stream))
-
-    def _turn(self, lane: Lane) -> int:
-        return lane.num_samples * self.num_lanes + lane.index
+        turn, stop = lane.num_samples * self.num_lanes + lane.index, self.samples[1]
+        if stop is None or turn < stop:
+            heapq.heappush(self._heap, (turn, lane, stream))
 
 
 class LanedIterator(Resumable, Iterator[Any]):
@@ -113,7 +114,7 @@ class LanedIterator(Resumable, Iterator[Any]):
         """Takes a step and makes something of its samples, and tells which they are; one that fails was not taken."""
         if self._num_steps is not None and self._places.num_steps >= self._num_steps:
             self._finish()
-        touched: list[tuple[Lane, Lane]] = []
+        touched: list[tuple[Lane, dict[str, Any]]] = []
         marks: list[Any] = []
         try:
             made = make(self._take(touched, marks))
@@ -178,15 +179,19 @@ class LanedIterator(Resumable, Iterator[Any]):
         plan = self._plan
         return _Turns(self._reader, lanes, plan.order.num_lanes, self._places.first_epoch, plan.pipeline.samples)
 
-    def _take(self, touched: list[tuple[Lane, Lane]], marks: list[Any]) -> list[Any]:
+    def _take(self, touched: list[tuple[Lane, dict[str, Any]]], marks: list[Any]) -> list[Any]:
         """The samples of one step; StopIteration where there is none. Notes in ``marks`` which they are."""
-        size, mark = self._plan.batch_size or 1, self._tally.mark
+        size, take, is_packed = self._plan.batch_size or 1, self._turns.take, self._tally.is_packed
         samples: list[Any] = []
         while len(samples) < size:
             try:
-                sample, lane, number = self._turns.take(touched)
+                sample, lane, number = take(touched)
                 samples.append(sample)
-                marks.append(mark(lane, number))
+                # What a tally counts, flat: an object for each sample would cost more than its digest.
+                if is_packed:
+                    marks += (number, lane.made_of)
+                else:
+                    marks += (number, lane.epoch, lane.row, lane.emitted, lane.made_of)
             except StopIteration:
                 remainder = self._plan.remainder_for(self._placement.num_shards)
                 if remainder == "pad" and (samples or self._num_steps is not None):
@@ -202,7 +207,7 @@ class LanedIterator(Resumable, Iterator[Any]):
         lanes = [Lane(index, self._places.first_epoch) for index in range(self._plan.order.num_lanes)]
         made: list[Any] = []
         while len(made) < number:
-            turns, before = self._new_turns([lane.copied() for lane in lanes]), len(made)
+            turns, before = self._new_turns([replace(lane) for lane in lanes]), len(made)
             try:
                 while len(made) < number:
                     made.append(turns.take([])[0])
@@ -225,10 +230,10 @@ class LanedIterator(Resumable, Iterator[Any]):
             return samples[0][0].row(samples[0][1]) if is_raw else samples[0]
         return shown(plan, self._rust.assemble(samples)) if is_raw else collated(plan, samples)
 
-    def _roll_back(self, touched: list[tuple[Lane, Lane]]) -> None:
+    def _roll_back(self, touched: list[tuple[Lane, dict[str, Any]]]) -> None:
         """Puts the lanes back to where they were: a step that failed has not been delivered."""
         for lane, before in reversed(touched):
-            vars(lane).update(vars(before))
+            vars(lane).update(before)
         self._turns = self._new_turns(self._places.lanes)
 
     def _finish(self) -> None:

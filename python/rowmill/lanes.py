@@ -58,12 +58,6 @@ class Lane:
         """The place as the engine takes it."""
         return self.index, self.epoch, self.row, self.emitted, self.num_samples, self.sources
 
-    def copied(self) -> Lane:
-        """Another one at the same place; made for every sample, and so without its constructor."""
-        made = object.__new__(Lane)
-        vars(made).update(vars(self))
-        return made
-
 
 class LaneReader:
     """Reads lanes of a plan through its stages; one for a consumer."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from rowmill import _rust
-from rowmill.lanes import Lane, lane_rows
+from rowmill.lanes import lane_rows
 from rowmill.plan import Plan
 from rowmill.receipts import Parts, Receipt, receipt_of, receipt_seed
 
 __all__ = ["Tally"]
 
-# Few enough that a cursor costs next to nothing, many enough that a sample does.
-_DIGESTED_AT_ONCE = 1024
+# Numbers: few enough that a cursor costs next to nothing, many enough that a sample does.
+_DIGESTED_AT_ONCE = 8192
 
 
 class Tally:
-    """Counts samples; outlives the iterator, and holds nothing of its engine."""
+    """Counts samples; outlives the iterator, and holds nothing of its engine.
+
+    A sample is marked by some items of a flat list: of documents that Python packs its number in the job and
+    ``Lane.made_of``; of a row its number, and its lane's epoch, row, samples emitted of the group, and ``made_of``.
+    """
 
     def __init__(self, plan: Plan, first_epoch: int, begun: Parts) -> None:
         self._parts, self._order = begun, plan.rust_order
@@ -24,21 +28,11 @@ class Tally:
         # Of each lane's rows that are read, the element of the first.
         num_lanes, positions = plan.order.num_lanes, plan.position_range
         self._first = [lane_rows(lane, num_lanes, positions)[0] for lane in range(num_lanes)]
-        self._is_packed, self._is_grouped = plan.pipeline.packs_python_rows, plan.pipeline.group_size > 1
+        self.is_packed, self._is_grouped = plan.pipeline.packs_python_rows, plan.pipeline.group_size > 1
         self._waiting: list[Any] = []
 
-    def mark(self, lane: Lane, number: int) -> Any:
-        """What is to be said of the sample of this number that ``lane`` has just handed out."""
-        index = lane.index
-        if self._is_packed:
-            return number, lane.made_of
-        if self._is_grouped:
-            # Which rows of a group made it only its functions know: its first row, and the sample's place.
-            return number, lane.epoch, index, self._first[index] + lane.row, lane.emitted - 1, 0
-        return number, lane.epoch, index, self._first[index] + lane.row - 1, 0, lane.made_of
-
     def add(self, marks: list[Any]) -> None:
-        """Counts samples as delivered."""
+        """Counts the samples of ``marks`` as delivered."""
         self._waiting += marks
         if len(self._waiting) >= _DIGESTED_AT_ONCE:
             self._digest()
@@ -52,7 +46,10 @@ class Tally:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        if self._is_packed:
-            self._parts = _rust.add_samples(self._parts, waiting, **self._key)
-        else:
-            self._parts = _rust.add_rows(self._parts, waiting, order=self._order, **self._key)
+        if self.is_packed:
+            samples = list(zip(waiting[::2], waiting[1::2], strict=True))
+            self._parts = _rust.add_samples(self._parts, samples, **self._key)
+            return
+        self._parts = _rust.add_rows(
+            self._parts, waiting, order=self._order, firsts=self._first, is_grouped=self._is_grouped, **self._key
+        )

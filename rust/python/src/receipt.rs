@@ -16,9 +16,9 @@ pub type ReceiptParts = (String, u64, u64, u64);
 /// A sample and its documents: (its number in the job, (row id, first token, number of tokens) of each).
 type SampleDocuments = (u64, Vec<(u64, u64, usize)>);
 
-/// A sample of a row: its number in the job, and the row's epoch, lane and element of it, the sample's place among those
-/// made of that row, and its tokens.
-type SampleRow = (u64, u64, u32, u64, u64, usize);
+/// Numbers that say of which row a sample is: its number in the job, its lane's epoch, the rows and the samples of a group
+/// that the lane has gone past with it, and the sample's tokens.
+const MARK: usize = 5;
 
 /// What was delivered, and from which position on.
 #[derive(Clone, Copy, Default)]
@@ -80,23 +80,38 @@ pub fn add_samples(
     Ok(Counted::try_new(parts)?.plus(receipt.sum()).parts())
 }
 
-/// `parts` and what samples of rows say of themselves; the rows' ids are those of `order`.
+/// `parts` and what samples of rows say of themselves, five numbers each; the rows' ids are those of `order`, of whose
+/// lanes `firsts` are the first elements that are read. In groups of rows a sample is told by the group's first row.
 #[pyfunction]
-#[pyo3(signature = (parts, rows, *, order, seed, first_epoch))]
+#[pyo3(signature = (parts, rows, *, order, firsts, is_grouped, seed, first_epoch))]
+#[expect(clippy::too_many_arguments, reason = "a receipt's parts, one each")]
+#[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
 pub fn add_rows(
     py: Python<'_>,
     parts: ReceiptParts,
-    rows: Vec<SampleRow>,
+    rows: Vec<u64>,
     order: &PyOrder,
+    firsts: Vec<u64>,
+    is_grouped: bool,
     seed: u64,
     first_epoch: u64,
 ) -> PyResult<ReceiptParts> {
     let (counted, epochs) = (Counted::try_new(parts)?, order.epochs());
     detached(py, || {
         let mut readers = EpochReaders::default();
-        let receipt = rows.into_iter().map(|(number, epoch, lane, element, offset, len)| {
-            let row_id = readers.row_id(&epochs, &epochs.spot(epoch, lane, element));
-            Receipt::of_row(seed, first_epoch, number, Segment { row_id, offset, len })
+        let num_lanes = u64::from(epochs.num_lanes());
+        let marks = rows.chunks_exact(MARK).filter_map(|mark| mark.first_chunk());
+        let receipt = marks.map(|&[number, epoch, row, emitted, tokens]: &[u64; MARK]| {
+            let lane = number % num_lanes;
+            // Which rows of a group made a sample only its functions know: its first row, and the sample's place.
+            let (row, offset, len) = if is_grouped {
+                (row, emitted.saturating_sub(1), 0)
+            } else {
+                (row.saturating_sub(1), 0, tokens)
+            };
+            let element = firsts.get(lane as usize).copied().unwrap_or(0) + row;
+            let row_id = readers.row_id(&epochs, &epochs.spot(epoch, lane as u32, element));
+            Receipt::of_row(seed, first_epoch, number, Segment { row_id, offset, len: len as usize })
         });
         Ok(counted.plus(receipt.sum()).parts())
     })
