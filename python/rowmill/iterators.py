@@ -91,7 +91,7 @@ class PositionIterator(_rust.Stream, Resumable):
         """Begins a pass of ``progress``; no thread starts before the first ``next``."""
         self = super().__new__(
             cls,
-            table=plan.table(options.io, of_objects=output in _OBJECTS),
+            table=plan.table(options.io, of_objects=output in _OBJECTS, for_stages=True),
             order=plan.rust_order,
             output=output,
             dtypes=list(plan.full_format.dtypes),

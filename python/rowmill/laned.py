@@ -82,7 +82,7 @@ class LanedIterator(Resumable, Iterator[Any]):
         self._plan, self._progress, self._worker = plan, progress, find_worker()
         self._placement = current_placement(plan)
         check_lanes(plan.order.num_lanes, self._placement)
-        table = plan.table(options.io)
+        table = plan.table(options.io, for_stages=True)
         # Documents that Python packs are read as rows: the format is that of the samples.
         is_packed = plan.pipeline.packs_python_rows
         output = "row_lists" if is_packed else engine_output(plan)

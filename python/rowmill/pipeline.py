@@ -13,7 +13,7 @@ from typing import Any
 
 from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
-from rowmill.stages import Batch, Cached, Clip, Filter, Map, Pack, Pad, Rename, Select, Stage, Tokenize
+from rowmill.stages import Batch, Cached, Clip, Filter, Map, OfSources, Pack, Pad, Rename, Select, Stage, Tokenize
 from rowmill.stages.cached import reading_of
 from rowmill.stages.clip import clip_range
 from rowmill.stages.pack import PACK_VERSION
@@ -176,6 +176,10 @@ def _add_function(pipeline: Pipeline, stage: Map | Filter) -> Pipeline:
     return _described(replace(pipeline, batch_stages=(*pipeline.batch_stages, stage)), stage)
 
 
+def _add_of_sources(pipeline: Pipeline, stage: OfSources) -> Pipeline:
+    return _described(replace(pipeline, row_stages=(stage,)), stage)
+
+
 def _add_tokenize(pipeline: Pipeline, stage: Tokenize) -> Pipeline:
     if pipeline.batch is not None or pipeline.pack is not None:
         raise SchemaMismatchError("tokenize makes ids of single rows; put it before .pack and .batch")
@@ -292,6 +296,7 @@ _ADD: dict[type, Callable[[Pipeline, Any], Pipeline]] = {
     Rename: _add_columns,
     Clip: _add_clip,
     Map: _add_function,
+    OfSources: _add_of_sources,
     Filter: _add_function,
     Tokenize: _add_tokenize,
     Pack: _add_pack,
@@ -301,7 +306,10 @@ _ADD: dict[type, Callable[[Pipeline, Any], Pipeline]] = {
 }
 
 
-def _described(pipeline: Pipeline, stage: Select | Rename | Clip | Map | Filter | Tokenize | Pack | Batch) -> Pipeline:
+_Told = Select | Rename | Clip | Map | Filter | OfSources | Tokenize | Pack | Batch
+
+
+def _described(pipeline: Pipeline, stage: _Told) -> Pipeline:
     return replace(pipeline, description=(*pipeline.description, stage.describe()))
 
 

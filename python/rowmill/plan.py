@@ -13,8 +13,9 @@ from rowmill.left_out import Ranges
 from rowmill.mixing.source import MixedSource
 from rowmill.pipeline import Pipeline, compile_pipeline
 from rowmill.source import OpenedSource
-from rowmill.stages import Cached, Pack, Stage
+from rowmill.stages import Cached, OfSources, Pack, Stage
 from rowmill.stages.cached import reading_of
+from rowmill.stages.of_sources import SOURCE
 from rowmill.values import Format
 
 __all__ = ["MixOrder", "Mode", "OrderSettings", "Plan"]
@@ -131,10 +132,11 @@ class Plan:
             row_stop=stop,
         )
 
-    def table(self, io: str = "auto", *, of_objects: bool = False) -> _rust.Table:
+    def table(self, io: str = "auto", *, of_objects: bool = False, for_stages: bool = False) -> _rust.Table:
         """The columns that Rust reads, tokenized where the chain says so.
 
-        ``of_objects`` says that nothing but Python objects is made of their rows.
+        ``of_objects`` says that nothing but Python objects is made of their rows, ``for_stages`` that the chain's own
+        functions are what gets them.
 
         Raises:
             SchemaMismatchError: Packed sources are mixed, each of which has columns of its own.
@@ -145,6 +147,9 @@ class Plan:
                 "dataset of a source for them"
             )
         columns, tokenize = list(self.pipeline.columns), self.pipeline.tokenize
+        if for_stages and isinstance(self.source, MixedSource) and isinstance(next(iter(self.stages), None), OfSources):
+            told: _rust.Table = self.source.rust.table(columns, io, origin=SOURCE)
+            return told
         source = self.source if self.cached is None else self.cached
         if of_objects and tokenize is None and self.groups is None and not self.is_mixed:
             return source.rust.table(columns, io, of_objects=True)

@@ -13,6 +13,7 @@ from rowmill.mixing.sequences import check_packs
 from rowmill.mixing.source import Component, MixedSource, component_of
 from rowmill.mixing.weights import Steps, Weights, as_steps
 from rowmill.plan import MixOrder, Plan
+from rowmill.stages import Map, OfSources, Rename, Select
 from rowmill.values import Format
 
 __all__ = ["mix"]
@@ -38,8 +39,8 @@ def mix(
 
     Args:
         sources: Datasets by name, with the same columns and the same number of lanes. They may be shuffled, have
-            columns chosen and renamed, and rows taken and skipped; all else comes after the mix. Or all of them end
-            with the same ``.pack``: then each sample is of one source.
+            columns chosen and renamed, rows taken and skipped, and functions that make one row of one (``.map``); all
+            else comes after the mix. Or all of them end with the same ``.pack``: then each sample is of one source.
         weights: A number for each source, in any proportion; equal when None. Or a curriculum:
             ``[{"start": 0, "weights": {...}}, {"start": 10_000, "weights": {...}, "ramp": True}]``, where ``start``
             counts samples of all ranks and a ramp goes over from the weights before in a line.
@@ -77,7 +78,8 @@ def mix(
     known = {component.name: (component.digest, component.num_rows) for component in components}
     history = History(stopping, unit, known, ((0, steps),))
     source = MixedSource(components, history, as_seed(seed), num_lanes)
-    plan = Plan(source, order=MixOrder(mode="mix", seed=as_seed(seed), num_lanes=num_lanes), is_shuffled=True)
+    order = MixOrder(mode="mix", seed=as_seed(seed), num_lanes=num_lanes)
+    plan = Plan(source, _functions(named, unit), order=order, is_shuffled=True)
     # Mistakes show where they are made: schemas that differ, sources that are too small.
     if source.pack is not None:
         _check_unit(source)
@@ -120,12 +122,34 @@ def _check_source(name: str, plan: Plan) -> None:
     found = [stage for stage, is_there in settings.items() if is_there]
     plans = [plan.document_plan, plan] if pipeline.packs_python_rows else [plan]
     stages: list[Any] = [stage for one in plans for stage in one.pipeline.row_stages]
-    found += [stage.describe().split("(")[0] for stage in stages]
+    found += [_shown(stage) for stage in stages if is_packed or not _makes_one_of_one(stage)]
     if found:
         raise SchemaMismatchError(
             f"source {name!r} has {found[0]}, which a mix does not take over; put it after rowmill.mix, where it "
             "stands for all sources, or .cache() behind it, which writes what a source's functions make once"
         )
+
+
+def _makes_one_of_one(stage: Any) -> bool:
+    """Whether as many rows come of a source as the schedule draws."""
+    return isinstance(stage, (Rename, Select)) or (isinstance(stage, Map) and not stage.batched)
+
+
+def _shown(stage: Any) -> str:
+    name = str(stage.describe().split("(")[0])
+    return f"batched {name}" if isinstance(stage, Map) and stage.batched else name
+
+
+def _functions(sources: Mapping[str, Dataset], unit: str) -> tuple[OfSources, ...]:
+    """The stage of what sources make of their own rows, where any has functions."""
+    stages = {name: dataset._plan.pipeline.row_stages for name, dataset in sources.items()}
+    functions: dict[str, Any] = {name: own for name, own in stages.items() if own}
+    if functions and unit == "tokens":
+        raise SchemaMismatchError(
+            f'source {next(iter(functions))!r} has functions, and a mix with unit="tokens" is of documents that the '
+            "engine makes; put .cache() behind them, which writes what they make once"
+        )
+    return (OfSources(functions),) if functions else ()
 
 
 def _check_unit(source: MixedSource) -> None:

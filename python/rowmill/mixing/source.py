@@ -217,11 +217,11 @@ class MixedRust:
         parts = [(component.name, component.digest, component.num_rows) for component in self._components]
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
-    def table(self, columns: list[tuple[str, str]], io: str) -> _rust.Table:
-        """The table that reads (name in the mix, name) columns of every source."""
+    def table(self, columns: list[tuple[str, str]], io: str, *, origin: str | None = None) -> _rust.Table:
+        """The table that reads (name in the mix, name) columns of all, and in ``origin`` which source a row is of."""
         stored = [{new: old for old, new in plan.pipeline.columns} for plan in self._plans]
         wanted = [[(names[name], new) for name, new in columns] for names in stored]
-        return self.mixture.table(wanted, io)
+        return self.mixture.table(wanted, io, origin)
 
     @property
     def schema(self) -> _rust.Schema:

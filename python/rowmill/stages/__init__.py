@@ -7,6 +7,7 @@ from rowmill.stages.columns import Rename, Select
 from rowmill.stages.filter import Filter
 from rowmill.stages.identity import describe_function
 from rowmill.stages.map import Map
+from rowmill.stages.of_sources import OfSources
 from rowmill.stages.pack import Pack
 from rowmill.stages.pad import Pad
 from rowmill.stages.tokenize import Tokenize
@@ -17,6 +18,7 @@ __all__ = [
     "Clip",
     "Filter",
     "Map",
+    "OfSources",
     "Pack",
     "Pad",
     "Rename",
@@ -26,4 +28,4 @@ __all__ = [
     "describe_function",
 ]
 
-Stage = Batch | Cached | Clip | Filter | Map | Pack | Pad | Rename | Select | Tokenize
+Stage = Batch | Cached | Clip | Filter | Map | OfSources | Pack | Pad | Rename | Select | Tokenize

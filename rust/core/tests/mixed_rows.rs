@@ -36,7 +36,7 @@ impl Mixed {
 
     fn table(&self, io: IoMode) -> Arc<Table> {
         let members = (0..2).map(|at| self.member(at, io)).collect();
-        Arc::new(Table::of_members(members, OnError::Raise).unwrap())
+        Arc::new(Table::of_members(members, OnError::Raise, None).unwrap())
     }
 
     fn epochs(&self, modes: [Mode; 2], stopping: Stopping) -> Arc<Epochs> {

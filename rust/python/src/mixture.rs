@@ -34,7 +34,7 @@ pub struct PyMixture {
     sources: Vec<Source>,
     num_rows: u64,
     on_error: OnError,
-    tables: KeptTables<(Vec<Projection>, IoMode)>,
+    tables: KeptTables<(Vec<Projection>, IoMode, Option<String>)>,
 }
 
 #[pymethods]
@@ -88,13 +88,22 @@ impl PyMixture {
         row_ids.iter().map(own).collect()
     }
 
-    /// The table that reads these (stored name, name) columns of each source that has data, in their order.
-    fn table(&self, py: Python<'_>, columns: Vec<Vec<(String, String)>>, io: &str) -> PyResult<PyTable> {
+    /// The table that reads these (stored name, name) columns of each source that has data, in their order; and says in
+    /// a column `origin` behind them which source a row is of.
+    #[pyo3(signature = (columns, io, origin=None))]
+    fn table(
+        &self,
+        py: Python<'_>,
+        columns: Vec<Vec<(String, String)>>,
+        io: &str,
+        origin: Option<String>,
+    ) -> PyResult<PyTable> {
         let made = || {
             let io = io.parse()?;
             let opened = self.sources.iter().filter_map(|source| source.opened.as_ref());
             let projections = opened.zip(columns).map(|(opened, columns)| opened.projection(columns));
-            self.tables.get((projections.collect::<rowmill_core::Result<_>>()?, io), |key| self.made(key))
+            let projections = projections.collect::<rowmill_core::Result<_>>()?;
+            self.tables.get((projections, io, origin), |key| self.made(key))
         };
         let table = made().map_err(|error| raise(py, error))?;
         PyTable::try_new(py, table, None)
@@ -144,7 +153,7 @@ impl PyMixture {
 }
 
 impl PyMixture {
-    fn made(&self, key: &(Vec<Projection>, IoMode)) -> rowmill_core::Result<Table> {
+    fn made(&self, key: &(Vec<Projection>, IoMode, Option<String>)) -> rowmill_core::Result<Table> {
         let opened = self.sources.iter().filter_map(|source| Some((source, source.opened.as_ref()?)));
         let members = opened.zip(&key.0).map(|((source, opened), projection)| Member {
             name: source.name.clone(),
@@ -152,7 +161,7 @@ impl PyMixture {
             first_row: source.first_row,
             first_block: source.first_block,
         });
-        Table::of_members(members.collect(), self.on_error)
+        Table::of_members(members.collect(), self.on_error, key.2.as_deref())
     }
 
     /// The core counts sources, a user names them.

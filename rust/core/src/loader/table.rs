@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use arrow_schema::SchemaRef;
+use arrow_array::types::Int8Type;
+use arrow_array::{ArrayRef, BinaryArray, DictionaryArray, Int8Array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parking_lot::Mutex;
 
 use super::cache::{self, BlockCache};
@@ -61,6 +63,19 @@ pub fn layout_of(manifest: &Manifest) -> Result<Layout> {
     )
 }
 
+/// A schema with a column of the datasets' names behind the others.
+fn with_origin(schema: &SchemaRef, name: &str) -> SchemaRef {
+    let names = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+    let fields = schema.fields().iter().cloned().chain([Arc::new(Field::new(name, names, false))]);
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+/// The same name for all rows of a block, stored as texts are.
+fn origin_of(name: &str, num_rows: usize) -> ArrayRef {
+    let (keys, names) = (Int8Array::from(vec![0; num_rows]), BinaryArray::from_vec(vec![name.as_bytes()]));
+    Arc::new(DictionaryArray::<Int8Type>::new(keys, Arc::new(names)))
+}
+
 /// One of several datasets that are read side by side.
 #[derive(Clone)]
 pub struct Member {
@@ -76,6 +91,7 @@ pub struct Member {
 
 /// Where the numbers of a member's shards, blocks and rows begin.
 struct Placed {
+    name: String,
     shards: Arc<Shards>,
     first_row: u64,
     /// Of the blocks that orders speak of.
@@ -91,6 +107,8 @@ struct Placed {
 pub struct Table {
     members: Vec<Placed>,
     schema: SchemaRef,
+    /// Whether the last column says of which member a row is.
+    tells_origin: bool,
     on_error: OnError,
     /// The cache of decoded blocks.
     pub cache: BlockCache,
@@ -114,35 +132,47 @@ impl Table {
     pub fn of_shards(shards: Shards, on_error: OnError) -> Self {
         let schema = Arc::clone(shards.schema());
         let shards = Arc::new(shards);
-        let only = Placed { shards, first_row: 0, first_block: 0, first_data_block: 0, first_shard: 0 };
+        let name = String::new();
+        let only = Placed { name, shards, first_row: 0, first_block: 0, first_data_block: 0, first_shard: 0 };
         Self::assemble(vec![only], schema, on_error)
     }
 
-    /// Several datasets as one, in ascending order of their rows and blocks.
+    /// Several datasets as one, in ascending order of their rows and blocks. `origin` names one column more, in which
+    /// each row has the name of its dataset.
     ///
     /// # Errors
     /// `SchemaMismatch` where their columns differ; `InvalidArgument` where they have 2^32 blocks together.
-    pub fn of_members(members: Vec<Member>, on_error: OnError) -> Result<Self> {
+    pub fn of_members(members: Vec<Member>, on_error: OnError, origin: Option<&str>) -> Result<Self> {
         let schemas: Vec<_> =
             members.iter().map(|member| (member.name.as_str(), member.shards.schema())).collect();
         let schema = common_schema(&schemas)?;
+        let schema = origin.map_or_else(|| Arc::clone(&schema), |origin| with_origin(&schema, origin));
         let (mut placed, mut first_data_block, mut first_shard) = (Vec::new(), 0_u64, 0);
-        for Member { shards, first_row, first_block, .. } in members {
+        for Member { name, shards, first_row, first_block } in members {
             let too_many = |_| Error::InvalidArgument("the sources have 2^32 blocks or more".to_owned());
             let first = u32::try_from(first_data_block).map_err(too_many)?;
             first_data_block += shards.manifest().num_blocks() as u64;
             u32::try_from(first_data_block).map_err(too_many)?;
             let num_shards = shards.manifest().num_shards();
-            placed.push(Placed { shards, first_row, first_block, first_data_block: first, first_shard });
+            placed.push(Placed {
+                name,
+                shards,
+                first_row,
+                first_block,
+                first_data_block: first,
+                first_shard,
+            });
             first_shard += num_shards;
         }
-        Ok(Self::assemble(placed, schema, on_error))
+        let tells_origin = origin.is_some();
+        Ok(Self { tells_origin, ..Self::assemble(placed, schema, on_error) })
     }
 
     fn assemble(members: Vec<Placed>, schema: SchemaRef, on_error: OnError) -> Self {
         Self {
             members,
             schema,
+            tells_origin: false,
             on_error,
             cache: BlockCache::new(CACHE_FLOOR, (MEMORY_SHARE * memory_bytes()) as u64),
             skipped_rows: AtomicU64::new(0),
@@ -217,6 +247,9 @@ impl Table {
             let mut block = member.shards.decode(index - member.first_data_block as usize)?;
             if self.members.len() > 1 {
                 conform(&mut block, &self.schema)?;
+            }
+            if self.tells_origin {
+                block.push_dictionary(origin_of(&member.name, block.num_rows));
             }
             Ok(block)
         })

@@ -97,6 +97,16 @@ impl Block {
         self.columns.insert(at, column);
     }
 
+    /// Puts a dictionary of the same rows behind the other columns: it lies in memory of its own, as all of them do.
+    pub fn push_dictionary(&mut self, column: ArrayRef) {
+        debug_assert!(matches!(column.data_type(), DataType::Dictionary(..)), "others may view a map");
+        self.bytes += column.get_buffer_memory_size();
+        if self.views_map {
+            self.data.push(column.to_data());
+        }
+        self.columns.push(column);
+    }
+
     /// Whether columns may view a map.
     pub fn is_mapped(&self) -> bool {
         self.views_map
