@@ -193,20 +193,10 @@ def resolve_tokenizer(
             stacklevel=2,
         )
     eos, bos = _special_ids(rust, asked, found.special)
-    pad = _special_id(rust, "pad", None, found.special.get("pad", _padding_of(found.content)))
+    pad = _special_id(rust, "pad", None, found.special.get("pad", rust.pad_token))
     return ResolvedTokenizer(
         found.origin, rust, eos, bos, pad_id=pad, _content=found.content, _allow_special=allow_special
     )
-
-
-def _padding_of(content: bytes) -> str | None:
-    """The token that the file itself pads with."""
-    try:
-        padding = json.loads(content).get("padding")
-    except (ValueError, RecursionError, AttributeError):
-        return None  # a file that engines read all the same
-    token = padding.get("pad_token") if isinstance(padding, dict) else None
-    return token if isinstance(token, str) else None
 
 
 def _from_function(function: Any, eos: str | int | None, bos: str | int | None) -> ResolvedTokenizer:

@@ -191,6 +191,27 @@ def test_the_slower_engine_is_told_of_once_with_the_reason(folder: Path) -> None
     assert again.rust.encode(TEXT) == slow.rust.encode(TEXT)
 
 
+def test_a_tokenizer_that_is_kept_is_that_of_the_file_and_the_options_as_they_are_now(folder: Path) -> None:
+    before = (folder / "tokenizer.json").read_bytes()
+    first = resolve_tokenizer(folder)
+    special = resolve_tokenizer(folder, allow_special=True)
+    assert special.rust.encode("a<|endoftext|>")[-1] == 0 != first.rust.encode("a<|endoftext|>")[-1]
+    changed = resolve_tokenizer(edited(folder, normalizer={"type": "Lowercase"}))
+    assert changed.rust.encode("MILL") == first.rust.encode("mill") != first.rust.encode("MILL")
+    (folder / "tokenizer.json").write_bytes(before)
+    for _ in range(2):
+        again = resolve_tokenizer(folder, probes=[TEXT])
+        assert (again.fingerprint, again.rust.origin) == (first.fingerprint, first.rust.origin)
+        assert again.rust.encode("MILL") == first.rust.encode("MILL")
+
+
+def test_a_file_that_pads_names_its_token(folder: Path) -> None:
+    padding = {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None, "pad_id": 5}
+    padding |= {"pad_type_id": 0, "pad_token": "<|endoftext|>"}
+    assert resolve_tokenizer(folder).pad_id is None
+    assert resolve_tokenizer(edited(folder, padding=padding)).pad_id == 0
+
+
 def test_a_tokenizer_survives_a_pickle() -> None:
     resolved = resolve_tokenizer(SHIPPED, allow_special=True)
     again = pickle.loads(pickle.dumps(resolved))

@@ -24,11 +24,13 @@ def measured(files: list[str], write: Callable[[Path], int], corpus: Corpus) -> 
 
 
 def rowmill_file(corpus: Corpus, **options: Any) -> dict[str, Any]:
-    """On all cores, synced, with checksums; imports (torch's among them) aside."""
+    """On all cores, synced, with checksums; imports (torch's among them) and the tokenizer's loading aside."""
     import filelock  # noqa: F401
 
     import rowmill.conversion.tokens
+    from rowmill.tokenizers import resolve_tokenizer
 
+    resolve_tokenizer(tokenizer_file())
     files = corpus.text_arrow
     num_bytes = text_bytes(files)
 

@@ -1,13 +1,55 @@
 //! A tokenizer, for the stages that name it and the tests that compare its ids.
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict};
 use rowmill_core::Error;
+use rowmill_core::prefetch::fork_generation;
 use rowmill_core::text::tokenizer::{EngineChoice, Scratch, Tokenizer, TokenizerOptions};
 
 use crate::error::raise;
 use crate::interpreter::detached;
+
+/// How many loaded tokenizers are kept for the next stage that asks for one: loading takes some tenths of a second.
+const KEPT: usize = 2;
+
+/// A loaded tokenizer, and what it was made from.
+struct Kept {
+    generation: u64,
+    content: Vec<u8>,
+    options: TokenizerOptions,
+    tokenizer: Tokenizer,
+}
+
+impl Kept {
+    fn is_of(&self, json: &[u8], origin: &str, options: &TokenizerOptions) -> bool {
+        let is_ours = self.generation == fork_generation();
+        is_ours && self.tokenizer.origin() == origin && self.options == *options && self.content == json
+    }
+}
+
+// Locked only with the interpreter attached and never across an encoding, so never held over a fork.
+static LOADED: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+/// The tokenizer of this file, where this process has loaded it lately.
+fn kept(json: &[u8], origin: &str, options: &TokenizerOptions) -> Option<Tokenizer> {
+    LOADED.lock().iter().find(|kept| kept.is_of(json, origin, options)).map(|kept| kept.tokenizer.clone())
+}
+
+fn keep(new: Kept) {
+    let mut loaded = LOADED.lock();
+    // What a parent's threads may have been in is leaked in a child, never touched.
+    let (mut ours, inherited): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut *loaded).into_iter().partition(|kept| kept.generation == new.generation);
+    std::mem::forget(inherited);
+    ours.retain(|kept| !kept.is_of(&new.content, new.tokenizer.origin(), &new.options));
+    if ours.len() >= KEPT {
+        ours.remove(0);
+    }
+    ours.push(new);
+    *loaded = ours;
+}
 
 /// Text to ids.
 #[pyclass(frozen, module = "rowmill._rust", name = "Tokenizer")]
@@ -33,7 +75,20 @@ impl PyTokenizer {
         let engine = choice(engine).map_err(|error| raise(py, error))?;
         let options = TokenizerOptions { allow_special, engine };
         let probes: Vec<&str> = probes.iter().map(String::as_str).collect();
-        let tokenizer = detached(py, || Tokenizer::from_json(json, origin, &options, &probes))?;
+        let known = kept(json, origin, &options);
+        let (tokenizer, is_new) = detached(py, || match known {
+            Some(known) if known.agrees_on(&probes) => Ok((known, false)),
+            _ => Ok((Tokenizer::from_json(json, origin, &options, &probes)?, true)),
+        })?;
+        // One that served only because the texts of some data do not agree is none for those of others.
+        if is_new && tokenizer.engine().reason.is_none() {
+            keep(Kept {
+                generation: fork_generation(),
+                content: json.to_vec(),
+                options,
+                tokenizer: tokenizer.clone(),
+            });
+        }
         Ok(Self { tokenizer })
     }
 
@@ -93,6 +148,12 @@ impl PyTokenizer {
     /// The id of a token by its spelling.
     fn token_to_id(&self, token: &str) -> Option<u32> {
         self.tokenizer.token_to_id(token)
+    }
+
+    /// The token that the file itself pads with.
+    #[getter]
+    fn pad_token(&self) -> Option<&str> {
+        self.tokenizer.pad_token()
     }
 
     /// The largest id and one.

@@ -2,6 +2,7 @@
 
 use super::code_points::CodePoints;
 use super::definition::Added;
+use super::engines::Both;
 use super::fast::Fast;
 use super::probes::{built_in, of_added};
 use super::reference::Reference;
@@ -24,10 +25,7 @@ pub(super) fn compare(
     added: &[Added],
     probes: &[&str],
 ) -> Result<(), String> {
-    let mut scratch = Scratch::default();
-    let mut check = |text: &str| -> Result<(), String> {
-        if doubtful.occur_in(text) { Ok(()) } else { agree(fast, reference, text, &mut scratch) }
-    };
+    let mut check = check(fast, reference, doubtful);
     for text in built_in() {
         check(&text)?;
     }
@@ -35,6 +33,24 @@ pub(super) fn compare(
         check(&of_added(&token.content))?;
     }
     probes.iter().take(MAX_PROBES).try_for_each(|probe| check(start_of(probe)))
+}
+
+/// The same of engines that have passed it, for texts of other data.
+pub(super) fn compare_probes(both: &Both, probes: &[&str]) -> Result<(), String> {
+    let mut check = check(&both.fast, &both.reference, both.doubtful);
+    probes.iter().take(MAX_PROBES).try_for_each(|probe| check(start_of(probe)))
+}
+
+/// Compares the ids of one text, unless it is one that the reference encodes anyway.
+fn check<'a>(
+    fast: &'a Fast,
+    reference: &'a Reference,
+    doubtful: &'a CodePoints,
+) -> impl FnMut(&str) -> Result<(), String> + 'a {
+    let mut scratch = Scratch::default();
+    move |text| {
+        if doubtful.occur_in(text) { Ok(()) } else { agree(fast, reference, text, &mut scratch) }
+    }
 }
 
 fn agree(fast: &Fast, reference: &Reference, text: &str, scratch: &mut Scratch) -> Result<(), String> {

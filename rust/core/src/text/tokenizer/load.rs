@@ -46,6 +46,7 @@ pub(super) fn bytes() -> Inner {
         frame: Frame::default(),
         cuts: Cuts::Anywhere,
         vocab_size: BYTES_EOS + 1,
+        pad_token: None,
         fingerprint: fingerprint("", &TokenizerOptions::default(), &info),
         info,
     }
@@ -64,6 +65,7 @@ pub(super) fn from_json(
     let definition = Definition::parse(json, origin)?;
     let cuts = Cuts::of(&definition, options.allow_special);
     let (doubtful, added) = (doubtful(&definition), definition.added.clone());
+    let pad_token = definition.root["padding"]["pad_token"].as_str().map(str::to_owned);
     let wants_fast = options.engine != EngineChoice::Reference;
     let (known, fast) = beside(
         || Known::load(json, options.allow_special),
@@ -76,7 +78,7 @@ pub(super) fn from_json(
     });
     let (engines, info) = choose(fast, reference, doubtful, options.engine).map_err(unsupported)?;
     let fingerprint = fingerprint(&canonical, options, &info);
-    Ok(Inner { engines, origin: origin.to_owned(), frame, cuts, vocab_size, fingerprint, info })
+    Ok(Inner { engines, origin: origin.to_owned(), frame, cuts, vocab_size, pad_token, fingerprint, info })
 }
 
 /// The reference engine, and what only it knows of the file.

@@ -65,6 +65,7 @@ struct Inner {
     frame: Frame,
     cuts: Cuts,
     vocab_size: u32,
+    pad_token: Option<String>,
     fingerprint: [u8; 16],
     info: EngineInfo,
 }
@@ -131,6 +132,19 @@ impl Tokenizer {
     /// The largest id and one, tokens added to the vocabulary included.
     pub fn vocab_size(&self) -> u32 {
         self.inner.vocab_size
+    }
+
+    /// Whether the engines agree on these texts, too, as [`Self::from_json`] asks for.
+    pub fn agrees_on(&self, probes: &[&str]) -> bool {
+        match &self.inner.engines {
+            Engines::Bytes | Engines::Reference(_) => true,
+            Engines::Both(both) => gate::compare_probes(both, probes).is_ok(),
+        }
+    }
+
+    /// The token that the file itself pads with.
+    pub fn pad_token(&self) -> Option<&str> {
+        self.inner.pad_token.as_deref()
     }
 
     /// The id of a token, by its spelling in the vocabulary.
