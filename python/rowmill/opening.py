@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from rowmill.arguments import positive
 from rowmill.dataset import Dataset
+from rowmill.exceptions import CorruptShardError, MissingShardError
 from rowmill.folders import cache_folder
 from rowmill.hub.urls import of_hub
 from rowmill.plan import Plan
@@ -79,12 +81,13 @@ def open(
     named, origin, of_commit = of_hub(paths, cache_dir)
     named, known = _of_network(named, format, cache_dir)
     plain = as_paths(named)
+    told = _told_format(plain) if format is None or format in _STREAMS else None
     options = OpenOptions(
         paths=plain,
         known=(*of_commit, *known),
         credentials=default_places(path for path in plain if is_remote(path)),
         origin=origin,
-        format=format or _told_format(plain),
+        format=format or told,
         split=split,
         index_dir=None if index_dir is None else os.path.abspath(os.path.expanduser(index_dir)),
         num_threads=num_threads,
@@ -110,15 +113,47 @@ def _told_format(paths: tuple[str, ...]) -> str | None:
     """What a ``dataset.json`` beside bare streams of tokens says of them, in whose bytes nothing does."""
     # Plain texts of paths: there may be ten thousand, in a folder or two.
     folders = {os.path.dirname(path) if path.endswith(_ENDING) else path for path in paths}
-    return _BARE if all(_is_bare(folder) for folder in folders) else None
+    notes = {folder: _note(folder) for folder in folders}
+    for folder, note in notes.items():
+        if note.get("format") in _STREAMS:
+            _check_sizes(folder, note, None if folder in paths else {os.path.basename(path) for path in paths})
+    return _BARE if all(note.get("format") == _BARE for note in notes.values()) else None
 
 
-def _is_bare(folder: str) -> bool:
+def _note(folder: str) -> dict[str, Any]:
     try:
         told = json.loads(Path(folder, _NOTE).read_bytes())
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(told, dict) and told.get("format") == _BARE
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _check_sizes(folder: str, note: dict[str, Any], wanted: set[str] | None) -> None:
+    """Raises CorruptShardError for a stream that is not as long as it was written: nothing in its bytes would tell."""
+    try:
+        sizes = {str(shard["name"]): int(shard["num_bytes"]) for shard in note["shards"]}
+    except (KeyError, TypeError, ValueError):
+        return
+    for name, size in sizes.items():
+        # Only names of files in the folder itself, whatever the note says.
+        path = os.path.join(folder, os.path.basename(name))
+        if wanted is not None and not any(fnmatch.fnmatch(name, one) for one in wanted):
+            continue
+        found = os.stat(path).st_size if os.path.isfile(path) else None
+        if found is None and wanted is None:
+            raise MissingShardError(
+                f"{path} is not there, and {_NOTE} beside it lists it; restore it, or open the files that are wanted "
+                "by their names",
+                path=path,
+            )
+        if found is not None and found != size:
+            raise CorruptShardError(
+                f"{path} has {found:,} bytes, and {_NOTE} beside it says that {size:,} were written: it was cut short "
+                f"or replaced; restore it, or write it again (or take {_NOTE} away, and give the format)",
+                path=path,
+            )
 
 
 _BARE, _ENDING, _NOTE = "nanogpt", ".bin", "dataset.json"
+# Formats in whose files nothing tells how long they are, or only a header.
+_STREAMS = (_BARE, "llmc")

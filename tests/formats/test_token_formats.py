@@ -128,6 +128,28 @@ def test_what_rowmill_writes_it_reads(tmp_path: Path) -> None:
         assert flat == [token for document in expected for token in document]
 
 
+@pytest.mark.parametrize("to", ["nanogpt", "llmc"])
+def test_a_folder_whose_files_are_not_as_its_note_says_is_a_typed_error(tmp_path: Path, to: Any) -> None:
+    rowmill.demo.write_shards(tmp_path / "text", num_shards=2)
+    rowmill.tokenize(tmp_path / "text", tmp_path / "ids", tokenizer="bytes", format=to, num_shards=3)
+    first, second, third = sorted((tmp_path / "ids").glob("*.bin"))
+    whole = second.read_bytes()
+    for damaged in (whole[:-2], whole + b"\0\0"):
+        second.write_bytes(damaged)
+        for paths in (tmp_path / "ids", [second], f"{tmp_path / 'ids'}/*.bin"):
+            for format in (None, to if to == "nanogpt" else None):
+                with pytest.raises(rowmill.CorruptShardError, match=r"dataset\.json beside it says") as caught:
+                    rowmill.open(paths, format=format)
+                assert caught.value.path == str(second)
+    # A file that is right says nothing of others that are not asked for.
+    assert rowmill.open([first, third]).num_rows > 0
+    second.unlink()
+    with pytest.raises(rowmill.MissingShardError, match="lists it"):
+        rowmill.open(tmp_path / "ids")
+    second.write_bytes(whole)
+    assert rowmill.open(tmp_path / "ids").num_rows > 0
+
+
 def test_a_bare_stream_is_read_only_where_that_is_said(tmp_path: Path) -> None:
     path = tmp_path / "train.bin"
     np.arange(5000, dtype="u2").tofile(path)
