@@ -229,6 +229,12 @@ def test_dtypes_choose_the_elements(ds, dtypes, expected) -> None:
 
 
 def test_lists_whose_lengths_agree_in_the_batch_are_one_tensor(ds) -> None:
+    made = ds.select_columns(["ragged"]).map(lambda row: {"own": row["ragged"]}).batch(8)
+    for shown, own in (("numpy", "int64"), ("torch", "torch.int64")):
+        batch = next(iter(made.with_format(shown)))
+        # An empty list among others tells of no type; the file, or else the others do.
+        assert len({str(value.dtype) for value in batch["ragged"]}) == 1
+        assert {str(value.dtype) for value in batch["own"]} == {own}
     ragged = ds.select_columns(["ragged"]).filter(lambda row: len(row["ragged"]) == 3).batch(4)
     assert next(iter(ragged))["ragged"].shape == (4, 3)
     assert isinstance(next(iter(ds.select_columns(["ragged"]).batch(4)))["ragged"], list)

@@ -115,12 +115,15 @@ def stored_dtype(numbers: Any, dtype: str | None) -> str | None:
         return None
     wanted = np.dtype(dtype)
     for array in numbers if isinstance(numbers, list) else [numbers]:
+        if not array.size:
+            # No number that it could not hold; NumPy takes an empty list for floats.
+            continue
         if wanted.kind == "f" and array.dtype.kind == "f":
             continue
         if wanted.kind not in "iu" or array.dtype.kind not in "iu":
             return None
         limits = np.iinfo(wanted)
-        if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
+        if not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
             return None
     return dtype
 
@@ -150,8 +153,18 @@ def _numbers(values: list[Any]) -> np.ndarray[Any, Any] | list[np.ndarray[Any, A
         return None
     arrays = [row for row in rows if row is not None]
     if len({array.shape for array in arrays}) > 1:
-        return arrays if all(array.ndim > 0 for array in arrays) else None
+        return _of_one_type(values, arrays) if all(array.ndim > 0 for array in arrays) else None
     return np.stack(arrays)
+
+
+def _of_one_type(values: list[Any], arrays: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    """Rows of different lengths, where an empty list, in which nothing tells of what it is, is as the others are."""
+    dtypes = {array.dtype for array in arrays if array.size}
+    if not dtypes:
+        return arrays
+    dtype = np.result_type(*dtypes)
+    empty = (isinstance(value, list | tuple) and not array.size for value, array in zip(values, arrays, strict=True))
+    return [array.astype(dtype) if is_empty else array for array, is_empty in zip(arrays, empty, strict=True)]
 
 
 def numbers_of(value: Any) -> np.ndarray[Any, Any] | None:
