@@ -108,7 +108,10 @@ def cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:
     yield after(by_tokens.pack(32, column="tokens").batch(4), 20)
     sources = {name: ds.pack(32, column="tokens") for name, ds in {"a": shuffled, "b": opened.shuffle(4)}.items()}
     yield after(rowmill.mix(sources, seed=1, stopping="repeat").batch(4), 20)
-    packed = shuffled.pack(32, column="tokens").repeat()
+    finite = shuffled.pack(32, column="tokens")
+    finite.count_tokens()
+    yield after(finite.shard(2, 1).batch(4), 3)
+    packed = finite.repeat()
     ranks = [after(packed.shard(2, rank).batch(4), 3) for rank in range(2)]
     yield from ranks
     yield rowmill.merge_states(ranks)

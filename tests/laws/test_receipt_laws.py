@@ -100,7 +100,8 @@ def test_rows_at_are_the_documents_of_each_row_that_comes(data: st.DataObject, i
         start, stop = ds._plan.position_range
         if not is_finite and (stop - start < 6 or not all(documents_of(ds))):
             return
-        if is_counted or is_finite:
+        pack = ds._plan.pipeline.pack
+        if is_counted or is_finite or (pack is not None and pack.mode == "best_fit_windows"):
             ds.count_tokens()
         steps = 4 if not is_finite else None
         ranks = (
