@@ -216,7 +216,11 @@ def _warn_of_nothing(plan: Plan, run: Run) -> None:
     remainder = plan.remainder_for(run.placement.num_shards)
     warnings.warn(
         f"this rank yields nothing: {run.total} rows are less than one step of {run.step} (ranks x batch size), and "
-        f'remainder={remainder!r} leaves them out; "keep" or "pad" hand them out',
+        + (
+            'remainder="keep" hands them to other ranks; "pad" gives each rank some'
+            if remainder == "keep"
+            else f'remainder={remainder!r} leaves them out; "keep" or "pad" hand them out'
+        ),
         stacklevel=2,
     )
 

@@ -102,8 +102,8 @@ def _cursors_of(state: Mapping[str, Any]) -> list[Cursor]:
     if found is not None:
         return [found]
     raise StateMismatchError(
-        "this is neither a rowmill cursor nor a StatefulDataLoader's state: it has the keys "
-        + ", ".join(map(str, state))
+        "this is neither a rowmill cursor nor a StatefulDataLoader's state: it has "
+        + (f"the keys {', '.join(map(str, state))}" if state else "no keys at all")
     )
 
 

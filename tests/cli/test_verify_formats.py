@@ -103,3 +103,13 @@ def test_without_checksums_damage_ends_in_a_report_as_well(shard: Path, run: Any
         assert "unexpected" not in found.stderr
         statuses.add(found.exit_code)
     assert 1 in statuses <= {0, 1}
+
+
+def test_a_tar_without_an_end_is_told(run_json: Any, tmp_path: Path) -> None:
+    whole = as_tar(tmp_path).read_bytes()
+    assert run_json("verify", tmp_path / "part.tar")["warnings"] == []
+    (tmp_path / "cut.tar").write_bytes(whole[: 40 * 1024])
+    told = run_json("verify", tmp_path / "cut.tar")
+    assert told["is_sound"]
+    assert told["num_rows"] == 20
+    assert "no end of archive" in told["warnings"][0]

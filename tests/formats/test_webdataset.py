@@ -331,3 +331,12 @@ def test_expressions_filter_values_that_view_the_file(folder: Path) -> None:
     kept = [row["txt"] for row in ds.filter(pc.field("txt") == values[3])]
     assert kept == [value for value in values if value == values[3]]
     assert len(list(ds.filter(pc.field("txt").is_valid()))) == sum(value is not None for value in values)
+
+
+def test_keys_that_are_no_text_stay_apart(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "old.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:
+        for name in ("é.txt", "ü.txt", "ö.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            tar.addfile(info, io.BytesIO(b"x"))
+    assert [row["__key__"] for row in rowmill.open(tmp_path / "old.tar")] == ["\\xE9", "\\xFC", "\\xF6"]

@@ -11,7 +11,7 @@ import typer
 
 from rowmill.cli.checksums import compare, names_of, read_checksums, write_checksums
 from rowmill.cli.opening import IndexDir, Paths, Split, open_dataset
-from rowmill.cli.output import AsJson, check_target, plural, print_json, print_table, size
+from rowmill.cli.output import AsJson, check_target, plural, print_json, print_table, print_warnings, size
 from rowmill.cli.progress import progress_bar
 from rowmill.cli.text_sources import compare_sources, digests, tell_of_sources
 from rowmill.exceptions import CorruptShardError
@@ -19,6 +19,8 @@ from rowmill.paths import short_path
 
 # More lines than these are no help; --json has all of them.
 _MAX_LINES = 200
+# Two blocks of zeros.
+_END_OF_TAR = 1024
 _DAMAGED = re.compile(r" is damaged(?:, block (\d+))?(?:, byte (\d+))?: (.*)", re.DOTALL)
 
 
@@ -71,6 +73,7 @@ def verify(
         "is_sound": not problems,
         "checksums": None if checksums is None else "compared" if expected is not None else _written(is_written),
         "problems": problems,
+        "warnings": [warning for shard in shards for warning in _without_end(Path(shard["path"]))],
     }
     if as_json:
         print_json(facts)
@@ -147,8 +150,19 @@ def _print(facts: dict[str, Any], checksums: Path | None) -> None:
             f"{checksums}: {facts['checksums']}"
             + ("" if facts["checksums"] != "not written" else ", for data is damaged")
         )
+    print_warnings(facts["warnings"])
     files = len({one["path"] for one in problems})
     print(f"{plural(len(problems), 'problem')} in {plural(files, 'file')}" if problems else "all is sound")
+
+
+def _without_end(path: Path) -> list[str]:
+    """A word on a tar that stops between two members as if its writer had been stopped there."""
+    if path.suffix.lower() != ".tar" or not path.is_file():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _END_OF_TAR, 0))
+        has_end = file.read() == bytes(_END_OF_TAR)
+    return [] if has_end else [f"{path} has no end of archive: its writer may have been stopped, and samples missing"]
 
 
 def _cell(value: int | None) -> str:

@@ -95,12 +95,16 @@ class CsvFiles:
         import pyarrow as pa
         import pyarrow.csv
 
-        return pa.csv.open_csv(
-            text.arrow,
-            read_options=pa.csv.ReadOptions(block_size=self.block_bytes),
-            parse_options=pa.csv.ParseOptions(delimiter=_DELIMITERS[file.kind], newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(column_types=types),
-        )
+        try:
+            return pa.csv.open_csv(
+                text.arrow,
+                read_options=pa.csv.ReadOptions(block_size=self.block_bytes),
+                parse_options=pa.csv.ParseOptions(delimiter=_DELIMITERS[file.kind], newlines_in_values=True),
+                convert_options=pa.csv.ConvertOptions(column_types=types),
+            )
+        except OSError as error:
+            # It reads ahead of the first line.
+            raise text.damaged(error) from error
 
     def _check_columns(self, file: TextFile, found: pa.Schema) -> None:
         names = found.names

@@ -175,4 +175,20 @@ def _read(text: memoryview, schema: pa.Schema | None) -> pa.Table:
     )
     if table.num_rows != num_rows:
         raise pa.ArrowInvalid("a line is more than one object")
+    if any(_overflows(column) for column in table.columns):
+        raise pa.ArrowInvalid("a number is too large for a double")
     return table
+
+
+def _overflows(column: pa.ChunkedArray | pa.Array) -> bool:
+    """Whether a number has become infinite: JSON has no other way to that, and only integers take it."""
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    if types.is_floating(column.type):
+        return bool(pc.any(pc.is_inf(column)).as_py())
+    if types.is_list(column.type):
+        return _overflows(pc.list_flatten(column))
+    if types.is_struct(column.type):
+        return any(_overflows(pc.struct_field(column, [index])) for index in range(column.type.num_fields))
+    return False

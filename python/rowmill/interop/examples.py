@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["make_examples", "to_hf"]
 
 # `datasets` deals rows by "shards" where their number fits, else it reads everything on every node and throws most of
-# it away. Ours can be cut into any number: this one is divided by all up to 10 and by powers of two up to 256.
-_NUM_SHARDS = 80_640
+# it away. Ours can be cut into any number: the first is divided by all up to 10 and by powers of two up to 256. Never
+# more than rows: `datasets` writes a file for each shard, and cannot write one without rows.
+_NUM_SHARDS = (80_640, 5_040, 720, 240, 120, 60, 24, 12, 6, 4, 2)
 
 # Formats of ours that `datasets` has by the same name.
 _FORMATS = ("numpy", "torch", "arrow")
@@ -45,10 +46,15 @@ def to_hf(dataset: Dataset) -> datasets.IterableDataset:
     # Epochs come from `datasets`, which tells of all but the first, 0.
     rows.set_epoch(0)
     info = datasets.DatasetInfo(features=_features(dataset))
-    made = datasets.IterableDataset(make_examples(rows, info.features), info=info)
+    made = datasets.IterableDataset(make_examples(rows, info.features, _num_shards(dataset)), info=info)
     made = made.with_format(plan.format.name) if plan.format.name in _FORMATS else made
     made.set_epoch(dataset.epoch)
     return made
+
+
+def _num_shards(dataset: Dataset) -> int:
+    """As how many files the rows are dealt."""
+    return next((number for number in _NUM_SHARDS if number <= dataset.num_rows), 1)
 
 
 def _features(dataset: Dataset) -> Any:
@@ -67,7 +73,7 @@ def _features(dataset: Dataset) -> Any:
 
 
 def make_examples(
-    rows: Dataset, features: Any = None, num_shards: int = _NUM_SHARDS, seeds: tuple[int, ...] = ()
+    rows: Dataset, features: Any = None, num_shards: int = _NUM_SHARDS[0], seeds: tuple[int, ...] = ()
 ) -> Any:
     """An examples iterable over ``rows``.
 

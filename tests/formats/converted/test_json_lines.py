@@ -199,3 +199,14 @@ def test_types_unify_or_name_the_field() -> None:
     assert unify(narrow, wide) == pa.struct({"a": pa.list_(pa.struct({"c": pa.bool_()})), "b": pa.float64()})
     with pytest.raises(TypeConflict, match=r"x\.b is a text, but a number"):
         unify(narrow, pa.struct({"b": pa.string()}), "x")
+
+
+@pytest.mark.parametrize("value", ["{}", "[{}]", '{{"b": [{}]}}'])
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "1e400"])
+def test_a_number_that_no_double_holds_is_refused_by_its_line(number: str, value: str, tmp_path: Path) -> None:
+    lines = [f'{{"a": {value.format(one)}}}' for one in ("1", "1.5", "9" * 300, number)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(rowmill.CorruptShardError, match="line 4: cannot be read: .*double"):
+        list(rowmill.open(tmp_path / "a.jsonl"))
+    (tmp_path / "b.jsonl").write_text("\n".join(lines[:3]))
+    assert len(list(rowmill.open(tmp_path / "b.jsonl"))) == 3

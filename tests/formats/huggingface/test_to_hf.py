@@ -259,3 +259,13 @@ def test_small_tables_of_large_rows(tmp_path: Path) -> None:
     tables = [made for _, made in rowmill.open(tmp_path).to_hf()._ex_iterable.iter_arrow()]
     assert max(made.nbytes for made in tables) < 5 << 20
     assert rows_of(tables) == list(range(64))
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 5, 50, 1000])
+def test_to_hf_is_no_more_shards_than_rows(num_rows: int, tmp_path: Path) -> None:
+    made = rowmill.from_dataset(datasets.Dataset.from_dict({"id": list(range(num_rows))})).to_hf()
+    assert made.num_shards <= max(num_rows, 1)
+    # As `push_to_hub` does where nobody says how many: a file for each.
+    files = [made.shard(made.num_shards, index) for index in range(made.num_shards)]
+    assert sorted(row["id"] for file in files for row in file) == list(range(num_rows))
+    assert all(list(file) for file in files) or num_rows == 0

@@ -202,7 +202,9 @@ fn empty_folder(folder: &Path, num_folders: usize) -> Error {
                 "it holds no Arrow files, Parquet files or tars, but {num_folders} folders; name one of them"
             )
         }
-        None => "it holds no Arrow files, Parquet files or tars".to_owned(),
+        None => "it holds no Arrow files, Parquet files, tars, JSON lines (.jsonl) or CSV; files of other names are \
+                 read where they are named, as in `folder/*.json`"
+            .to_owned(),
     };
     Error::MissingShard { path: folder.to_owned(), problem }
 }

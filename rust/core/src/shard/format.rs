@@ -91,17 +91,17 @@ const OTHERS: [(&[u8], &str, &str); 8] = [
     (
         b"\x1f\x8b",
         "gzip data",
-        "decompress it first: the buffers inside an Arrow file can be LZ4 or ZSTD, the file itself cannot",
+        "decompress it first: rows in it cannot be found without all before them (inside an Arrow file, buffers may be LZ4 or ZSTD)",
     ),
     (
         b"\x28\xb5\x2f\xfd",
         "ZSTD data",
-        "decompress it first: the buffers inside an Arrow file can be ZSTD, the file itself cannot",
+        "decompress it first: rows in it cannot be found without all before them (inside an Arrow file, buffers may be ZSTD)",
     ),
     (
         b"\x04\x22\x4d\x18",
         "LZ4 data",
-        "decompress it first: the buffers inside an Arrow file can be LZ4, the file itself cannot",
+        "decompress it first: rows in it cannot be found without all before them (inside an Arrow file, buffers may be LZ4)",
     ),
     (b"PK\x03\x04", "a zip archive", "unpack it first"),
     (

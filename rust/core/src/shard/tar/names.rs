@@ -23,9 +23,24 @@ pub(super) fn is_note(name: &[u8]) -> bool {
     first.len() >= 4 && first.starts_with(b"__") && first.ends_with(b"__")
 }
 
+/// A name as text: bytes that are no UTF-8 stand as `\\xE9`, so that different names stay different.
+pub(super) fn readable(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.extend(["\\x".to_owned(), format!("{byte:02X}")]);
+        }
+    }
+    text
+}
+
 /// The column of an extension: in lower case.
 pub(super) fn column(extension: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(extension);
+    let text = match std::str::from_utf8(extension) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(readable(extension)),
+    };
     if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return text;
     }
@@ -76,10 +91,18 @@ mod tests {
     }
 
     #[test]
+    fn names_in_other_encodings_stay_apart() {
+        assert_eq!(
+            [b"\xe9/a".as_slice(), "é".as_bytes(), b"a\xfc\xf6"].map(readable),
+            ["\\xE9/a", "é", "a\\xFC\\xF6"]
+        );
+    }
+
+    #[test]
     fn columns_are_in_lower_case_and_text() {
         assert_eq!(column(b"seg.png"), "seg.png");
         assert_eq!(column(b"JPG"), "jpg");
         assert_eq!(column("ÄÖ".as_bytes()), "äö");
-        assert_eq!(column(b"\xff"), "\u{fffd}");
+        assert_eq!(column(b"\xff"), "\\xff");
     }
 }

@@ -10,6 +10,7 @@ use arrow_schema::{FieldRef, SchemaRef};
 
 use super::KEY;
 use super::members::{Bytes, Members};
+use super::names::readable;
 use super::parts::{Part, Parts};
 use crate::error::{Error, Result};
 use crate::shard::block::Block;
@@ -142,8 +143,7 @@ impl<'a> Columns<'a> {
     fn push(&mut self, part: &Part<'_>, place: Option<usize>) -> Result<()> {
         if part.is_first {
             self.num_rows += 1;
-            // Names in other encodings are rare, and a key is only a name.
-            self.keys.push(String::from_utf8_lossy(part.key).into_owned().into_bytes());
+            self.keys.push(readable(part.key).into_bytes());
         }
         let Some(place) = place else { return Ok(()) };
         let view = self.view(part)?;
