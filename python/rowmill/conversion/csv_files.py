@@ -9,7 +9,7 @@ from rowmill.conversion.blame import blame_csv
 from rowmill.conversion.chunks import Text, open_text
 from rowmill.conversion.csv_types import holding
 from rowmill.conversion.kinds import TextFile
-from rowmill.exceptions import SchemaMismatchError
+from rowmill.exceptions import RowmillError, SchemaMismatchError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,6 +88,8 @@ class CsvFiles:
             except pa.ArrowInvalid as problem:
                 if "Empty CSV file" not in str(problem):
                     raise
+            except RowmillError:
+                raise
             except OSError as error:
                 raise text.damaged(error) from error
 

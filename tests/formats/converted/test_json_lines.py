@@ -206,7 +206,7 @@ def test_types_unify_or_name_the_field() -> None:
 def test_a_number_that_no_double_holds_is_refused_by_its_line(number: str, value: str, tmp_path: Path) -> None:
     lines = [f'{{"a": {value.format(one)}}}' for one in ("1", "1.5", "9" * 300, number)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    with pytest.raises(rowmill.CorruptShardError, match="line 4: cannot be read: .*double"):
+    with pytest.raises(rowmill.CorruptShardError, match=r"line 4: cannot be read: .*double"):
         list(rowmill.open(tmp_path / "a.jsonl"))
     (tmp_path / "b.jsonl").write_text("\n".join(lines[:3]))
     assert len(list(rowmill.open(tmp_path / "b.jsonl"))) == 3
