@@ -55,6 +55,20 @@ fn a_block_comes_in_few_requests_and_only_once() {
 }
 
 #[test]
+fn parts_that_blocks_have_cut_otherwise_come_once() {
+    let bytes = content(40 << 20);
+    let server = Server::start(bytes.clone(), |_, _| A);
+    let object = open(&server.url("x"), IoMode::Auto, Some(probe(&server.url("x")).unwrap())).unwrap();
+    // Three columns that lie near each other are fetched together, in pieces of their own.
+    object.hold(1, &[1000..3 << 20, 3 << 20..22 << 20, 22 << 20..30 << 20], Need::Now);
+    for range in [3 << 20..22 << 20, 1000..30 << 20, (5 << 20) + 3..25 << 20, 20 << 20..39 << 20] {
+        let found = object.buffer(range.start as u64, range.len()).unwrap();
+        assert!(found.as_slice() == &bytes[range.clone()], "{range:?}");
+    }
+    object.release(1);
+}
+
+#[test]
 fn passing_trouble_passes_and_lasting_trouble_is_told() {
     let bytes = content(1000);
     let server = Server::start(bytes.clone(), |_, before| match before {

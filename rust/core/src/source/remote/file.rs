@@ -187,10 +187,14 @@ impl RemoteFile {
         engine().give_back(freed);
         // Aligned to 64 bytes, as arrow recommends; what came from the network lies anywhere.
         let mut bytes = MutableBuffer::new((range.end - range.start) as usize);
+        let mut at = range.start;
         for (start, part) in found? {
-            let from = range.start.saturating_sub(start) as usize;
-            let to = (range.end - start).min(part.len() as u64) as usize;
-            bytes.extend_from_slice(&part[from..to]);
+            // A part that blocks have cut otherwise may lie under two of our pieces, and is there twice.
+            let end = (start + part.len() as u64).min(range.end);
+            if end > at {
+                bytes.extend_from_slice(&part[(at - start) as usize..(end - start) as usize]);
+                at = end;
+            }
         }
         Ok(bytes.into())
     }
