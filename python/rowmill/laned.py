@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,9 +13,11 @@ from rowmill import torch as _torch
 from rowmill.cursor import Cursor
 from rowmill.document_packer import DocumentPacker
 from rowmill.equal_steps import clipped, samples_left, steps_of
+from rowmill.exceptions import TopologyError
+from rowmill.file_lanes.reader import lane_reader
 from rowmill.iterators import ReadOptions, Resumable, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
-from rowmill.lanes import Lane, LaneReader, check_lanes
+from rowmill.lanes import Lane, check_lanes
 from rowmill.padded import collated, engine_output, shown
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
@@ -32,6 +34,9 @@ class Samples(Protocol):
 
     def samples(self, lane: Lane, first_epoch: int) -> Iterator[Any]:
         """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
+
+    def announce(self, lanes: Sequence[Lane], first_epoch: int) -> None:
+        """Says before the first sample which lanes will be read."""
 
 
 @dataclass
@@ -77,6 +82,9 @@ class _Turns:
 class LanedIterator(Resumable, Iterator[Any]):
     """Samples, or batches of them, of the lanes that this consumer owns."""
 
+    # Whether lanes were told of before the first step.
+    _is_announced: bool
+
     def __init__(self, plan: Plan, progress: Progress, options: ReadOptions) -> None:
         self._plan, self._progress, self._worker = plan, progress, find_worker()
         self._placement = current_placement(plan)
@@ -96,6 +104,7 @@ class LanedIterator(Resumable, Iterator[Any]):
             prefetch_bytes=options.prefetch_bytes,
             wrap=consumer_type(output),
             pin=_torch.pin_functions() if options.pin_memory else None,
+            files=plan.engine_files(options.io, self._placement),
         )
         self.final_stats: dict[str, Any] = {}
         cursor, epoch = progress.begin(self._worker)
@@ -115,6 +124,10 @@ class LanedIterator(Resumable, Iterator[Any]):
             self._finish()
         touched: list[tuple[Lane, Lane]] = []
         marks: list[Any] = []
+        if not self._is_announced:
+            # Not where the pass is made: threads start at the first step.
+            self._is_announced = True
+            self._reader.announce(self._places.lanes, self._places.first_epoch)
         try:
             made = make(self._take(touched, marks))
         except StopIteration:
@@ -154,11 +167,12 @@ class LanedIterator(Resumable, Iterator[Any]):
         # The table counts over all passes that read it.
         self._skipped_before = self._rust.num_skipped
         self._reader: Samples = (
-            DocumentPacker(plan, self._rust) if plan.pipeline.packs_python_rows else LaneReader(plan, self._rust)
+            DocumentPacker(plan, self._rust) if plan.pipeline.packs_python_rows else lane_reader(plan, self._rust)
         )
+        self._is_announced = False
         self._turns = self._new_turns(lanes)
         left = self._count_steps(cursor)
-        self._num_steps = None if left is None else done + left
+        self._num_steps: int | None = None if left is None else done + left
         if self._num_steps is not None and self._is_padded:
             self._places.padded_to = (self._num_steps, first_epoch + (plan.epochs_per_pass or 1) - 1)
         if left == 0 or begun.is_over:
@@ -263,6 +277,8 @@ class LanedIterator(Resumable, Iterator[Any]):
         remainder = plan.remainder_for(self._placement.num_shards)
         if self._placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
             return limit
+        if plan.is_over_files:
+            raise TopologyError(_unknown_end(self._placement.num_shards))
         ranges = [clipped(plan, lane, self._count_lane(lane)) for lane in range(plan.order.num_lanes)]
         left = samples_left(plan, deal, cursor, ranges, self._steps_done())
         agreed = steps_of(left, plan.batch_size or 1, remainder)
@@ -280,6 +296,15 @@ class LanedIterator(Resumable, Iterator[Any]):
         """The samples of a lane in this pass."""
         lane = Lane(index, self._places.first_epoch)
         return sum(1 for _ in self._reader.samples(lane, self._places.first_epoch))
+
+
+def _unknown_end(num_shards: int) -> str:
+    return (
+        f"a finite epoch of lanes over files does not end after the same number of steps on all {num_shards} ranks by "
+        "itself, and how many rows a file has is known when its turn comes, not before. Let the lanes run on into the "
+        'next epoch with .repeat() (and .batch(...).take(steps) for an end); or ask for remainder="keep" where the '
+        'loop can do with ranks that end at different steps. Without lanes_over="files" all ranks take the same ones'
+    )
 
 
 _END = object()

@@ -25,6 +25,7 @@ class Tally:
         num_lanes, positions = plan.order.num_lanes, plan.position_range
         self._first = [lane_rows(lane, num_lanes, positions)[0] for lane in range(num_lanes)]
         self._is_packed, self._is_grouped = plan.pipeline.packs_python_rows, plan.pipeline.group_size > 1
+        self._is_over_files = plan.is_over_files
         self._waiting: list[Any] = []
 
     def mark(self, lane: Lane, number: int) -> Any:
@@ -32,6 +33,9 @@ class Tally:
         index = lane.index
         if self._is_packed:
             return number, lane.made_of
+        if self._is_over_files:
+            place, tokens = (lane.emitted - 1, 0) if self._is_grouped else (0, lane.made_of)
+            return number, [(lane.row_id, place, tokens)]
         if self._is_grouped:
             # Which rows of a group made it only its functions know: its first row, and the sample's place.
             return number, lane.epoch, index, self._first[index] + lane.row, lane.emitted - 1, 0
@@ -52,7 +56,7 @@ class Tally:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        if self._is_packed:
+        if self._is_packed or self._is_over_files:
             self._parts = _rust.add_samples(self._parts, waiting, **self._key)
         else:
             self._parts = _rust.add_rows(self._parts, waiting, order=self._order, **self._key)

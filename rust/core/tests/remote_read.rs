@@ -153,7 +153,7 @@ fn a_token_stays_with_its_origin_where_a_server_sends_us_on() {
     let store = Server::start(content(1000), |_, _| A);
     let place = store.url("signed?sig=1").display().to_string();
     let hub = Server::start(content(1000), move |_, _| Reply::Status(302, vec![("location", place.clone())]));
-    set_headers(hub.origin.clone(), vec![("authorization".to_owned(), "Bearer secret".to_owned())]);
+    set_headers(&hub.origin, Some(vec![("authorization".to_owned(), "Bearer secret".to_owned())])).unwrap();
     let object = open(&hub.url("x"), IoMode::Auto, None).unwrap();
     for at in 0..3 {
         object.buffer(at * 100, 100).unwrap();

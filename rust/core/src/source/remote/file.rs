@@ -283,7 +283,9 @@ pub fn probe(path: &Path) -> Result<FileIdentity> {
 /// Copies the object at `path` into the file `to`, which appears when all of it is there.
 pub fn download(path: &Path, to: &Path) -> Result<()> {
     let object = RemoteFile::new(path, probe(path)?);
-    let part = to.with_extension(format!("{}.part", std::process::id()));
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    // As Python's copies are called, which removes those of the killed.
+    let part = to.with_file_name(format!("{name}.{}.part", std::process::id()));
     let copied = copy(object.as_ref(), &part)
         .and_then(|()| std::fs::rename(&part, to).map_err(|error| Error::io("write", to, error)));
     if copied.is_err() {
