@@ -115,6 +115,10 @@ def cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:
     ranks = [after(packed.shard(2, rank).batch(4), 3) for rank in range(2)]
     yield from ranks
     yield rowmill.merge_states(ranks)
+    over_files = rowmill.open(opened._plan.source.options.paths, lanes_over="files").shuffle(1, num_lanes=2).repeat()
+    ranks = [after(over_files.shard(2, rank), 1000) for rank in range(2)]
+    yield from ranks
+    yield rowmill.merge_states(ranks)
 
 
 def worker_cursors(opened: rowmill.Dataset) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing_extensions import disjoint_base
 __all__ = [
     "Buffer",
     "Counter",
+    "Files",
     "LanePacker",
     "LanePlaces",
     "Lanes",
@@ -20,6 +21,7 @@ __all__ = [
     "PackedDocuments",
     "Padding",
     "RecordBatch",
+    "RemoteObject",
     "Rows",
     "Schedule",
     "Schema",
@@ -38,6 +40,7 @@ __all__ = [
     "download",
     "export_zeros",
     "lane_samples_at",
+    "list_files",
     "list_store",
     "live_buffers",
     "remote_stats",
@@ -70,6 +73,7 @@ class Source:
         num_threads: int | None,
         on_error: str,
         known: Sequence[tuple[str | PathLike[str], int, str | None, bool]] | None = None,
+        roots: Sequence[str | PathLike[str]] | None = None,
     ) -> Source: ...
     @property
     def num_rows(self) -> int: ...
@@ -110,6 +114,7 @@ class Source:
     @property
     def is_parquet(self) -> bool: ...
     def shard_path(self, shard: int) -> Path | str: ...
+    def shard_object(self, shard: int) -> RemoteObject | None: ...
     def partition_values(self, shard: int) -> dict[str, str | int | None]: ...
     def order(
         self,
@@ -126,6 +131,10 @@ class Source:
 
 @final
 class Order:
+    @staticmethod
+    def of_files(
+        num_files: int, *, is_shuffled: bool, seed: int, num_lanes: int, reshuffle_each_epoch: bool
+    ) -> Order: ...
     @property
     def num_rows(self) -> int: ...
     def row_ids(self, epoch: int, start: int, stop: int) -> list[int]: ...
@@ -464,6 +473,7 @@ class Lanes:
         prefetch_bytes: int | None,
         wrap: Callable[[Any], Any] | None,
         pin: tuple[_Register, _Unregister] | None,
+        files: Files | None = None,
     ) -> Self: ...
     def submit(self, epoch: int, lane: int, start: int, len: int) -> None: ...
     def take(self, epoch: int, lane: int, start: int, len: int) -> Rows: ...
@@ -477,12 +487,39 @@ class Lanes:
     def close(self) -> None: ...
 
 @final
+class Files:
+    def __new__(
+        cls,
+        paths: Sequence[str | PathLike[str]],
+        *,
+        known: Sequence[tuple[str | PathLike[str], int, str | None, bool]],
+        columns: Sequence[tuple[str, str]],
+        mode: str,
+        seed: int,
+        window_bytes: int,
+        reshuffle_each_epoch: bool,
+        io: str,
+        total_bytes: int,
+        num_lanes: int,
+    ) -> Self: ...
+    def __len__(self) -> int: ...
+
+@final
+class RemoteObject:
+    def __len__(self) -> int: ...
+    def read(self, start: int, len: int) -> bytes: ...
+
+@final
 class Rows:
     def __len__(self) -> int: ...
     @property
     def offsets(self) -> list[int]: ...
     @property
     def token_counts(self) -> list[int]: ...
+    @property
+    def file_rows(self) -> int: ...
+    @property
+    def row_ids(self) -> list[int]: ...
     def row(self, index: int) -> dict[str, Any]: ...
     def to_arrow(self, indices: Sequence[int], names: Sequence[str]) -> RecordBatch: ...
 
@@ -550,10 +587,13 @@ def roundtrip(batch: object) -> RecordBatch: ...
 def roundtrip_schema(schema: object) -> Any: ...
 def export_zeros(kind: str, num_bytes: int, dtype: str, shape: Sequence[int]) -> Any: ...
 def bare_urls(urls: Sequence[str]) -> list[str]: ...
+def list_files(
+    paths: Sequence[str | PathLike[str]], *, split: str | None
+) -> tuple[list[tuple[str | Path, int | None]], list[str], bool]: ...
 def list_store(url: str) -> list[tuple[str, int, str | None]]: ...
 def version_of(url: str | PathLike[str]) -> str: ...
 def download(url: str | PathLike[str], path: str | PathLike[str]) -> None: ...
-def set_remote_headers(origin: str, headers: Sequence[tuple[str, str]]) -> None: ...
+def set_remote_headers(prefix: str, headers: Sequence[tuple[str, str]] | None) -> None: ...
 def set_remote_limits(
     *,
     connections: int | None = None,

@@ -26,6 +26,10 @@ def check_whole(cursor: Mapping[str, Any]) -> None:
         raise StateMismatchError(f"the cursor's revision is {cursor['revision']!r:.200}; it is damaged")
     if "revisions" in cursor and not _are_revisions(cursor["revisions"]):
         raise StateMismatchError(f"the cursor's revisions are {cursor['revisions']!r:.200}; it is damaged")
+    if (cursor["num_rows"] is None) != (cursor["order"].get("lanes_over") == "files"):
+        raise StateMismatchError(
+            f"the cursor's num_rows is {cursor['num_rows']!r}, and lanes over files alone have none; it is damaged"
+        )
     if cursor["order"]["mode"] == "mix" or "mix" in cursor:
         read_history(cursor.get("mix"))
     _check_worker(cursor)
@@ -65,7 +69,7 @@ _ORDER: dict[str, Callable[[Any], bool]] = {
 }
 _PARTS: dict[str, Callable[[Any], bool]] = {
     "fingerprint": _matches("[0-9a-f]{32}"),
-    "num_rows": _is_count,
+    "num_rows": lambda value: value is None or _is_count(value),
     "order": _is_order,
     "pipeline": _is_chain,
     "python": _matches(r"[0-9]+\.[0-9]+"),

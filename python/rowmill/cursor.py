@@ -49,7 +49,7 @@ class Identity:
 
     Attributes:
         fingerprint: Of the data, from its shards' sizes, row counts and headers.
-        num_rows: Rows of the whole dataset.
+        num_rows: Rows of the whole dataset; None where lanes are over files that were not looked at.
         order: Settings of the order, by name.
         pipeline: One text a stage that changes what is yielded.
         revision: The repository and commit of the Hub; None for other data.
@@ -58,7 +58,7 @@ class Identity:
     """
 
     fingerprint: str
-    num_rows: int
+    num_rows: int | None
     order: dict[str, Any]
     pipeline: tuple[str, ...]
     revision: str | None = None
@@ -92,11 +92,14 @@ class Identity:
             return moved
         if self.mix != cursor.get("mix"):
             return mix_difference(self.mix, cursor.get("mix"))
+        theirs = cursor.get("order")
+        over = [of.get("lanes_over", "rows") if isinstance(of, Mapping) else "rows" for of in (self.order, theirs)]
+        if over[0] != over[1]:
+            return f"lanes are over {over[0]}, the cursor's over {over[1]}"
         if cursor.get("num_rows") != self.num_rows:
             return f"the dataset has {self.num_rows} rows, the cursor's {cursor.get('num_rows')!r}"
         if cursor.get("fingerprint") != self.fingerprint:
             return f"the dataset's fingerprint is {self.fingerprint}, the cursor's {cursor.get('fingerprint')!r}"
-        theirs = cursor.get("order")
         for name, ours in self.order.items():
             other = theirs.get(name) if isinstance(theirs, Mapping) else None
             if other != ours:
@@ -284,7 +287,11 @@ def _has_counts(part: Any, names: tuple[str, ...]) -> bool:
 
 
 def _has_lanes(lanes: Mapping[str, Any]) -> bool:
-    lists = [lanes.get("rows"), lanes.get("samples"), *(lanes[name] for name in ("emitted", "epochs") if name in lanes)]
+    lists = [
+        lanes.get("rows"),
+        lanes.get("samples"),
+        *(lanes[name] for name in ("emitted", "epochs", "files") if name in lanes),
+    ]
     of_sources = [lanes.get(name, []) for name in SOURCE_LISTS]
     return (
         lanes["of"] > 0

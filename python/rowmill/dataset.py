@@ -25,7 +25,7 @@ from rowmill.packed import packed_schema
 from rowmill.packed_rows import packed_rows_at
 from rowmill.padded import padded_schema
 from rowmill.placement import Placement, find_rank, find_worker
-from rowmill.plan import NUM_LANES, WINDOW_BYTES, Mode, OrderSettings, Plan
+from rowmill.plan import WINDOW_BYTES, Mode, OrderSettings, Plan
 from rowmill.progress import Progress
 from rowmill.receipts import without_share
 from rowmill.runs import check_skipped_steps, dealt, make_run, num_items, step_range
@@ -85,9 +85,10 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         order = OrderSettings(
             mode=mode,
             seed=as_seed(seed),
-            num_lanes=positive("num_lanes", num_lanes, 1 if mode == "none" else NUM_LANES),
+            num_lanes=self._plan.lanes_for(mode, None if num_lanes is None else positive("num_lanes", num_lanes, 1)),
             window_bytes=positive("window_bytes", window_bytes, WINDOW_BYTES),
             reshuffle_each_epoch=bool(reshuffle_each_epoch),
+            lanes_over=self._plan.order.lanes_over,
         )
         return self._with(order=order, is_shuffled=True)
 
@@ -242,10 +243,11 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         """What this rank yields in an epoch: rows, or batches after ``.batch``; all its workers together.
 
         Raises:
-            TypeError: A filter or batched map decides it, or tokens that were not counted (see ``count_tokens``), or
-                the stream is endless.
+            TypeError: A filter or batched map decides it, or tokens that were not counted (see ``count_tokens``), the
+                stream is endless, or lanes are over files.
         """
         check_tokens(self._plan)
+        self._plan.refuse_files("the length")
         if self._plan.pipeline.pack is not None:
             return packed_total(self._plan, Placement(*find_rank(self._plan.rank)), self.epoch)
         if self._plan.pipeline.is_laned:
@@ -261,6 +263,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
     @property
     def num_rows(self) -> int:
         """Rows of the data set that an epoch is drawn from, over all ranks, before any filter."""
+        self._plan.refuse_files("the number of rows")
         if not self._plan.has_end or self._plan.mixes_samples or self._plan.mixes_tokens:
             return self._plan.source.rust.num_rows
         start, stop = self._plan.position_range
@@ -300,6 +303,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
 
     def row_ids(self, start: int, stop: int) -> list[int]:
         """Row ids at these positions of the current epoch; reads no row."""
+        self._plan.refuse_files("which row is at a position")
         if self._plan.mixes_samples or self._plan.mixes_tokens:
             raise SchemaMismatchError(
                 "positions have row ids where a mix draws rows by its schedule alone; of packed sources, and of a mix "
@@ -319,6 +323,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         beginning, or from ``state``: a cursor of the whole job before that step.
         """
         check_tokens(self._plan)
+        self._plan.refuse_files("which rows are in a step")
         if self._plan.pipeline.pack is not None:
             step = after_taken(self._plan.skipped_steps, step + 1) - 1
             return packed_rows_at(self._plan, find_rank(self._plan.rank)[0], step, self.epoch, state)
@@ -478,6 +483,8 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
 
     def __repr__(self) -> str:
         plan = self._plan
+        if plan.is_over_files:
+            return f"Dataset(num_files={plan.rust_order.num_rows}, lanes_over='files', order={plan.order.mode})"
         parts = [f"num_rows={self.num_rows}", f"columns={self.column_names}", f"order={plan.order.mode}"]
         parts += list(plan.pipeline.description)
         parts += [] if plan.batch_size is None else [f"batch_size={plan.batch_size}"]

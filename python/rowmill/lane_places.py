@@ -68,6 +68,8 @@ class LanePlaces:
             lanes["emitted"] = [lane.emitted for lane in self.lanes]
         if any(lane.epoch != epoch for lane in self.lanes):
             lanes["epochs"] = [lane.epoch - epoch for lane in self.lanes]
+        if any(lane.file for lane in self.lanes):
+            lanes["files"] = [lane.file for lane in self.lanes]
         if any(lane.sources for lane in self.lanes):
             lanes |= flat_sources([lane.sources for lane in self.lanes])
         cursor = {
@@ -215,14 +217,15 @@ def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
         raise StateMismatchError("the cursor holds no lanes: it is not of a pipeline with a filter or batched map")
     of, index = stored["of"], stored["index"]
     places = {
-        index + at * of: (row, samples, emitted, cursor["epoch"] + epoch, sources)
-        for at, (row, samples, emitted, epoch, sources) in enumerate(
+        index + at * of: (row, samples, emitted, cursor["epoch"] + epoch, sources, file)
+        for at, (row, samples, emitted, epoch, sources, file) in enumerate(
             zip(
                 stored["rows"],
                 stored["samples"],
                 stored.get("emitted") or [0] * len(stored["rows"]),
                 stored.get("epochs") or [0] * len(stored["rows"]),
                 sources_of(stored),
+                stored.get("files") or [0] * len(stored["rows"]),
                 strict=True,
             )
         )
@@ -233,4 +236,4 @@ def _place_lanes(lanes: list[Lane], cursor: Cursor) -> None:
                 f"the cursor is that of consumer {index} of {of} and says nothing of lane {lane.index}; pass the "
                 "states of all ranks and workers through rowmill.merge_states"
             )
-        lane.row, lane.num_samples, lane.emitted, lane.epoch, lane.sources = places[lane.index]
+        lane.row, lane.num_samples, lane.emitted, lane.epoch, lane.sources, lane.file = places[lane.index]

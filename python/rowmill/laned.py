@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -13,9 +13,11 @@ from rowmill import torch as _torch
 from rowmill.cursor import Cursor
 from rowmill.document_packer import DocumentPacker
 from rowmill.equal_steps import clipped, samples_left, steps_of
+from rowmill.exceptions import TopologyError
+from rowmill.file_lanes.reader import lane_reader
 from rowmill.iterators import ReadOptions, Resumable, consumer_type
 from rowmill.lane_places import Beginning, LanePlaces
-from rowmill.lanes import Lane, LaneReader, check_lanes
+from rowmill.lanes import Lane, check_lanes
 from rowmill.padded import collated, engine_output, shown
 from rowmill.placement import find_worker
 from rowmill.plan import Plan
@@ -32,6 +34,9 @@ class Samples(Protocol):
 
     def samples(self, lane: Lane, first_epoch: int) -> Iterator[Any]:
         """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
+
+    def announce(self, lanes: Sequence[Lane], first_epoch: int) -> None:
+        """Says before the first sample which lanes will be read."""
 
 
 @dataclass
@@ -78,6 +83,9 @@ class _Turns:
 class LanedIterator(Resumable, Iterator[Any]):
     """Samples, or batches of them, of the lanes that this consumer owns."""
 
+    # Whether lanes were told of before the first step.
+    _is_announced: bool
+
     def __init__(self, plan: Plan, progress: Progress, options: ReadOptions) -> None:
         self._plan, self._progress, self._worker = plan, progress, find_worker()
         self._placement = current_placement(plan)
@@ -97,6 +105,7 @@ class LanedIterator(Resumable, Iterator[Any]):
             prefetch_bytes=options.prefetch_bytes,
             wrap=consumer_type(output),
             pin=_torch.pin_functions() if options.pin_memory else None,
+            files=plan.engine_files(options.io, self._placement),
         )
         self.final_stats: dict[str, Any] = {}
         cursor, epoch = progress.begin(self._worker)
@@ -116,6 +125,10 @@ class LanedIterator(Resumable, Iterator[Any]):
             self._finish()
         touched: list[tuple[Lane, dict[str, Any]]] = []
         marks: list[Any] = []
+        if not self._is_announced:
+            # Not where the pass is made: threads start at the first step.
+            self._is_announced = True
+            self._reader.announce(self._places.lanes, self._places.first_epoch)
         try:
             made = make(self._take(touched, marks))
         except StopIteration:
@@ -155,11 +168,12 @@ class LanedIterator(Resumable, Iterator[Any]):
         # The table counts over all passes that read it.
         self._skipped_before = self._rust.num_skipped
         self._reader: Samples = (
-            DocumentPacker(plan, self._rust) if plan.pipeline.packs_python_rows else LaneReader(plan, self._rust)
+            DocumentPacker(plan, self._rust) if plan.pipeline.packs_python_rows else lane_reader(plan, self._rust)
         )
+        self._is_announced = False
         self._turns = self._new_turns(lanes)
         left = self._count_steps(cursor)
-        self._num_steps = None if left is None else done + left
+        self._num_steps: int | None = None if left is None else done + left
         if self._num_steps is not None and self._is_padded:
             self._places.padded_to = (self._num_steps, first_epoch + (plan.epochs_per_pass or 1) - 1)
         if left == 0 or begun.is_over:
@@ -181,15 +195,15 @@ class LanedIterator(Resumable, Iterator[Any]):
 
     def _take(self, touched: list[tuple[Lane, dict[str, Any]]], marks: list[Any]) -> list[Any]:
         """The samples of one step; StopIteration where there is none. Notes in ``marks`` which they are."""
-        size, take, is_packed = self._plan.batch_size or 1, self._turns.take, self._tally.is_packed
+        size, take, is_told = self._plan.batch_size or 1, self._turns.take, self._tally.is_told
         samples: list[Any] = []
         while len(samples) < size:
             try:
                 sample, lane, number = take(touched)
                 samples.append(sample)
                 # What a tally counts, flat: an object for each sample would cost more than its digest.
-                if is_packed:
-                    marks += (number, lane.made_of)
+                if is_told:
+                    marks += (number, self._tally.rows_of(lane))
                 else:
                     marks += (number, lane.epoch, lane.row, lane.emitted, lane.made_of)
             except StopIteration:
@@ -268,6 +282,8 @@ class LanedIterator(Resumable, Iterator[Any]):
         remainder = plan.remainder_for(self._placement.num_shards)
         if self._placement.num_shards == 1 or plan.epochs_per_pass is None or remainder == "keep":
             return limit
+        if plan.is_over_files:
+            raise TopologyError(_unknown_end(self._placement.num_shards))
         ranges = [clipped(plan, lane, self._count_lane(lane)) for lane in range(plan.order.num_lanes)]
         left = samples_left(plan, deal, cursor, ranges, self._steps_done())
         agreed = steps_of(left, plan.batch_size or 1, remainder)
@@ -285,6 +301,15 @@ class LanedIterator(Resumable, Iterator[Any]):
         """The samples of a lane in this pass."""
         lane = Lane(index, self._places.first_epoch)
         return sum(1 for _ in self._reader.samples(lane, self._places.first_epoch))
+
+
+def _unknown_end(num_shards: int) -> str:
+    return (
+        f"a finite epoch of lanes over files does not end after the same number of steps on all {num_shards} ranks by "
+        "itself, and how many rows a file has is known when its turn comes, not before. Let the lanes run on into the "
+        'next epoch with .repeat() (and .batch(...).take(steps) for an end); or ask for remainder="keep" where the '
+        'loop can do with ranks that end at different steps. Without lanes_over="files" all ranks take the same ones'
+    )
 
 
 _END = object()

@@ -41,6 +41,8 @@ class Lane:
         num_samples: Samples emitted since the stream began; decides whose turn it is.
         sources: Of each source of a mix by tokens, or of packed sources, where it stands: (row, what was taken). Empty
             where the schedule says so, and at the beginning.
+        file: Of lanes over files: which of the lane's files it is in; ``row`` is then one of that file's own order.
+        row_id: Of lanes over files: the row of the sample that was handed out last, the first one of its group.
         made_of: Of the sample that was handed out last the tokens that the engine made of its row, or the documents
             that it was packed of: (row id, first token, number of tokens) of each.
     """
@@ -52,6 +54,8 @@ class Lane:
     num_samples: int = 0
     sources: Sequence[tuple[int, int]] = ()
     made_of: Any = 0
+    file: int = 0
+    row_id: int = 0
 
     @property
     def plain(self) -> tuple[int, int, int, int, int, Sequence[tuple[int, int]]]:
@@ -72,11 +76,18 @@ class LaneReader:
         self._rust = rust
         # They come from the cache once it is whole, and are made no more.
         self._counts_tokens = not plan.pipeline.is_cached
-        self._pruning = Pruning(plan, rust)
+        self._pruning = None if plan.is_over_files else Pruning(plan, rust)
         self._group = plan.pipeline.group_size
         self._chunk = max(self._group, _CHUNK_ROWS // self._group * self._group)
         # A mix without an end has one epoch for ever.
         self._patience = None if plan.has_end else _EMPTY_EPOCHS * plan.source.rust.num_rows
+
+    def announce(self, lanes: Sequence[Lane], first_epoch: int) -> None:
+        """Says before the first sample which lanes will be read, from which places."""
+
+    def files_in(self, lane: Lane) -> int:
+        """Files of a lane in each epoch; 1 where lanes are over rows."""
+        return 1
 
     def samples(self, lane: Lane, first_epoch: int) -> Iterator[Any]:
         """The samples of ``lane`` from its place on; ``lane`` moves along with what has been taken."""
@@ -84,7 +95,7 @@ class LaneReader:
         while self._num_epochs is None or lane.epoch < first_epoch + self._num_epochs:
             before = lane.num_samples
             yield from self._epoch(lane)
-            lane.epoch, lane.row, lane.emitted = lane.epoch + 1, 0, 0
+            lane.epoch, lane.file, lane.row, lane.emitted = lane.epoch + 1, 0, 0, 0
             num_empty = num_empty + 1 if lane.num_samples == before else 0
             if num_empty > _EMPTY_EPOCHS:
                 raise _kept_nothing(lane, f"{num_empty} epochs")
@@ -96,28 +107,33 @@ class LaneReader:
             before = lane.num_samples
             start = first + lane.row
             size = min(self._chunk, stop - start)
-            self._pruning.prepare(lane.epoch, lane.index, start, size)
+            self._prepare(lane, start, size)
             rows = self._rust.take(lane.epoch, lane.index, start, size)
             ahead = start + self._chunk
             if ahead < stop:
-                self._pruning.prepare(lane.epoch, lane.index, ahead, min(self._chunk, stop - ahead))
+                self._prepare(lane, ahead, min(self._chunk, stop - ahead))
                 self._rust.submit(lane.epoch, lane.index, ahead, min(self._chunk, stop - ahead))
             yield from self._groups(lane, rows, size)
             num_idle = num_idle + size if lane.num_samples == before else 0
             if self._patience is not None and num_idle > self._patience:
                 raise _kept_nothing(lane, f"{num_idle} rows")
 
+    def _prepare(self, lane: Lane, start: int, size: int) -> None:
+        if self._pruning is not None:
+            self._pruning.prepare(lane.epoch, lane.index, start, size)
+
     def _groups(self, lane: Lane, rows: _rust.Rows, size: int) -> Iterator[Any]:
         """Passes a chunk's rows through the stages; the lane's place moves along, row by row or group by group."""
-        first, offsets = lane.row, rows.offsets
+        first, offsets, row_ids = lane.row, rows.offsets, rows.row_ids
         if self._group == 1:
-            yield from self._single_rows(lane, rows, offsets)
+            yield from self._single_rows(lane, rows, offsets, row_ids)
             lane.row = first + size
             return
         for start in range(0, size, self._group):
             stop = min(start + self._group, size)
             chosen = range(bisect_left(offsets, start), bisect_left(offsets, stop))
             samples = apply_stages(self._pipeline.row_stages, self._names, rows, chosen)
+            lane.row_id = row_ids[chosen.start] if row_ids and chosen else 0
             for sample in samples[lane.emitted :]:
                 # Counted before it is handed out: while the consumer holds the sample, the place is after it.
                 lane.emitted += 1
@@ -125,7 +141,7 @@ class LaneReader:
                 yield sample
             lane.row, lane.emitted = first + stop, 0
 
-    def _single_rows(self, lane: Lane, rows: _rust.Rows, offsets: list[int]) -> Iterator[Any]:
+    def _single_rows(self, lane: Lane, rows: _rust.Rows, offsets: list[int], row_ids: list[int]) -> Iterator[Any]:
         """Without batched functions every row is a group; expressions still run over the whole chunk at once."""
         first, tokens = lane.row, rows.token_counts if self._counts_tokens else []
         stages, indices = leading_expressions(self._pipeline.row_stages, self._names, rows, range(len(rows)))
@@ -134,6 +150,8 @@ class LaneReader:
             lane.row = first + offsets[index] + 1
             if tokens:
                 lane.made_of = tokens[index]
+            if row_ids:
+                lane.row_id = row_ids[index]
             for sample in samples:
                 lane.num_samples += 1
                 yield sample
@@ -205,7 +223,7 @@ def check_lanes(num_lanes: int, placement: Placement) -> None:
     fitting = [size for size in range(1, num_lanes + 1) if num_lanes % size == 0]
     raise TopologyError(
         f"{num_lanes} lanes cannot be dealt evenly to {placement.num_shards} ranks x {placement.num_workers} workers, "
-        f"and a filter or batched map keeps its place by lanes; ranks x workers that fit: "
+        f"and a filter, a batched map, and lanes over files keep their places by lanes; ranks x workers that fit: "
         f"{', '.join(map(str, fitting))}. Or choose lanes that {consumers} divides: "
         f".shuffle(..., num_lanes={-(-num_lanes // consumers) * consumers})"
     )

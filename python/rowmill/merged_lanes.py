@@ -11,6 +11,9 @@ from rowmill.source_places import flat_sources, sources_of
 
 __all__ = ["merge_lanes", "missing_ranks"]
 
+# What is left out where it is 0 for all lanes.
+_OPTIONAL = ("emitted", "epochs", "files")
+
 
 def merge_lanes(cursors: Sequence[Cursor], is_whole: bool) -> Cursor:
     """One cursor of all ranks; or, unless they must be the whole job, of the one rank whose workers' they are.
@@ -63,7 +66,7 @@ def _interleave(cursors: Sequence[Cursor], into: int) -> Cursor:
     number = of // into
     num_lanes = sum(len(cursor["lanes"]["rows"]) for cursor in by_place.values())
     epoch = min(cursor["epoch"] for cursor in by_place.values())
-    columns: dict[str, list[int]] = {name: [0] * num_lanes for name in ("rows", "samples", "emitted", "epochs")}
+    columns: dict[str, list[int]] = {name: [0] * num_lanes for name in ("rows", "samples", *_OPTIONAL)}
     for place, cursor in by_place.items():
         lanes = cursor["lanes"]
         for name, values in columns.items():
@@ -75,7 +78,7 @@ def _interleave(cursors: Sequence[Cursor], into: int) -> Cursor:
         "rows": columns["rows"],
         "samples": columns["samples"],
     }
-    merged.update({name: columns[name] for name in ("emitted", "epochs") if any(columns[name])})
+    merged.update({name: columns[name] for name in _OPTIONAL if any(columns[name])})
     sources: list[Sequence[tuple[int, int]]] = [()] * num_lanes
     for place, cursor in by_place.items():
         sources[place::number] = sources_of(cursor["lanes"])

@@ -12,14 +12,16 @@ from typing import Any, Literal
 from rowmill.arguments import positive
 from rowmill.dataset import Dataset
 from rowmill.exceptions import CorruptShardError, MissingShardError
+from rowmill.file_lanes.source import FileSource
 from rowmill.folders import cache_folder
+from rowmill.hub.settings import check_online
 from rowmill.hub.urls import of_hub
-from rowmill.plan import Plan
+from rowmill.plan import OrderSettings, Plan
 from rowmill.remote.credentials import default_places
 from rowmill.remote.urls import Known, expanded, is_elsewhere, is_remote
 from rowmill.source import OpenedSource, OpenOptions, as_paths
 
-__all__ = ["open"]
+__all__ = ["open", "opened"]
 
 
 def open(
@@ -33,6 +35,7 @@ def open(
     num_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     cache_dir: str | os.PathLike[str] | None = None,
+    lanes_over: Literal["files"] | None = None,
 ) -> Dataset:
     """Opens shards (Arrow, Parquet, WebDataset, token files of other trainers) without reading a row.
 
@@ -56,6 +59,8 @@ def open(
         num_threads: Threads of the walk; all cores when None.
         on_error: "skip" leaves damaged shards and blocks out, counts them and reports them as warnings.
         cache_dir: Folder for what text files are converted into; ``$ROWMILL_CACHE`` or the user's when None.
+        lanes_over: "files" looks at no file before its turn comes, for very many of them over a network: each lane is
+            some files after each other. There is no length then; see docs/streaming.
 
     Returns:
         A dataset whose rows are dicts, in storage order.
@@ -79,12 +84,13 @@ def open(
     if num_threads is not None:
         positive("num_threads", num_threads, 1)
     named, origin, of_commit = of_hub(paths, cache_dir)
-    named, known = _of_network(named, format, cache_dir)
+    named, known, roots = _of_network(named, format, cache_dir)
     plain = as_paths(named)
     told = _told_format(plain) if format is None or format in _STREAMS else None
     options = OpenOptions(
         paths=plain,
         known=(*of_commit, *known),
+        roots=tuple(roots),
         credentials=default_places(path for path in plain if is_remote(path)),
         origin=origin,
         format=format or told,
@@ -94,19 +100,31 @@ def open(
         on_error=on_error,
         cache_dir=None if cache_dir is None else os.path.abspath(os.path.expanduser(cache_dir)),
     )
-    dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
+    dataset = opened(options, lanes_over, force_reindex=force_reindex)
     return dataset if columns is None else dataset.select_columns(columns)
 
 
-def _of_network(paths: Any, format: str | None, cache_dir: str | os.PathLike[str] | None) -> tuple[Any, list[Known]]:
-    """Paths with folders of object stores listed, and what cannot be read by ranges fetched; with what lists tell."""
+def opened(options: OpenOptions, lanes_over: str | None = None, *, force_reindex: bool = False) -> Dataset:
+    """The dataset of what was named, in storage order."""
+    if lanes_over is None:
+        return Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
+    if lanes_over != "files":
+        raise ValueError(f'lanes_over must be "files", or None for lanes over rows, not {lanes_over!r}')
+    return Dataset(Plan(FileSource(options), order=OrderSettings(lanes_over="files")))
+
+
+def _of_network(
+    paths: Any, format: str | None, cache_dir: str | os.PathLike[str] | None
+) -> tuple[Any, list[Known], list[str]]:
+    """Paths with folders of stores listed, and fetched what is not read by ranges; what lists tell; the folders."""
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not any(is_remote(path) or is_elsewhere(path) for path in listed):
-        return paths if isinstance(paths, str | os.PathLike) else listed, []
+        return paths if isinstance(paths, str | os.PathLike) else listed, [], []
+    check_online(path for path in listed if isinstance(path, str))
     from rowmill.remote.fetched import localized
 
-    found, known = expanded(listed)
-    return localized(found, format, cache_folder(cache_dir)), known
+    found = expanded(listed)
+    return localized(found.paths, format, cache_folder(cache_dir)), found.known, found.roots
 
 
 def _told_format(paths: tuple[str, ...]) -> str | None:

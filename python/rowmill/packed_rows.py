@@ -64,6 +64,7 @@ def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cu
         SchemaMismatchError: Python functions make the documents.
         OutOfRangeError: The pass has no such step, or the cursor stands behind it.
     """
+    plan.refuse_files("which documents are in a step")
     if plan.pipeline.packs_python_rows:
         raise SchemaMismatchError(
             "Python functions before .pack make the documents, and which of them a step holds only reading tells: ask "

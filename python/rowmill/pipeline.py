@@ -13,6 +13,7 @@ from typing import Any
 
 from rowmill import _rust
 from rowmill.exceptions import SchemaMismatchError
+from rowmill.file_lanes.source import refuse
 from rowmill.stages import Batch, Cached, Clip, Filter, Map, OfSources, Pack, Pad, Rename, Select, Stage, Tokenize
 from rowmill.stages.cached import reading_of
 from rowmill.stages.clip import clip_range
@@ -42,6 +43,7 @@ class Pipeline:
         batches: Range of this rank's batches; None is the end.
         batch_stages: Python stages on whole batches.
         stored_by: What made the ids that are read from a cache, if anything did.
+        is_over_files: Whether lanes are over files that were not looked at.
         is_cached: Whether what is read comes out of a cache, or will once that is whole.
         description: One short text a stage that changes what is yielded; stands in every cursor.
     """
@@ -60,6 +62,7 @@ class Pipeline:
     batch_stages: tuple[Stage, ...] = ()
     stored_by: Tokenize | None = None
     is_cached: bool = False
+    is_over_files: bool = False
     description: tuple[str, ...] = field(default=())
 
     @property
@@ -78,9 +81,11 @@ class Pipeline:
 
     @property
     def is_laned(self) -> bool:
-        """Whether what is yielded depends on the data, so that each lane keeps its own place."""
-        return self.pack is not None or any(
-            isinstance(stage, Filter) or (isinstance(stage, Map) and stage.batched) for stage in self.row_stages
+        """Whether what is yielded depends on what is in the data, so that each lane keeps its own place."""
+        return (
+            self.pack is not None
+            or self.is_over_files
+            or any(isinstance(stage, Filter) or (isinstance(stage, Map) and stage.batched) for stage in self.row_stages)
         )
 
     @property
@@ -109,6 +114,7 @@ def compile_pipeline(
     *,
     packed: Pack | None = None,
     made_by: tuple[Stage, ...] = (),
+    is_over_files: bool = False,
 ) -> Pipeline:
     """Compiles ``stages`` over a dataset of ``num_rows`` rows with the columns ``stored``.
 
@@ -120,7 +126,9 @@ def compile_pipeline(
     """
     stored_by = next((stage for stage in reversed(made_by) if isinstance(stage, Tokenize)), None)
     columns = tuple((name, name) for name in stored)
-    pipeline = Pipeline(columns, (0, num_rows), stored_by=stored_by, is_cached=bool(made_by))
+    pipeline = Pipeline(
+        columns, (0, num_rows), stored_by=stored_by, is_cached=bool(made_by), is_over_files=is_over_files
+    )
     if packed is not None:
         # How each source is packed stands with the source.
         pipeline = replace(pipeline, pack=packed, description=(f"packed({packed.seq_len},v{PACK_VERSION})",))
@@ -199,15 +207,14 @@ def _add_pack(pipeline: Pipeline, stage: Pack) -> Pipeline:
         raise SchemaMismatchError("pack makes samples of documents; it stands once in a chain, before .batch")
     _refuse_padded(pipeline, ".pack")
     is_grouped = any(isinstance(one, Map) and one.batched for one in pipeline.row_stages)
-    if pipeline.samples != (0, None) or is_grouped or (pipeline.row_stages and (stage.cu_seqlens or stage.flatten)):
+    in_python = bool(pipeline.row_stages) or pipeline.is_over_files
+    if pipeline.samples != (0, None) or is_grouped or (in_python and (stage.cu_seqlens or stage.flatten)):
         raise SchemaMismatchError(
             "pack takes the rows of files or of .tokenize, and those of .map and .filter row by row, not yet those of "
-            "batched functions, of .take or .skip after a filter, or with cu_seqlens; write what they make once, with "
-            "rowmill.convert or datasets, and pack that"
+            "batched functions, of .take or .skip after a filter, or with cu_seqlens (nor that with lanes over files); "
+            "write what they make once, with rowmill.convert or datasets, and pack that"
         )
-    if pipeline.row_stages:
-        pipeline = replace(pipeline, row_stages=(), packs_python_rows=True)
-    elif pipeline.tokenize is None:
+    if pipeline.tokenize is None and not pipeline.row_stages:
         chosen = tuple((stored, name) for stored, name in pipeline.columns if name == stage.column)
         if not chosen:
             names = ", ".join(name for _, name in pipeline.columns)
@@ -216,10 +223,14 @@ def _add_pack(pipeline: Pipeline, stage: Pack) -> Pipeline:
                 "ids of text, .pack(..., column=NAME) takes those of another column"
             )
         pipeline = replace(pipeline, columns=chosen)
+    if in_python:
+        pipeline = replace(pipeline, row_stages=(), packs_python_rows=True)
     return _described(replace(pipeline, pack=stage), stage)
 
 
 def _add_cached(pipeline: Pipeline, stage: Cached) -> Pipeline:
+    if pipeline.is_over_files:
+        refuse("how many rows a cache would have")
     # What Python functions make has another type in Arrow; what the engine makes comes back as it was.
     stages = (*pipeline.row_stages, stage) if pipeline.row_stages else ()
     return replace(pipeline, row_stages=stages, is_cached=True)

@@ -9,9 +9,11 @@ from typing import Any, Literal
 from rowmill import _rust
 from rowmill.cursor import Identity
 from rowmill.exceptions import SchemaMismatchError
+from rowmill.file_lanes.source import FileSource, refuse
 from rowmill.left_out import Ranges
 from rowmill.mixing.source import MixedSource
 from rowmill.pipeline import Pipeline, compile_pipeline
+from rowmill.placement import Placement
 from rowmill.source import OpenedSource
 from rowmill.stages import Cached, OfSources, Pack, Stage
 from rowmill.stages.cached import reading_of
@@ -31,13 +33,14 @@ NUM_LANES = 64
 
 @dataclass(frozen=True, slots=True)
 class OrderSettings:
-    """Settings of the order; the default is storage order over one lane."""
+    """Settings of the order; the default is storage order over one lane. ``lanes_over`` is "files" or None for rows."""
 
     mode: Mode | Literal["mix"] = "none"
     seed: int = 0
     num_lanes: int = 1
     window_bytes: int = WINDOW_BYTES
     reshuffle_each_epoch: bool = True
+    lanes_over: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in a cursor."""
@@ -47,6 +50,7 @@ class OrderSettings:
             "num_lanes": self.num_lanes,
             "window_bytes": self.window_bytes,
             "reshuffle_each_epoch": self.reshuffle_each_epoch,
+            **({} if self.lanes_over is None else {"lanes_over": self.lanes_over}),
         }
 
 
@@ -69,7 +73,7 @@ class Plan:
     have the rows of the source's: the order is the source's, and the rows are read from there.
     """
 
-    source: OpenedSource | MixedSource
+    source: OpenedSource | MixedSource | FileSource
     stages: tuple[Stage, ...] = ()
     order: OrderSettings = OrderSettings()
     is_shuffled: bool = False
@@ -88,13 +92,17 @@ class Plan:
     def with_stage(self, stage: Stage) -> Plan:
         """A copy with one more stage; compiled at once, so that a mistake shows where it is made."""
         plan = replace(self, stages=(*self.stages, stage))
-        _ = plan.pipeline
+        if not isinstance(self.source, FileSource) or self.source.is_looked_into:
+            _ = plan.pipeline
         return plan
 
     @cached_property
     def pipeline(self) -> Pipeline:
         """The compiled chain."""
         source = self.source.rust
+        if isinstance(self.source, FileSource):
+            files = len(self.source.files)
+            return compile_pipeline(self.stages, source.column_names, files, is_over_files=True)
         if isinstance(self.source, MixedSource) and self.source.pack is not None:
             return compile_pipeline(self.stages, [], source.num_rows, packed=self.source.pack)
         if self.cached is None:
@@ -119,6 +127,8 @@ class Plan:
     @cached_property
     def rust_order(self) -> _rust.Order:
         """The order over the rows that the chain leaves."""
+        if isinstance(self.source, FileSource):
+            return self.source.order(self.order)
         order, (start, stop) = self.order, self.pipeline.rows
         if isinstance(self.source, MixedSource):
             return self.source.order(self.num_epochs == 0 or self.mixes_tokens)
@@ -164,6 +174,25 @@ class Plan:
             kept=list(tokenize.kept),
         )
 
+    def lanes_for(self, mode: str, asked: int | None) -> int:
+        """The lanes of a shuffle by ``mode`` for which so many are asked."""
+        usual = 1 if mode == "none" else NUM_LANES
+        if isinstance(self.source, FileSource):
+            return self.source.num_lanes(mode, asked, usual)
+        return asked or usual
+
+    def refuse_files(self, what: str) -> None:
+        """Raises SchemaMismatchError where lanes are over files, and only all their footers would tell ``what``."""
+        if self.is_over_files:
+            refuse(what)
+
+    def engine_files(self, io: str, placement: Placement) -> _rust.Files | None:
+        """The files that lanes are over, of which the placement has its share; None where lanes are over rows."""
+        if not isinstance(self.source, FileSource):
+            return None
+        num_lanes = self.order.num_lanes // (placement.num_shards * placement.num_workers)
+        return self.source.engine_files(self.pipeline.columns, self.order, io, num_lanes)
+
     @cached_property
     def identity(self) -> Identity:
         """What cursors of this plan belong to."""
@@ -171,13 +200,18 @@ class Plan:
         mix = replace(self.source.history, stopping=self.stopping) if isinstance(self.source, MixedSource) else None
         return Identity(
             source.fingerprint,
-            source.rust.num_rows,
+            None if self.is_over_files else source.rust.num_rows,
             self.order.as_dict(),
             self.uncached.pipeline.description,
             origin,
             None if mix is None else mix.as_cursor(),
             self.source.revisions if isinstance(self.source, MixedSource) else {},
         )
+
+    @property
+    def is_over_files(self) -> bool:
+        """Whether lanes are over files, of which nothing is known before their turn comes."""
+        return isinstance(self.source, FileSource)
 
     @property
     def is_mixed(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from rowmill import _rust
 from rowmill.mixing.source import MixedSource
 from rowmill.plan import Plan
+from rowmill.remote.objects import ObjectFile
 from rowmill.row_groups import kept_row_groups
 from rowmill.stages import Filter
 
@@ -53,6 +54,7 @@ class Pruning:
             return None
         source, shard = found
         path, values = str(source.shard_path(shard)), source.partition_values(shard)
+        remote = source.shard_object(shard)
         partition = [
             pds.field(name).is_null() if value is None else pds.field(name) == value for name, value in values.items()
         ]
@@ -60,7 +62,8 @@ class Pruning:
         schema = pa.schema(self._source.schema)
         names = {name for stage in _conditions(self._plan) for name in stage.columns_read(schema.names)}
         try:
-            return kept_row_groups(path, self._expression, schema, sorted(names), where)
+            file = path if remote is None else ObjectFile(remote)
+            return kept_row_groups(file, self._expression, schema, sorted(names), where)
         except (pa.ArrowException, OSError):
             # Whatever is wrong, with the file or the expression, is said where it is read.
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 import operator
 from collections.abc import Sequence
@@ -17,11 +18,13 @@ __all__ = ["kept_row_groups"]
 _MOST_NULLABLE = 3
 
 
-def kept_row_groups(path: str, expression: Any, schema: pa.Schema, names: Sequence[str], where: Any) -> list[int]:
+def kept_row_groups(
+    file: str | io.RawIOBase, expression: Any, schema: pa.Schema, names: Sequence[str], where: Any
+) -> list[int]:
     """Numbers of row groups that may hold a row for which ``expression`` is true.
 
     Args:
-        path: A local Parquet file.
+        file: A Parquet file: the path of a local one, or one that Python reads.
         expression: Of pyarrow.
         schema: Of the data set.
         names: Columns that the expression may name.
@@ -34,7 +37,8 @@ def kept_row_groups(path: str, expression: Any, schema: pa.Schema, names: Sequen
     import pyarrow.dataset as pds
     from pyarrow.fs import LocalFileSystem
 
-    fragment = pds.ParquetFileFormat().make_fragment(path, LocalFileSystem(), partition_expression=where)
+    system = LocalFileSystem() if isinstance(file, str) else None
+    fragment = pds.ParquetFileFormat().make_fragment(file, system, partition_expression=where)
     # A partition that contradicts the filter leaves nothing of the file.
     parts = fragment.split_by_row_group(expression, schema=schema)
     kept = [group.id for part in parts for group in part.row_groups]

@@ -18,7 +18,7 @@ from typing import Any
 from rowmill import _rust
 from rowmill.conversion import as_shards
 from rowmill.exceptions import MissingShardError, StateMismatchError
-from rowmill.remote.credentials import Places, apply
+from rowmill.remote.credentials import Places, apply, handed_over, receive
 from rowmill.remote.urls import Known, bare, is_remote
 
 __all__ = ["OpenOptions", "OpenedSource", "as_paths"]
@@ -37,6 +37,7 @@ class OpenOptions:
         features: HF's features by stored column, as JSON, where they are others than the files tell of.
         origin: The repository and commit of the Hub that the files are of; None for other files.
         known: What is known of objects on a network: URL, bytes, tag, and whether the URL never means other bytes.
+        roots: Folders of object stores whose folders named ``key=value`` make columns.
         credentials: Where the tokens of such objects are found, by origin; never the tokens.
     """
 
@@ -52,6 +53,7 @@ class OpenOptions:
     cache_dir: str | None = None
     origin: str | None = None
     known: tuple[Known, ...] = ()
+    roots: tuple[str, ...] = ()
     credentials: Places = ()
 
 
@@ -106,6 +108,7 @@ class OpenedSource:
             num_threads=options.num_threads,
             on_error=options.on_error,
             known=list(options.known),
+            roots=list(options.roots),
         )
         if self._fingerprint not in (None, opened.fingerprint):
             raise StateMismatchError(
@@ -120,9 +123,11 @@ class OpenedSource:
         return opened
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"options": self.options, "fingerprint": self._fingerprint}
+        said = handed_over(path for path in self.options.paths if is_remote(path))
+        return {"options": self.options, "fingerprint": self._fingerprint, **({"said": said} if said else {})}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        receive(state.get("said", {}))
         self.options, self._fingerprint, self._rust = state["options"], state["fingerprint"], None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rowmill import _rust
-from rowmill.lanes import lane_rows
+from rowmill.lanes import Lane, lane_rows
 from rowmill.plan import Plan
 from rowmill.receipts import Parts, Receipt, receipt_of, receipt_seed
 
@@ -18,8 +18,8 @@ _DIGESTED_AT_ONCE = 8192
 class Tally:
     """Counts samples; outlives the iterator, and holds nothing of its engine.
 
-    A sample is marked by some items of a flat list: of documents that Python packs its number in the job and
-    ``Lane.made_of``; of a row its number, and its lane's epoch, row, samples emitted of the group, and ``made_of``.
+    A sample is marked by some items of a flat list: of one that tells its rows its number in the job and those
+    (``rows_of``); of a row its number, and its lane's epoch, row, samples emitted of the group, and ``made_of``.
     """
 
     def __init__(self, plan: Plan, first_epoch: int, begun: Parts) -> None:
@@ -28,8 +28,16 @@ class Tally:
         # Of each lane's rows that are read, the element of the first.
         num_lanes, positions = plan.order.num_lanes, plan.position_range
         self._first = [lane_rows(lane, num_lanes, positions)[0] for lane in range(num_lanes)]
-        self.is_packed, self._is_grouped = plan.pipeline.packs_python_rows, plan.pipeline.group_size > 1
+        self._is_packed, self._is_grouped = plan.pipeline.packs_python_rows, plan.pipeline.group_size > 1
+        # Documents that Python packs, or rows of files whose numbers no order knows: each sample tells its rows.
+        self.is_told = self._is_packed or plan.is_over_files
         self._waiting: list[Any] = []
+
+    def rows_of(self, lane: Lane) -> Any:
+        """Of samples that tell their rows: those of the one that ``lane`` has just handed out."""
+        if self._is_packed:
+            return lane.made_of
+        return [(lane.row_id, lane.emitted - 1, 0) if self._is_grouped else (lane.row_id, 0, lane.made_of)]
 
     def add(self, marks: list[Any]) -> None:
         """Counts the samples of ``marks`` as delivered."""
@@ -46,7 +54,7 @@ class Tally:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        if self.is_packed:
+        if self.is_told:
             samples = list(zip(waiting[::2], waiting[1::2], strict=True))
             self._parts = _rust.add_samples(self._parts, samples, **self._key)
             return

@@ -161,6 +161,8 @@ class Texts:
 
     def _probes(self, columns: Sequence[str]) -> list[dict[str, Any]]:
         """A few rows, spread over the data, where the engine reads these columns as they are and can."""
+        if self._plan.is_over_files:
+            return []
         pipeline = self._plan.pipeline
         if pipeline.row_stages or pipeline.batch is not None or not set(columns) <= set(pipeline.column_names):
             return []

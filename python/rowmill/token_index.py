@@ -24,7 +24,6 @@ from rowmill.folders import index_folder
 from rowmill.mixing.source import MixedSource
 from rowmill.paths import short_path
 from rowmill.plan import Plan
-from rowmill.source import OpenedSource
 from rowmill.stages import Batch, Clip, Pack, Tokenize
 from rowmill.stages.pack import WINDOWS
 
@@ -75,7 +74,8 @@ class _Opened:
     answers: dict[Any, list[int]] = field(default_factory=dict)
 
 
-_opened: weakref.WeakKeyDictionary[OpenedSource | MixedSource, dict[str, _Opened]] = weakref.WeakKeyDictionary()
+# By source.
+_opened: weakref.WeakKeyDictionary[Any, dict[str, _Opened]] = weakref.WeakKeyDictionary()
 
 
 def build_index(
@@ -181,6 +181,11 @@ def num_tokens(plan: Plan, epoch: int) -> int | None:
 
 def why_uncountable(plan: Plan) -> str | None:
     """Why nobody counts the documents of ``plan`` before they are read; None where it can be done."""
+    if plan.is_over_files:
+        return (
+            'documents are counted in all files, and with lanes_over="files" none is looked at before its turn comes; '
+            "open them without it, or let the lanes run on with .repeat(), which needs no count"
+        )
     if plan.uncached.pipeline.packs_python_rows:
         return (
             "Python functions before .pack make the documents, so they are not counted before they are read; .cache() "

@@ -262,6 +262,86 @@ def test_a_private_data_set_is_streamed_with_the_token_and_its_address_without(
     assert "hf_of_alice" not in json.dumps(ds.state_dict())
 
 
+def test_two_private_data_sets_are_read_with_two_tokens(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add_user("carol", "hf_of_carol")
+    hub.create_repo("alice/private", FILES, private=True)
+    hub.create_repo("carol/private", FILES, private=True)
+    one = shuffled(rowmill.load_dataset("alice/private", streaming=True, token="hf_of_alice"))
+    two = shuffled(rowmill.load_dataset("carol/private", streaming=True, token="hf_of_carol"))
+    three = shuffled(rowmill.load_dataset("carol/private", streaming=True, token="hf_of_carol"))
+    both = list(zip(ids(one), ids(two), strict=True))
+    assert sorted(first for first, _ in both) == list(range(NUM_FILES * NUM_ROWS))
+    for repo, token in (("alice/private", "hf_of_alice"), ("carol/private", "hf_of_carol")):
+        assert {request.token for request in hub.requests("GET", rf"{repo}/.*\.parquet", host="hub")} == {token}
+    # What a repository's own token does not open is told with the repository's name.
+    hub.users.pop("hf_of_carol")
+    with pytest.raises(rowmill.AccessDeniedError, match=r"carol/private/.*HF_TOKEN"):
+        list(three)
+    again = rowmill.load_dataset("alice/private", streaming=True, token="hf_of_alice")
+    assert len(ids(again.shard(1, 0))) == NUM_FILES * NUM_ROWS
+
+
+def test_spawned_workers_read_with_the_token_of_the_call(hub: HubServer) -> None:
+    from torch.utils.data import DataLoader
+
+    hub.create_repo("alice/private", FILES, private=True)
+    ds = rowmill.load_dataset("alice/private", streaming=True, token="hf_of_alice", columns=["id"]).shard(1, 0)
+    assert b"hf_of_alice" not in pickle.dumps(ds)
+    loader = DataLoader(ds, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    assert sorted(row["id"] for row in loader) == list(range(NUM_FILES * NUM_ROWS))
+
+
+# Lanes over files.
+
+
+def test_no_footer_is_read_before_the_first_step(hub: HubServer) -> None:
+    number = 100
+    name = "data/train-{:05}-of-{:05}.parquet"
+    hub.create_repo("alice/many", {name.format(at, number): parquet(at * 7, 7) for at in range(number)})
+    ds = rowmill.load_dataset("alice/many", streaming=True, lanes_over="files").shard(1, 0)
+    ds = ds.shuffle(1, num_lanes=4).filter(lambda row: row["id"] >= 0).batch(5)
+    assert hub.count("GET", r"/resolve/.*\.parquet") == 0
+    assert hub.count() <= number / 1000 + 12
+    batches = iter(ds)
+    first = next(batches)
+    # Of the first files of some lanes, not of all files.
+    assert len({request.path for request in hub.requests("GET", r"\.parquet")}) <= 4 * 2 + 1
+    rest = [number for batch in batches for number in batch["id"].tolist()]
+    assert sorted(first["id"].tolist() + rest) == list(range(7 * number))
+
+
+def test_lanes_over_files_are_the_same_streamed_and_downloaded(hub: HubServer, repo: Any) -> None:
+    how = {"lanes_over": "files"}
+    streamed = load(**how).shard(1, 0).shuffle(2, num_lanes=2).batch(4)
+    batches = iter(streamed)
+    head = [next(batches)["id"].tolist() for _ in range(40)]
+    state = json.loads(json.dumps(batches.state_dict()))
+    assert state["revision"] == f"{REPO}@{repo.sha}"
+    here = load(streaming=False, **how).shard(1, 0).shuffle(2, num_lanes=2).batch(4)
+    assert here.fingerprint == streamed.fingerprint
+    here.load_state_dict(state)
+    tail = [batch["id"].tolist() for batch in here]
+    assert tail == [batch["id"].tolist() for batch in batches]
+    assert sorted(itertools.chain(*head, *tail)) == list(range(NUM_FILES * NUM_ROWS))
+    with pytest.raises(rowmill.SchemaMismatchError, match="part of a split"):
+        load(split="train[:10%]", **how)
+
+
+def test_preflight_of_what_will_be_streamed(hub: HubServer, home: Path, repo: Any) -> None:
+    report = rowmill.hub.preflight(REPO, streaming=True, ranks=2, batch_size=4, steps=9, columns=["id"])
+    assert report.problems == []
+    assert report.facts["num_rows"] == NUM_FILES * NUM_ROWS
+    assert any("network" in text for text in report.warnings)
+    assert kept_files(home) == []
+    # Footers, and of each file's first and last blocks what is in them.
+    assert hub.count("GET", r"\.parquet") < 12 * NUM_FILES
+    told = CliRunner().invoke(app, ["preflight", REPO, "--streaming", "-c", "nothing"])
+    assert told.exit_code == 1
+    assert "no column 'nothing'" in told.stdout
+    url = f"{hub.endpoint}/datasets/{REPO}/resolve/{repo.sha}/data/test-00000-of-00001.parquet"
+    assert rowmill.hub.preflight(url).facts["num_rows"] == 30
+
+
 def test_no_file_of_ours_holds_a_token_or_a_signature(
     hub: HubServer, tmp_path: Path, repo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

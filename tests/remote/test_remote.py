@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -304,3 +307,106 @@ def test_a_server_that_wants_an_hour_keeps_nobody_longer_than_patience(server: O
         list(ds)
     server.fault = None
     assert list(ds) == expected
+
+
+def test_a_token_belongs_to_what_lies_below_its_url(tmp_path: Path) -> None:
+    write_shards(tmp_path / "all" / "one", container="parquet", columns=["id"])
+    write_shards(tmp_path / "all" / "two", container="parquet", columns=["id"])
+    tokens = {"one": "Bearer first", "two": "Bearer second"}
+    with ObjectServer(tmp_path / "all") as served:
+        served.fault = lambda asked, _: None if asked.authorization == tokens[asked.path.split("/")[1]] else 401
+        urls = {name: [f"{served.origin}/{name}/shard-{at}.parquet" for at in (0, 2)] for name in tokens}
+        rowmill.remote.set_token(f"{served.origin}/one/", "first")
+        rowmill.remote.set_token(f"{served.origin}/two", "second")
+        both = [rowmill.open(urls[name]).shuffle(1) for name in tokens]
+        rows = [iter(ds) for ds in both]
+        # In turns: neither takes the other's place.
+        pairs = list(zip(*rows, strict=True))
+        assert all(one["id"] == two["id"] for one, two in pairs)
+        rowmill.remote.set_token(f"{served.origin}/two", "wrong")
+        with pytest.raises(rowmill.AccessDeniedError, match=rf"{served.origin}/two/.*HF_TOKEN"):
+            rowmill.open(urls["two"], force_reindex=True)
+        assert len(list(rowmill.open(urls["one"], force_reindex=True))) == 63
+
+
+def read_ids(ds: rowmill.Dataset, queue: Any) -> None:
+    """In a process of its own: it finds what it needs in the dataset, or nowhere."""
+    try:
+        queue.put(sorted(row["id"] for row in ds))
+    except rowmill.RowmillError as error:
+        queue.put(type(error).__name__)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_a_started_process_has_the_token_and_no_other_pickle(server: ObjectServer, method: str) -> None:
+    server.token = "Bearer s3cret"
+    rowmill.remote.set_token(server.origin, "s3cret")
+    ds = rowmill.open(server.urls()).shuffle(1)
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    process = context.Process(target=read_ids, args=(ds, queue))
+    process.start()
+    found = queue.get(timeout=120)
+    process.join()
+    assert found == ids(local(server))
+    # What is pickled for anybody else: a file, another machine.
+    assert b"s3cret" not in pickle.dumps(ds)
+    assert "s3cret" not in repr(vars(ds._plan.source))
+
+
+def test_spawned_workers_read_with_a_token(server: ObjectServer) -> None:
+    from torch.utils.data import DataLoader
+
+    server.token = "Bearer s3cret"
+    rowmill.remote.set_token(server.origin, "s3cret")
+    rowmill.remote.configure(cache=False)
+    for ds in (rowmill.open(server.urls()), rowmill.open(server.urls(), lanes_over="files").shuffle(1, num_lanes=2)):
+        loader = DataLoader(ds.select_columns(["id"]), batch_size=None, num_workers=2, multiprocessing_context="spawn")
+        assert sorted(row["id"] for row in loader) == ids(local(server))
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"])
+def test_an_address_of_the_hub_is_not_asked_for_offline(
+    server: ObjectServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.origin)
+    monkeypatch.setenv(name, "1")
+    for ask in (
+        lambda: rowmill.open(server.urls()),
+        lambda: rowmill.open(server.urls(), lanes_over="files"),
+        lambda: rowmill.open(f"{server.origin}/x.jsonl"),
+        lambda: open_files(known(server)),
+    ):
+        with pytest.raises(rowmill.OfflineError, match=r"shard-0\.parquet|x\.jsonl"):
+            ask()
+    assert server.asked == []
+    # Other servers are nobody's business.
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.test")
+    assert len(ids(rowmill.open(server.urls()))) == 70
+
+
+def test_a_filter_by_expression_skips_row_groups(server: ObjectServer) -> None:
+    rowmill.remote.configure(cache=False)
+    condition = pc.field("id") < 9
+    for ds in (rowmill.open(server.urls()), local(server)):
+        loader = ds.select_columns(["id", "text"]).shuffle(1, num_lanes=2).filter(condition).loader()
+        assert sorted(row["id"] for row in loader) == list(range(9))
+        # Row groups of 6: two of 23 rows' four, none of the other files'.
+        assert loader.stats()["blocks_pruned"] == 2 + 7 + 2
+
+
+def test_files_are_opened_when_their_lane_comes_to_them(server: ObjectServer) -> None:
+    rowmill.remote.configure(cache=False)
+    ds = rowmill.open(server.urls(), lanes_over="files").shuffle(1, num_lanes=2).select_columns(["id"]).batch(3)
+    assert server.asked == []
+    assert ds._plan.source.fingerprint
+    batches = iter(ds)
+    next(batches)
+    assert server.asked
+    state = json.loads(json.dumps(batches.state_dict()))
+    again = rowmill.open(server.urls(), lanes_over="files").shuffle(1, num_lanes=2).select_columns(["id"]).batch(3)
+    again.load_state_dict(state)
+    assert [batch["id"].tolist() for batch in again] == [batch["id"].tolist() for batch in batches]
+    # A list that knows sizes has the fingerprint of the files.
+    told = open_files(known(server), lanes_over="files")
+    assert told.fingerprint == rowmill.open(server.folder, lanes_over="files").fingerprint

@@ -12,7 +12,8 @@ from rowmill.cli.output import AsJson, plural, print_facts, print_json, print_wa
 
 def preflight(
     data: Annotated[
-        str, typer.Argument(metavar="PATH|REPO", help="A folder, file or glob, or a repository.", show_default=False)
+        str,
+        typer.Argument(metavar="PATH|REPO", help="A folder, file, glob or URL, or a repository.", show_default=False),
     ],
     ranks: Annotated[int, typer.Option(min=1, help="Ranks of the job.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="DataLoader workers of each rank; 1 for ds.loader().")] = 1,
@@ -28,6 +29,9 @@ def preflight(
     tokenizer: Annotated[
         str | None, typer.Option(help="A name or path that must be there.", show_default=False)
     ] = None,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="The job reads what is not here over the network.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a data set for a job before sbatch; downloads nothing.
@@ -50,6 +54,7 @@ def preflight(
         revision=revision,
         columns=[one for part in columns for one in part.split(",")] if columns else None,
         tokenizer=tokenizer,
+        streaming=streaming,
     )
     if as_json:
         print_json(report.as_dict())

@@ -22,7 +22,10 @@ _WITHOUT_EFFECT = (
     "writer_batch_size",
 )  # fmt: skip
 # Of rowmill's own, beside those that have a parameter in the signature.
-_OWN = ("cache_dir", "columns", "data_dir", "features", "offline", "streaming", "token", "force_reindex", "num_proc")
+_OWN = (
+    "cache_dir", "columns", "data_dir", "features", "offline", "streaming", "token", "force_reindex", "num_proc",
+    "lanes_over",
+)  # fmt: skip
 _MODES = ("reuse_dataset_if_exists", "reuse_cache_if_exists", "force_redownload")
 
 
@@ -88,6 +91,7 @@ def with_given_features(dataset: Dataset, features: Any, path: str | os.PathLike
     Raises:
         SchemaMismatchError: They would cast a column, or name others.
     """
+    from rowmill.file_lanes.source import FileSource
     from rowmill.source import OpenedSource
 
     wanted, stored = features.arrow_schema, dataset.schema
@@ -100,4 +104,4 @@ def with_given_features(dataset: Dataset, features: Any, path: str | os.PathLike
                 "as they lie. Choose columns by columns=, and cast by .map or in the batch by .with_format(dtypes=...)"
             )
     options = replace(dataset._plan.source.options, features=json.dumps(features.to_dict()))
-    return dataset._with(source=OpenedSource(options))
+    return dataset._with(source=FileSource(options) if dataset._plan.is_over_files else OpenedSource(options))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rowmill.arguments import positive
 from rowmill.dataset import Dataset
+from rowmill.file_lanes.source import refuse
 from rowmill.hub.drop_in import taken_over, with_given_features
 from rowmill.hub.local import find_local
 from rowmill.hub.places import Place, Question
@@ -16,7 +17,7 @@ from rowmill.hub.settings import find_settings
 from rowmill.hub.slices import Part
 from rowmill.hub.stored import find_stored
 from rowmill.hub.streaming import credentials
-from rowmill.plan import Plan
+from rowmill.opening import opened
 from rowmill.source import OpenedSource, OpenOptions
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def load_dataset(
     index_dir: str | os.PathLike[str] | None = None,
     force_reindex: bool = False,
     num_proc: int | None = None,
+    lanes_over: Literal["files"] | None = None,
 ) -> Dataset:
     """A dataset by name, with the configurations, splits and files that ``datasets`` would find.
 
@@ -66,6 +68,7 @@ def load_dataset(
         index_dir: Folder of the index, as for :func:`rowmill.open`.
         force_reindex: Read the headers of all files again.
         num_proc: Processes of ``datasets``, where a format needs it, and threads that read headers.
+        lanes_over: "files" reads no footer before a file's turn comes, as for :func:`rowmill.open`.
 
     Returns:
         A dataset whose rows are dicts, in the order of ``datasets``.
@@ -100,24 +103,29 @@ def load_dataset(
         cache_dir=None if cache_dir is None else str(settings.datasets_cache),
     )
     if place.known:
-        options = replace(options, known=tuple(place.known), credentials=credentials(settings))
-    dataset = _open(place, options, force_reindex=force_reindex)
+        options = replace(options, known=tuple(place.known), credentials=credentials(settings, place.known))
+    dataset = _open(place, options, lanes_over, force_reindex=force_reindex)
     wanted = place.columns if columns is None else columns
     return dataset if wanted is None else dataset.select_columns(wanted)
 
 
-def _open(place: Place, options: OpenOptions, *, force_reindex: bool) -> Dataset:
+def _open(place: Place, options: OpenOptions, lanes_over: str | None, *, force_reindex: bool) -> Dataset:
     options = replace(options, format=place.format, origin=place.origin)
     if place.folder is not None:
         # A folder of `save_to_disk` may choose rows itself: parts are cut from what it yields.
         options = replace(options, paths=(place.folder,), split=place.folder_split)
-        dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
+        dataset = opened(options, lanes_over, force_reindex=force_reindex)
+        if place.parts[0].is_whole:
+            return dataset
         start, stop = place.parts[0].rows(dataset.num_rows)
-        return dataset if place.parts[0].is_whole else dataset.skip(start).take(stop - start)
+        return dataset.skip(start).take(stop - start)
     wanted = list(dict.fromkeys(part.split for part in place.parts))
     paths = tuple(path for split in wanted for path in place.files[split])
-    ranges = () if _is_everything(place.parts) else _ranges(place, wanted, options)
-    return Dataset(Plan(OpenedSource(replace(options, paths=paths, ranges=ranges), force_reindex=force_reindex)))
+    is_everything = _is_everything(place.parts)
+    if lanes_over is not None and not is_everything:
+        refuse("which rows a part of a split is")
+    ranges = () if is_everything else _ranges(place, wanted, options)
+    return opened(replace(options, paths=paths, ranges=ranges), lanes_over, force_reindex=force_reindex)
 
 
 def _is_everything(parts: Sequence[Part]) -> bool:

@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ def preflight(
     columns: Sequence[str] | None = None,
     tokenizer: str | None = None,
     token: str | bool | None = None,
+    streaming: bool = False,
 ) -> Report:
     """Looks at a data set as the job will see it; downloads nothing.
 
@@ -52,7 +53,7 @@ def preflight(
     them; the tokenizer is there.
 
     Args:
-        path_or_repo: Files, a folder, a glob, or a repository of the Hub that was downloaded.
+        path_or_repo: Files, a folder, a glob, URLs, or a repository of the Hub that was downloaded.
         ranks: Ranks of the job.
         batch_size: Rows (or packed samples) of each rank a step.
         steps: Steps that are planned.
@@ -64,6 +65,8 @@ def preflight(
         columns: Columns that the job reads.
         tokenizer: A name or path, as for ``.tokenize``.
         token: For private repositories.
+        streaming: Whether the job reads what is not here over the network: then it is read so here as well, footers and
+            the first and last blocks.
 
     Returns:
         A report: ``ok``, ``problems``, ``warnings`` and ``facts``.
@@ -72,7 +75,13 @@ def preflight(
     for what, value in (("batch_size", batch_size), ("steps", steps), ("seq_len", seq_len)):
         positive(what, value, 1)
     report = Report(facts={"data": os.fspath(path_or_repo), "ranks": ranks, "workers": workers})
-    dataset = _open(report, os.fspath(path_or_repo), name, split, revision, token)
+    place = os.fspath(path_or_repo)
+    if _is_url(place):
+        dataset = _opened(report, lambda: _open_url(report, place))
+    elif _is_local(place):
+        dataset = _opened(report, lambda: _open_local(report, place, name, split))
+    else:
+        dataset = _opened(report, lambda: _open_repository(report, place, name, split, revision, token, streaming))
     if dataset is not None:
         _check_shards(report, dataset)
         _check_columns(report, dataset, columns, seq_len, tokenizer)
@@ -83,16 +92,22 @@ def preflight(
     return report
 
 
-def _open(
-    report: Report, place: str, name: str | None, split: str | None, revision: str | None, token: Any
-) -> Dataset | None:
-    is_local = os.path.exists(place) or any(sign in place for sign in "*?[") or place.startswith((".", "/", "~"))
+def _is_local(place: str) -> bool:
+    return os.path.exists(place) or any(sign in place for sign in "*?[") or place.startswith((".", "/", "~"))
+
+
+def _is_url(place: str) -> bool:
+    from rowmill.hub.urls import is_url
+    from rowmill.remote.urls import is_elsewhere, is_remote
+
+    return is_url(place) or is_remote(place) or is_elsewhere(place)
+
+
+def _opened(report: Report, make: Callable[[], Dataset | None]) -> Dataset | None:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            opened = _open_local(report, place, name, split) if is_local else None
-            if not is_local:
-                opened = _open_repository(report, place, name, split, revision, token)
+            opened = make()
     except (RowmillError, OSError, ValueError, ImportError) as error:
         report.problems.append(" ".join(str(error).split()))
         return None
@@ -107,6 +122,20 @@ def _open(
     if opened.num_rows == 0:
         report.problems.append("there are no rows")
     return opened
+
+
+def _open_url(report: Report, url: str) -> Dataset:
+    from rowmill.opening import open as open_shards
+
+    _warn_of_network(report)
+    return open_shards(url).shard(1, 0)
+
+
+def _warn_of_network(report: Report) -> None:
+    report.warnings.append(
+        "rows come over the network while the job runs: its nodes need it, and HF_HUB_OFFLINE must not be set where "
+        "they are of the Hub"
+    )
 
 
 def _open_local(report: Report, place: str, name: str | None, split: str | None) -> Dataset:
@@ -147,7 +176,13 @@ def _check_folder(report: Report, folder: Path) -> None:
 
 
 def _open_repository(
-    report: Report, repo: str, name: str | None, split: str | None, revision: str | None, token: Any
+    report: Report,
+    repo: str,
+    name: str | None,
+    split: str | None,
+    revision: str | None,
+    token: Any,
+    streaming: bool,
 ) -> Dataset | None:
     from rowmill.hub.load import load_dataset
     from rowmill.hub.repository import open_repository
@@ -156,6 +191,12 @@ def _open_repository(
     settings = find_settings(token=token)
     repository = open_repository(repo, revision, settings)
     report.facts |= {"repo": repo, "sha": repository.sha}
+    if streaming and not settings.is_offline:
+        # Offline nothing is streamed: what is not here is a problem then, as it will be in the job.
+        _warn_of_network(report)
+        found = load_dataset(repo, name, split=split or "train", revision=repository.sha, token=token, streaming=True)
+        _check_promised(report, repository, name, split or "train", found.num_rows)
+        return found.shard(1, 0)
     if not settings.is_offline:
         report.warnings.append(
             "HF_HUB_OFFLINE is not set: set it to 1 in the job, so that no rank asks the network, and pin the commit"

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rowmill.exceptions import AccessDeniedError
+from rowmill.exceptions import AccessDeniedError, OfflineError
 from rowmill.folders import cache_folder
 from rowmill.hub_cache import hub_cache_folder
 
-__all__ = ["Settings", "find_settings"]
+__all__ = ["Settings", "check_online", "find_settings"]
 
 _YES = ("1", "ON", "YES", "TRUE")
 
@@ -74,6 +75,21 @@ def find_settings(
         folder = Path(cache_dir).expanduser().absolute()
         return Settings(endpoint.rstrip("/"), folder, folder, offline, token)
     return Settings(endpoint.rstrip("/"), hub_cache_folder().absolute(), _datasets_cache(), offline, token)
+
+
+def check_online(urls: Iterable[str]) -> None:
+    """Raises OfflineError where one of these is an address of the Hub, and the network is off; nothing is asked."""
+    settings = find_settings()
+    if not settings.is_offline:
+        return
+    for url in urls:
+        if url.startswith(f"{settings.endpoint}/"):
+            shown = url.split("?")[0].replace(settings.endpoint, settings.shown, 1)
+            raise OfflineError(
+                f"the network is off (HF_HUB_OFFLINE or HF_DATASETS_OFFLINE), and {shown} is an address of the Hub; "
+                "rowmill.load_dataset and hf://datasets/... read what its cache holds",
+                shown,
+            )
 
 
 def _checked(token: str | bool | None) -> str | bool | None:

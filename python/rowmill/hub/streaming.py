@@ -82,21 +82,25 @@ def addresses(paths: Sequence[str], repository: Repository) -> dict[str, KnownFi
     }
 
 
-def credentials(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """Where every process finds the token that the Hub is shown; one that a caller gave is set in this one."""
+def credentials(settings: Settings, known: Sequence[KnownFile]) -> tuple[tuple[str, str], ...]:
+    """Where every process finds the token that the Hub is shown; one that a caller gave is set in this one.
+
+    It belongs to the repository that it was given for: another one may be read with another token meanwhile.
+    """
     from rowmill.remote.credentials import lend, take_back
     from rowmill.remote.urls import origin_of
 
-    if settings.token is False:
-        lend(settings.endpoint, {})
-        return ()
-    if isinstance(settings.token, str):
-        lend(settings.endpoint, {"authorization": f"Bearer {settings.token}"})
-    else:
-        # An earlier call's token, or its False, was meant for that call.
-        take_back(settings.endpoint)
+    repositories = sorted({address.partition("/resolve/")[0] for address, *_ in known})
+    for repository in repositories:
+        if settings.token is False:
+            lend(repository, {})
+        elif isinstance(settings.token, str):
+            lend(repository, {"authorization": f"Bearer {settings.token}"})
+        else:
+            # An earlier call's token, or its False, was meant for that call.
+            take_back(repository)
     origin = origin_of(settings.endpoint)
-    return () if origin is None else ((origin, "hub"),)
+    return () if origin is None or settings.token is False else ((origin, "hub"),)
 
 
 def _address(path: str, repository: Repository) -> str:

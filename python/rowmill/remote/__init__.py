@@ -5,6 +5,7 @@
 - ``credentials.py``: what is said to which server, found anew in every process
 - ``settings.py``: limits, the cache on disk, counters
 - ``fetched.py``: whole files in the cache
+- ``objects.py``: an object as a file of Python's
 """
 
 from rowmill.remote.credentials import set_headers, set_token

@@ -1,7 +1,8 @@
-"""What is said to which server, by origin: never in a pickle, a manifest, a cursor or an error.
+"""What is said of which objects, by the URL that they lie below: never in a manifest, a cursor, an error or a file.
 
 A dataset carries only *where* a token is found ("env:NAME", "file:PATH", "hub"); every process that opens it looks
-there itself.
+there itself. What was set by hand is in this process's memory, in that of those that it forks, and in the pipe through
+which ``multiprocessing`` hands a dataset to one that it spawns; no other pickle has it.
 """
 
 from __future__ import annotations
@@ -10,30 +11,34 @@ import base64
 import netrc
 import os
 from collections.abc import Iterable, Mapping
+from multiprocessing import context
 from urllib.parse import urlsplit
 
 from rowmill import _rust
 from rowmill.exceptions import AccessDeniedError
 from rowmill.remote.urls import origin_of
 
-__all__ = ["Places", "apply", "default_places", "set_headers", "set_token"]
+__all__ = ["Places", "Said", "apply", "default_places", "handed_over", "lend", "set_headers", "set_token", "take_back"]
 
-# (origin, where its token is found)
+# (what lies below this URL, where its token is found)
 Places = tuple[tuple[str, str], ...]
+# What is said of what lies below a URL.
+Said = dict[str, list[tuple[str, str]]]
 
-_given: set[str] = set()
+_said: Said = {}
 # Of these, what calls brought for themselves.
-_lent: set[str | None] = set()
+_lent: set[str] = set()
 
 
 def set_token(origin: str, token: str | None) -> None:
-    """Sends ``Authorization: Bearer TOKEN`` to servers of an origin, in this process; None takes it back.
+    """Sends ``Authorization: Bearer TOKEN`` with requests for objects below a URL, in this process; None takes it back.
 
-    Other origins never see it, also where the server redirects to them. Workers that are forked have it too; those that
-    are spawned look where ``credentials`` of :func:`rowmill.remote.open_files` says, or into ``~/.netrc``.
+    Others never see it, also where a server redirects to them. Workers have it too, whether they are forked or spawned;
+    other pickles look where ``credentials`` of :func:`rowmill.remote.open_files` says, or into ``~/.netrc``.
 
     Args:
-        origin: ``https://host``, or any URL there.
+        origin: ``https://host`` for all that is there, or ``https://host/path`` for what lies below; the longer one
+            counts.
         token: The token.
     """
     set_headers(origin, {} if token is None else {"authorization": f"Bearer {token}"})
@@ -45,30 +50,60 @@ def set_headers(origin: str, headers: Mapping[str, str]) -> None:
     Raises:
         ValueError: ``origin`` is no URL of plain HTTP, or a header could not be sent.
     """
-    known = origin_of(origin)
-    if known is None:
-        raise ValueError(f"{origin.split('?')[0]!r} is no origin; give one such as https://example.org")
+    prefix = _prefix_of(origin)
     for name, value in headers.items():
         if not name.isascii() or not value.isascii() or any(ord(letter) < 32 for letter in name + value):
             # The value is not shown: it may be a secret.
             raise ValueError(f"the header {name!r} has letters that no header can have")
-    _given.add(known)
-    _rust.set_remote_headers(known, list(headers.items()))
+    _say(prefix, list(headers.items()))
 
 
 def lend(origin: str, headers: Mapping[str, str]) -> None:
     """The same as :func:`set_headers` for one call, until :func:`take_back`."""
     set_headers(origin, headers)
-    _lent.add(origin_of(origin))
+    _lent.add(_prefix_of(origin))
 
 
 def take_back(origin: str) -> None:
     """Ends what was lent: the token is looked for where it usually is."""
-    known = origin_of(origin)
-    if known is not None and known in _lent:
-        _lent.discard(known)
-        _given.discard(known)
-        _rust.set_remote_headers(known, [])
+    prefix = _prefix_of(origin)
+    if prefix in _lent:
+        _lent.discard(prefix)
+        del _said[prefix]
+        _rust.set_remote_headers(prefix, None)
+
+
+def handed_over(urls: Iterable[str]) -> Said:
+    """What a process that is being spawned at this moment is to say of these URLs; nothing for any other pickle."""
+    # Multiprocessing pickles for a child into memory, and writes that into a pipe which the child alone reads.
+    if context.get_spawning_popen() is None or not _said:
+        return {}
+    known = list(urls)
+    return {prefix: list(headers) for prefix, headers in _said.items() if any(_is_below(url, prefix) for url in known)}
+
+
+def receive(said: Said) -> None:
+    """Takes over what the process that spawned this one says."""
+    for prefix, headers in said.items():
+        _say(prefix, headers)
+
+
+def _say(prefix: str, headers: list[tuple[str, str]]) -> None:
+    _said[prefix] = headers
+    _rust.set_remote_headers(prefix, headers)
+
+
+def _prefix_of(url: str) -> str:
+    known = origin_of(url)
+    if known is None:
+        raise ValueError(f"{url.split('?')[0]!r} is no place; give one such as https://example.org")
+    return known + urlsplit(url).path.rstrip("/")
+
+
+def _is_below(url: str, prefix: str) -> bool:
+    known = origin_of(url)
+    whole = "" if known is None else known + urlsplit(url).path
+    return whole == prefix or whole.startswith(f"{prefix}/")
 
 
 def default_places(urls: Iterable[str]) -> Places:
@@ -80,11 +115,14 @@ def default_places(urls: Iterable[str]) -> Places:
 
 def apply(places: Places, urls: Iterable[str]) -> None:
     """Finds the tokens of this process and tells Rust; what was set by hand stays."""
-    for origin, where in places:
-        if origin not in _given:
-            token = _find(where)
-            _rust.set_remote_headers(origin, [] if token is None else [("authorization", f"Bearer {token}")])
-    taken = _given | {origin for origin, _ in places}
+    for place, where in places:
+        prefix = _prefix_of(place)
+        is_given = any(_is_below(prefix, given) for given in _said)
+        token = None if is_given else _find(where)
+        if prefix not in _said:
+            headers = None if token is None else [("authorization", f"Bearer {token}")]
+            _rust.set_remote_headers(prefix, headers)
+    taken = {origin_of(prefix) for prefix in [*_said, *(place for place, _ in places)]}
     for found in {origin_of(url) for url in urls}:
         if found is not None and found not in taken:
             _apply_netrc(found)

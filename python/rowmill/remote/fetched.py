@@ -111,7 +111,7 @@ def locked(target: Path) -> Iterator[bool]:
     # The system's lock, which dies with its holder.
     with FileLock(f"{target}.lock"):
         # Of processes that were killed: nobody else writes while the lock is held.
-        for left in target.parent.glob(f"{glob.escape(target.stem)}.*.part"):
+        for left in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
             left.unlink(missing_ok=True)
         yield target.exists()
 

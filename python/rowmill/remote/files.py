@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rowmill.exceptions import MissingShardError
 from rowmill.remote.credentials import Places, default_places
-from rowmill.remote.urls import bare
+from rowmill.remote.urls import as_url, bare
 
 if TYPE_CHECKING:
     from rowmill.dataset import Dataset
@@ -44,6 +44,7 @@ def open_files(
     force_reindex: bool = False,
     num_threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
+    lanes_over: Literal["files"] | None = None,
 ) -> Dataset:
     """Opens objects whose sizes and versions are known, as a list of a bucket or of a repository tells them.
 
@@ -62,20 +63,22 @@ def open_files(
         force_reindex: Read all footers, whatever the index knows.
         num_threads: Threads of the walk; requests go out in larger numbers.
         on_error: "skip" leaves damaged objects and blocks out.
+        lanes_over: "files" reads no footer before a file's turn comes, as for ``rowmill.open``.
 
     Raises:
         MissingShardError: No file is given, or one is not there.
         UnreachableError: A server does not answer.
         AccessDeniedError: A server refuses.
     """
-    from rowmill.dataset import Dataset
-    from rowmill.plan import Plan
-    from rowmill.source import OpenedSource, OpenOptions
+    from rowmill.hub.settings import check_online
+    from rowmill.opening import opened
+    from rowmill.source import OpenOptions
 
     listed = list(files)
     if not listed:
         raise MissingShardError("no files were given; name at least one object")
-    urls = bare([file.url for file in listed])
+    urls = bare([as_url(file.url) for file in listed])
+    check_online(urls)
     options = OpenOptions(
         paths=tuple(urls),
         features=features,
@@ -86,5 +89,5 @@ def open_files(
         known=tuple((url, file.size, file.tag, immutable) for url, file in zip(urls, listed, strict=True)),
         credentials=(*default_places(urls), *credentials),
     )
-    dataset = Dataset(Plan(OpenedSource(options, force_reindex=force_reindex)))
+    dataset = opened(options, lanes_over, force_reindex=force_reindex)
     return dataset if columns is None else dataset.select_columns(columns)

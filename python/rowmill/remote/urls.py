@@ -6,19 +6,23 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from rowmill import _rust
 from rowmill.exceptions import MissingShardError
 
-__all__ = ["Known", "bare", "expanded", "is_elsewhere", "is_remote", "origin_of"]
+__all__ = ["Expanded", "Known", "as_url", "bare", "expanded", "is_elsewhere", "is_remote", "origin_of"]
 
 # What Rust reads by ranges.
 _SCHEMES = ("https", "http", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 _STORES = _SCHEMES[2:]
 _URL = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _DATA = (".parquet", ".pq", ".arrow", ".arrows", ".ipc", ".feather", ".tar")
+
+# Letters of a key that a URL has as they are.
+_KEPT = "/!$&'()*+,;=:@~"
 
 # URL, bytes, tag, and whether the URL never means other bytes.
 Known = tuple[str, int, str | None, bool]
@@ -55,38 +59,65 @@ def origin_of(url: str) -> str | None:
     return f"{parts.scheme}://{host}" if parts.port in (None, usual) else f"{parts.scheme}://{host}:{parts.port}"
 
 
-def expanded(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[str | os.PathLike[str]], list[Known]]:
+def as_url(text: str) -> str:
+    """What a caller wrote as a URL: the key of a store's object stands in it as it is, whatever letters it has."""
+    if _scheme(text) not in _STORES:
+        return text
+    scheme, _, rest = text.partition("://")
+    bucket, slash, key = rest.partition("/")
+    return f"{scheme}://{bucket}{slash}{quote(key, safe=_KEPT)}"
+
+
+@dataclass
+class Expanded:
+    """What paths hold.
+
+    Attributes:
+        paths: Objects in the place of folders and patterns of object stores; other paths as they are.
+        known: What lists tell of objects.
+        roots: The folders, and the prefixes of patterns.
+    """
+
+    paths: list[str | os.PathLike[str]] = field(default_factory=list)
+    known: list[Known] = field(default_factory=list)
+    roots: list[str] = field(default_factory=list)
+
+
+def expanded(paths: Iterable[str | os.PathLike[str]]) -> Expanded:
     """Paths with folders and patterns of object stores replaced by what they hold, and what their lists tell.
 
     Raises:
         MissingShardError: A folder or pattern holds no data.
     """
-    found: list[str | os.PathLike[str]] = []
-    known: list[Known] = []
+    found = Expanded()
     for path in paths:
-        text = path if isinstance(path, str) else ""
-        is_pattern = any(letter in text for letter in "*?[")
-        if _scheme(path) not in _STORES or not (text.endswith("/") or is_pattern):
-            found.append(path)
+        text = path if isinstance(path, str) and _scheme(path) in _STORES else ""
+        is_folder, is_pattern = text.endswith("/"), any(letter in text for letter in "*?[")
+        if not is_folder and not is_pattern:
+            found.paths.append(as_url(text) if text else path)
             continue
-        listed = _listed(text, is_pattern)
-        found += [url for url, *_ in listed]
-        known += listed
-    return found, known
+        prefix = text if is_folder else re.split(r"[*?\[]", text, maxsplit=1)[0].rsplit("/", 1)[0] + "/"
+        listed = _listed(text, prefix)
+        found.paths += [url for url, *_ in listed]
+        found.known += listed
+        if [url for url, *_ in listed] != [as_url(text)]:
+            found.roots.append(as_url(prefix))
+    return found
 
 
-def _listed(url: str, is_pattern: bool) -> list[Known]:
-    prefix = re.split(r"[*?\[]", url, maxsplit=1)[0].rsplit("/", 1)[0] + "/" if is_pattern else url
-    listed = [(name, size, tag, False) for name, size, tag in _rust.list_store(prefix)]
-    wanted = (
-        [item for item in listed if fnmatch.fnmatchcase(item[0], url)]
-        if is_pattern
-        else [item for item in listed if item[0].lower().endswith(_DATA)]
-    )
+def _listed(text: str, prefix: str) -> list[Known]:
+    """The objects that a folder, a pattern or a name with letters of patterns means; ``prefix`` is what is listed."""
+    listed = {unquote(url): (size, tag) for url, size, tag in _rust.list_store(as_url(prefix))}
+    if text == prefix:
+        wanted = [name for name in listed if name.lower().endswith(_DATA)]
+    elif text in listed:
+        wanted = [text]
+    else:
+        wanted = [name for name in listed if fnmatch.fnmatchcase(name, text)]
     if not wanted:
-        names = ", ".join(name.removeprefix(prefix) for name, *_ in listed[:3])
-        raise MissingShardError(f"{url} holds no data files; below {prefix} are {names or 'no objects'}", url)
-    return sorted(wanted, key=lambda item: _natural(item[0]))
+        names = ", ".join(name.removeprefix(prefix) for name in list(listed)[:3])
+        raise MissingShardError(f"{text} holds no data files; below {prefix} are {names or 'no objects'}", text)
+    return [(as_url(name), *listed[name], False) for name in sorted(wanted, key=_natural)]
 
 
 def _natural(name: str) -> list[Any]:

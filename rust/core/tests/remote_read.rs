@@ -55,6 +55,20 @@ fn a_block_comes_in_few_requests_and_only_once() {
 }
 
 #[test]
+fn parts_that_blocks_have_cut_otherwise_come_once() {
+    let bytes = content(40 << 20);
+    let server = Server::start(bytes.clone(), |_, _| A);
+    let object = open(&server.url("x"), IoMode::Auto, Some(probe(&server.url("x")).unwrap())).unwrap();
+    // Three columns that lie near each other are fetched together, in pieces of their own.
+    object.hold(1, &[1000..3 << 20, 3 << 20..22 << 20, 22 << 20..30 << 20], Need::Now);
+    for range in [3 << 20..22 << 20, 1000..30 << 20, (5 << 20) + 3..25 << 20, 20 << 20..39 << 20] {
+        let found = object.buffer(range.start as u64, range.len()).unwrap();
+        assert!(found.as_slice() == &bytes[range.clone()], "{range:?}");
+    }
+    object.release(1);
+}
+
+#[test]
 fn passing_trouble_passes_and_lasting_trouble_is_told() {
     let bytes = content(1000);
     let server = Server::start(bytes.clone(), |_, before| match before {
@@ -139,7 +153,7 @@ fn a_token_stays_with_its_origin_where_a_server_sends_us_on() {
     let store = Server::start(content(1000), |_, _| A);
     let place = store.url("signed?sig=1").display().to_string();
     let hub = Server::start(content(1000), move |_, _| Reply::Status(302, vec![("location", place.clone())]));
-    set_headers(hub.origin.clone(), vec![("authorization".to_owned(), "Bearer secret".to_owned())]);
+    set_headers(&hub.origin, Some(vec![("authorization".to_owned(), "Bearer secret".to_owned())])).unwrap();
     let object = open(&hub.url("x"), IoMode::Auto, None).unwrap();
     for at in 0..3 {
         object.buffer(at * 100, 100).unwrap();

@@ -7,18 +7,24 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rowmill_core::assemble::RowSet;
-use rowmill_core::loader::{Chunk, ChunkRows, Epochs, Lanes, Pruned, Table, token_counts};
+use rowmill_core::loader::{
+    Chunk, ChunkRows, Epochs, FileSpec, Files, Lanes, OfFile, Pruned, Table, token_counts,
+};
 use rowmill_core::prefetch::Limits;
 use rowmill_core::text::encoder::Encoder;
 
 use crate::arrow_export::PyRecordBatch;
 use crate::error::{log_skipped, raise};
+use crate::files::PyFiles;
 use crate::interpreter::{detached, wait};
 use crate::make::{Maker, stats};
 use crate::order::PyOrder;
 use crate::padding::PyPadding;
 use crate::stream::{PREFETCH_BYTES, default_threads};
 use crate::table::{PyTable, dict};
+
+/// Threads that read files over a network by default.
+const FETCHING_THREADS: usize = 16;
 
 /// Reads chunks of lanes, ahead of need where they are submitted.
 #[pyclass(frozen, module = "rowmill._rust", name = "Lanes")]
@@ -31,14 +37,17 @@ pub struct PyLanes {
     converter: Arc<crate::values::RowConverter>,
     limits: Limits,
     engine: Mutex<Option<Arc<Lanes>>>,
+    /// Of lanes over files: the files.
+    files: Option<FileSpec>,
     skipped: AtomicU64,
 }
 
 #[pymethods]
 impl PyLanes {
-    /// A reader of a table's columns in an order; starts no thread.
+    /// A reader of a table's columns in an order; starts no thread. With `files` chunks are of these, the numbers of
+    /// lanes are those of files, and the table's columns say what the files' must be.
     #[new]
-    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, padding, num_threads, prefetch_bytes, wrap, pin))]
+    #[pyo3(signature = (*, table, order, output, dtypes, fill_null, padding, num_threads, prefetch_bytes, wrap, pin, files=None))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of Dataset.loader and with_format, one each")]
     fn new(
         py: Python<'_>,
@@ -52,10 +61,20 @@ impl PyLanes {
         prefetch_bytes: Option<usize>,
         wrap: Option<Py<PyAny>>,
         pin: Option<(Py<PyAny>, Py<PyAny>)>,
+        files: Option<&PyFiles>,
     ) -> PyResult<Self> {
         let maker = Maker::try_new(py, table, output, dtypes, fill_null, padding, wrap, pin)?;
         let epochs = order.epochs();
         let num_lanes = epochs.num_lanes() as usize;
+        let files = files.map(|files| files.spec.clone());
+        let is_remote = match &files {
+            Some(files) => files.is_remote(),
+            None => table.table.is_remote(),
+        };
+        let usual = default_threads(&maker);
+        // Threads that open files wait for one answer after the other.
+        let usual =
+            if files.is_some() && is_remote { usual.max(FETCHING_THREADS.min(num_lanes)) } else { usual };
         Ok(Self {
             table: Arc::clone(&table.table),
             encoder: table.encoder.clone(),
@@ -63,11 +82,13 @@ impl PyLanes {
             pruned: Arc::new(Pruned::new(table.table.num_shards())),
             converter: Arc::clone(&table.converter),
             limits: Limits {
-                num_threads: num_threads.unwrap_or_else(|| default_threads(&maker)),
-                slots: num_lanes * 2 + 2,
+                num_threads: num_threads.unwrap_or(usual),
+                // Of each lane the chunk that is read, the next one, and the first of the next file.
+                slots: num_lanes * 3 + 2,
                 bytes: prefetch_bytes.unwrap_or(PREFETCH_BYTES),
-                help: !table.table.is_remote(),
+                help: !is_remote,
             },
+            files,
             maker: Arc::new(maker),
             engine: Mutex::default(),
             skipped: AtomicU64::new(0),
@@ -85,11 +106,13 @@ impl PyLanes {
         let chunk = Chunk { epoch, lane, start, len };
         let taken = wait(py, &mut |timeout| engine.take(chunk, timeout))?;
         log_skipped(py, &self.table.take_reports())?;
-        let ChunkRows { rows, offsets, num_pruned } = taken.unwrap_or_default();
+        let ChunkRows { rows, offsets, num_pruned, of_file } = taken.unwrap_or_default();
         let tokens = if self.encoder.is_some() { token_counts(&rows) } else { Vec::new() };
-        self.skipped.fetch_add(len.saturating_sub(rows.len() as u64 + num_pruned), Ordering::Relaxed);
+        if of_file.is_none() {
+            self.skipped.fetch_add(len.saturating_sub(rows.len() as u64 + num_pruned), Ordering::Relaxed);
+        }
         let (maker, converter) = (Arc::clone(&self.maker), Arc::clone(&self.converter));
-        Ok(PyRows { rows, offsets, tokens, maker, converter })
+        Ok(PyRows { rows, offsets, tokens, of_file: of_file.unwrap_or_default(), maker, converter })
     }
 
     /// Shards with rows in a chunk of which `prune` or `prune_nothing` has not been told.
@@ -145,7 +168,15 @@ impl PyLanes {
         let mut engine = self.engine.lock();
         let start = || {
             let (table, epochs) = (Arc::clone(&self.table), Arc::clone(&self.epochs));
-            Arc::new(Lanes::start(table, epochs, Arc::clone(&self.pruned), self.encoder.clone(), self.limits))
+            Arc::new(match &self.files {
+                Some(files) => {
+                    let files = Files::new(files.clone(), Arc::clone(self.table.schema()));
+                    Lanes::over_files(Arc::new(files), self.encoder.clone(), self.limits)
+                }
+                None => {
+                    Lanes::start(table, epochs, Arc::clone(&self.pruned), self.encoder.clone(), self.limits)
+                }
+            })
         };
         Arc::clone(engine.get_or_insert_with(start))
     }
@@ -158,6 +189,7 @@ pub struct PyRows {
     offsets: Vec<u32>,
     /// How many tokens have been made of each row, where any have.
     tokens: Vec<u64>,
+    of_file: OfFile,
     maker: Arc<Maker>,
     converter: Arc<crate::values::RowConverter>,
 }
@@ -178,6 +210,18 @@ impl PyRows {
     #[getter]
     fn token_counts(&self) -> Vec<u64> {
         self.tokens.clone()
+    }
+
+    /// With lanes over files: the rows of the file that these are of.
+    #[getter]
+    fn file_rows(&self) -> u64 {
+        self.of_file.num_rows
+    }
+
+    /// With lanes over files: the id of each row.
+    #[getter]
+    fn row_ids(&self) -> Vec<u64> {
+        self.of_file.row_ids.clone()
     }
 
     /// One row as a dict.

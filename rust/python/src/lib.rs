@@ -2,7 +2,7 @@
 //!
 //! - [`source`]: an opened dataset; [`table`]: some of its columns, and [`kept`] ones; [`order`]: which rows come when
 //! - [`mix`]: which source of a mix gives which sample; [`mixture`]: the sources themselves
-//! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand
+//! - [`stream`]: rows and batches by position; [`lanes`]: chunks of lanes on demand; [`files`]: files that lanes are over
 //! - [`tokenizer`]: text to ids; [`counts`]: how many of them each row has
 //! - [`mod@verify`]: everything read once and checked
 //! - [`make`]: what the engine hands over, as what the consumer asked for
@@ -20,6 +20,7 @@ pub mod arrow_export;
 pub mod counts;
 pub mod dlpack;
 pub mod error;
+pub mod files;
 pub mod interpreter;
 pub mod kept;
 pub mod lane_packer;
@@ -55,6 +56,8 @@ mod _rust {
     #[pymodule_export]
     use crate::dlpack::Buffer;
     #[pymodule_export]
+    use crate::files::{PyFiles, list_files};
+    #[pymodule_export]
     use crate::lane_packer::PyLanePacker;
     #[pymodule_export]
     use crate::lane_places::PyLanePlaces;
@@ -78,7 +81,7 @@ mod _rust {
     use crate::receipt::{add_rows, add_samples};
     #[pymodule_export]
     use crate::remote::{
-        bare_urls, download, list_store, remote_stats, set_remote_cache, set_remote_headers,
+        PyRemoteObject, bare_urls, download, list_store, remote_stats, set_remote_cache, set_remote_headers,
         set_remote_limits, version_of,
     };
     #[pymodule_export]

@@ -11,6 +11,7 @@ use rowmill_core::loader::epochs::EpochReaders;
 use rowmill_core::order::{Layout, OrderSettings, quality};
 use rowmill_core::prefetch::fork_generation;
 
+use crate::error::raise;
 use crate::interpreter::detached;
 
 /// The orders of all epochs, by one set of settings.
@@ -53,6 +54,27 @@ impl PyOrder {
 
 #[pymethods]
 impl PyOrder {
+    /// The order of files, whose numbers are then the row ids: permuted, or as they stand, and dealt to lanes.
+    #[staticmethod]
+    #[pyo3(signature = (num_files, *, is_shuffled, seed, num_lanes, reshuffle_each_epoch))]
+    fn of_files(
+        py: Python<'_>,
+        num_files: u32,
+        is_shuffled: bool,
+        seed: u64,
+        num_lanes: u32,
+        reshuffle_each_epoch: bool,
+    ) -> PyResult<Self> {
+        // A file is a shard of one row.
+        let ones = vec![1; num_files as usize];
+        let mode = if is_shuffled { "shard" } else { "none" };
+        Layout::try_new(ones.clone(), ones, (0..num_files).collect())
+            .and_then(|layout| {
+                Self::try_new(Arc::new(layout), mode, seed, num_lanes, 1, reshuffle_each_epoch)
+            })
+            .map_err(|error| raise(py, error))
+    }
+
     /// Rows that an epoch is drawn from.
     #[getter]
     fn num_rows(&self) -> u64 {

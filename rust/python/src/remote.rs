@@ -1,15 +1,16 @@
 //! Objects on a network: what this process may ask for and say, and what it has cost.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 use rowmill_core::Error;
-use rowmill_core::source::FileIdentity;
 use rowmill_core::source::remote::settings::{self, CacheSettings};
 use rowmill_core::source::remote::{self, Known};
+use rowmill_core::source::{FileIdentity, Source};
 
 use crate::error::raise;
 use crate::interpreter::detached;
@@ -65,10 +66,39 @@ pub fn download(py: Python<'_>, url: PathBuf, path: PathBuf) -> PyResult<()> {
     detached(py, || remote::download(&url, &path))
 }
 
-/// Sends these headers to servers of an origin, and to no other.
+/// Sends these headers with requests for objects below a URL, and with no others; None takes back what was set.
 #[pyfunction]
-pub fn set_remote_headers(origin: String, headers: Vec<(String, String)>) {
-    settings::set_headers(origin, headers);
+#[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+pub fn set_remote_headers(
+    py: Python<'_>,
+    prefix: String,
+    headers: Option<Vec<(String, String)>>,
+) -> PyResult<()> {
+    settings::set_headers(&prefix, headers).map_err(|error| raise(py, error))
+}
+
+/// One version of an object, read by ranges.
+#[pyclass(frozen, module = "rowmill._rust", name = "RemoteObject")]
+pub struct PyRemoteObject(pub Arc<dyn Source>);
+
+#[pymethods]
+impl PyRemoteObject {
+    /// Its bytes from `start` on; fewer than `len` where it ends.
+    fn read<'py>(&self, py: Python<'py>, start: u64, len: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = detached(py, || {
+            let len = (len as u64).min(self.0.len().saturating_sub(start)) as usize;
+            self.0.buffer(start, len)
+        })?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len() as usize
+    }
+
+    fn __repr__(&self) -> String {
+        format!("RemoteObject({})", self.0.path().display())
+    }
 }
 
 /// Changes limits of this process; those that are None stay.

@@ -11,14 +11,15 @@ use rowmill_core::manifest::{self, Manifest, ManifestOptions, PartitionValue};
 use rowmill_core::order::{Layout, Selection};
 use rowmill_core::shard::format::NO_BARE_TOKENS;
 use rowmill_core::shard::{Format, Texts};
-use rowmill_core::source::IoMode;
+use rowmill_core::source::remote::is_remote;
+use rowmill_core::source::{IoMode, RemoteFile};
 
 use crate::arrow_export::PySchema;
 use crate::error::raise;
 use crate::interpreter::detached;
 use crate::kept::KeptTables;
 use crate::order::PyOrder;
-use crate::remote::{KnownObject, identity_of, python_path};
+use crate::remote::{KnownObject, PyRemoteObject, identity_of, python_path};
 use crate::table::PyTable;
 use crate::verify;
 
@@ -50,8 +51,9 @@ pub struct PySource {
 impl PySource {
     /// Opens files, folders and globs; walks what the stored index does not know. Of the rows, those of `ranges` are
     /// read, and of these the ones that the files `indices` name.
+    /// Folders named `key=value` below `roots` make columns, as those in the folders that are named do.
     #[staticmethod]
-    #[pyo3(signature = (paths, *, format, split, ranges, indices, index_dir, force_reindex, num_threads, on_error, known=None))]
+    #[pyo3(signature = (paths, *, format, split, ranges, indices, index_dir, force_reindex, num_threads, on_error, known=None, roots=None))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of rowmill.open, one each")]
     fn open(
         py: Python<'_>,
@@ -65,6 +67,7 @@ impl PySource {
         num_threads: Option<usize>,
         on_error: &str,
         known: Option<Vec<KnownObject>>,
+        roots: Option<Vec<PathBuf>>,
     ) -> PyResult<Self> {
         let skips = on_error == "skip";
         let options = ManifestOptions {
@@ -77,7 +80,7 @@ impl PySource {
             known: known.into_iter().flatten().map(identity_of).collect(),
         };
         let choice = Choice { ranges: ranges.into_iter().map(|(start, end)| start..end).collect(), indices };
-        let wanted = Wanted { paths, format, split, choice };
+        let wanted = Wanted { paths, format, split, choice, roots: roots.unwrap_or_default() };
         let on_error = if skips { OnError::Skip } else { OnError::Raise };
         detached(py, || wanted.open(options, on_error))
     }
@@ -272,6 +275,13 @@ impl PySource {
         python_path(py, self.opened.manifest.shard_path(shard))
     }
 
+    /// A shard that lies on a network, as bytes; None for one on a disk.
+    fn shard_object(&self, py: Python<'_>, shard: usize) -> PyResult<Option<PyRemoteObject>> {
+        self.check_shard(shard).map_err(|error| raise(py, error))?;
+        let shard = self.opened.manifest.shard(shard);
+        Ok(is_remote(shard.path).then(|| PyRemoteObject(RemoteFile::new(shard.path, shard.identity))))
+    }
+
     /// What the names of a shard's folders say: column to number, text or None.
     fn partition_values<'py>(&self, py: Python<'py>, shard: usize) -> PyResult<Bound<'py, PyDict>> {
         self.check_shard(shard).map_err(|error| raise(py, error))?;
@@ -400,12 +410,14 @@ struct Wanted {
     format: Option<String>,
     split: Option<String>,
     choice: Choice,
+    roots: Vec<PathBuf>,
 }
 
 impl Wanted {
     fn open(mut self, mut options: ManifestOptions, on_error: OnError) -> rowmill_core::Result<PySource> {
         let format = self.format.as_deref();
-        let listing = manifest::resolve_split(&self.paths, self.split.as_deref())?;
+        let mut listing = manifest::resolve_split(&self.paths, self.split.as_deref())?;
+        listing.roots.append(&mut self.roots);
         self.choice.indices.extend(listing.indices.iter().cloned());
         if !self.choice.ranges.is_empty() || !self.choice.indices.is_empty() {
             // Without a shard the numbers of the rows after it would be those of other rows.

@@ -40,6 +40,8 @@ pub enum Adviser {
     },
     /// By whoever announces, for streams that are to have no threads.
     Inline(Arc<Table>),
+    /// The same of a table of one file whose footer is read: nothing is waited for.
+    InlineOfFile(Arc<Table>),
 }
 
 impl Adviser {
@@ -70,10 +72,12 @@ impl Adviser {
             (Self::Thread { queue, .. }, advice) => drop(queue.try_send(advice)),
             // Whoever announces would wait for footers to come; a block's ranges are asked for together when it is read.
             (Self::Inline(table), Advice::Need(_)) if table.is_remote() => {}
-            (Self::Inline(table), Advice::Need(block)) => {
+            (Self::Inline(table) | Self::InlineOfFile(table), Advice::Need(block)) => {
                 table.parts(block).unwrap_or_default().iter().for_each(Part::will_need);
             }
-            (Self::Inline(table), Advice::Done(block)) => table.drop_behind(block),
+            (Self::Inline(table) | Self::InlineOfFile(table), Advice::Done(block)) => {
+                table.drop_behind(block);
+            }
         }
     }
 }
@@ -85,7 +89,7 @@ impl Drop for Adviser {
                 is_closed.store(true, Ordering::Relaxed);
                 table.forget_ahead();
             }
-            Self::Inline(table) => table.forget_ahead(),
+            Self::Inline(table) | Self::InlineOfFile(table) => table.forget_ahead(),
         }
     }
 }

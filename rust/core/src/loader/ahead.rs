@@ -47,6 +47,22 @@ struct LaneAhead {
 impl ReadAhead {
     /// Starts the advising thread, where there are to be threads; `None` where advice cannot help.
     pub fn start(table: &Arc<Table>, epochs: &Arc<Epochs>, has_threads: bool) -> Option<Self> {
+        let adviser =
+            || if has_threads { Adviser::start(table) } else { Some(Adviser::Inline(Arc::clone(table))) };
+        Self::with(table, epochs, 1, adviser)
+    }
+
+    /// The same of one of so many files that are read side by side, whose readers announce their blocks themselves.
+    pub fn of_file(table: &Arc<Table>, epochs: &Arc<Epochs>, num_files: u64) -> Option<Self> {
+        Self::with(table, epochs, num_files, || Some(Adviser::InlineOfFile(Arc::clone(table))))
+    }
+
+    fn with(
+        table: &Arc<Table>,
+        epochs: &Arc<Epochs>,
+        num_files: u64,
+        adviser: impl FnOnce() -> Option<Adviser>,
+    ) -> Option<Self> {
         // Rows of one permutation over everything have no window to announce.
         if epochs.all_settings().all(|settings| settings.mode == Mode::Row) {
             return None;
@@ -59,7 +75,7 @@ impl ReadAhead {
         let lanes = lanes.collect();
         let (total, memory) = (table.total_bytes() as f64, memory_bytes());
         let window_bytes: f64 = epochs.all_settings().map(|settings| settings.window_bytes as f64).sum();
-        let windows = (2.0 * num_lanes as f64 * window_bytes).min(total);
+        let windows = (2.0 * num_lanes as f64 * window_bytes).min(total) * num_files as f64;
         Some(Self {
             epochs: Arc::clone(epochs),
             lanes,
@@ -67,7 +83,7 @@ impl ReadAhead {
             is_early: windows < EARLY_SHARE * memory,
             table: Arc::clone(table),
             pruned: None,
-            adviser: if has_threads { Adviser::start(table)? } else { Adviser::Inline(Arc::clone(table)) },
+            adviser: adviser()?,
         })
     }
 

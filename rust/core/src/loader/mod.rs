@@ -7,7 +7,7 @@
 //! - [`epochs`]: the orders of the epochs that are being read.
 //! - [`stream`]: one consumer's items, made ahead; `jobs`: which ones at a time; `work`: who makes them.
 //! - [`group`]: what is handed over at a time.
-//! - [`lanes`]: chunks of lanes on demand.
+//! - [`lanes`]: chunks of lanes on demand; [`files`]: of lanes over files that are opened on the way.
 //! - [`length_groups`]: runs of rows grouped by length.
 //! - [`ahead`]: which blocks are announced when; `advice`: the thread that tells the kernel.
 //! - [`mod@verify`]: everything read once and checked; `content` is what a block's values are as one number.
@@ -24,6 +24,7 @@ mod content;
 pub mod counts;
 mod delivered;
 pub mod epochs;
+pub mod files;
 pub mod group;
 mod jobs;
 pub mod lanes;
@@ -42,8 +43,9 @@ mod work;
 pub use choice::{Choice, choose};
 pub use delivered::token_counts;
 pub use epochs::{Epochs, MixedSource};
+pub use files::{FileSpec, Files};
 pub use group::Step;
-pub use lanes::{Chunk, ChunkRows, Lanes};
+pub use lanes::{Chunk, ChunkRows, Lanes, OfFile};
 pub use length_groups::{GroupSpec, LengthOf};
 pub use pruned::Pruned;
 pub use receipt::{RECEIPT_VERSION, Receipt};

@@ -74,6 +74,8 @@ pub struct Shards {
     schema: SchemaRef,
     io: IoMode,
     texts: Texts,
+    /// Bytes of the whole data set, where these are only some of its files.
+    dataset_bytes: Option<u64>,
     readers: Vec<OnceLock<Arc<ShardReader>>>,
 }
 
@@ -89,7 +91,14 @@ impl Shards {
             .collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, stored.metadata().clone()));
         let readers = (0..manifest.num_shards()).map(|_| OnceLock::new()).collect();
-        Self { manifest, layout, selection: None, projection, schema, io, texts: Texts::Stored, readers }
+        let (selection, texts, dataset_bytes) = (None, Texts::Stored, None);
+        Self { manifest, layout, selection, projection, schema, io, texts, dataset_bytes, readers }
+    }
+
+    /// The files of a data set of so many bytes.
+    #[must_use]
+    pub fn of_dataset(self, num_bytes: u64) -> Self {
+        Self { dataset_bytes: Some(num_bytes), ..self }
     }
 
     /// Decodes texts so.
@@ -278,7 +287,7 @@ impl Shards {
         let shard = self.manifest.shard(index);
         let source: Arc<dyn Source> = if is_remote(shard.path) {
             let object = RemoteFile::new(shard.path, shard.identity);
-            object.is_of_dataset(self.manifest.total_bytes());
+            object.is_of_dataset(self.dataset_bytes.unwrap_or_else(|| self.manifest.total_bytes()));
             object
         } else {
             let mode = if self.io == IoMode::Auto { source::resolve_auto(shard.path) } else { self.io };

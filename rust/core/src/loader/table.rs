@@ -33,7 +33,7 @@ const NUM_RECENT: usize = 2048;
 const KEPT_REPORTS: usize = 100;
 
 /// Which columns are read, and under which names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Projection {
     /// Index of each column in the stored schema, in the order wanted.
     pub indices: Vec<usize>,
@@ -178,6 +178,14 @@ impl Table {
             skipped_rows: AtomicU64::new(0),
             skipped_reports: Mutex::default(),
         }
+    }
+
+    /// The same with a fraction of the memory for decoded blocks, where so many tables are read side by side.
+    #[must_use]
+    pub fn one_of(self, num_tables: u64) -> Self {
+        let share = |bytes: u64| bytes / num_tables.max(1);
+        let cache = BlockCache::new(share(CACHE_FLOOR), share((MEMORY_SHARE * memory_bytes()) as u64));
+        Self { cache, ..self }
     }
 
     /// The same data, of which only these rows are read: places and row ids are theirs from here on. Of a table of one

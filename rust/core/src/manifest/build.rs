@@ -83,7 +83,8 @@ impl Manifest {
         let mut manifest = Self::open(&listing.files, options)?;
         let here =
             |root: &PathBuf| if root.as_os_str().is_empty() { PathBuf::from(".") } else { root.clone() };
-        let roots: Vec<PathBuf> = listing.roots.iter().filter_map(|root| absolute(here(root)).ok()).collect();
+        let place = |root: &PathBuf| if is_remote(root) { Ok(root.clone()) } else { absolute(here(root)) };
+        let roots: Vec<PathBuf> = listing.roots.iter().filter_map(|root| place(root).ok()).collect();
         manifest.add_partitions(&roots);
         Ok(manifest)
     }

@@ -3,7 +3,7 @@
 //! As in pyarrow: a column is int32 where all its values are, otherwise text; `__HIVE_DEFAULT_PARTITION__` is
 //! null; a column that stands in the files themselves is read from there.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field, FieldRef, Schema};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::natural;
+use crate::source::remote::is_remote;
 use crate::{Error, Result};
 
 /// Folders in folders; deeper ones are a loop of links.
@@ -149,8 +150,13 @@ fn keys_of(path: &Path, roots: &[PathBuf]) -> Vec<(String, Option<String>)> {
     let Some(folders) = below.min_by_key(|below| below.components().count()).and_then(Path::parent) else {
         return Vec::new();
     };
+    // A URL says by `%25` what a folder is called by `%`.
+    let is_url = is_remote(path);
+    let name_of = |name: &OsStr| -> OsString {
+        if is_url { decoded(&name.to_string_lossy()).into() } else { name.to_owned() }
+    };
     let names = folders.components().filter_map(|component| match component {
-        Component::Normal(name) => key_value(Path::new(name)),
+        Component::Normal(name) => key_value(Path::new(&name_of(name))),
         _ => None,
     });
     names.collect()

@@ -20,6 +20,8 @@ pub enum Level {
     Mix = 5,
     /// The steps of a run in which rows are grouped by length.
     LengthGroups = 8,
+    /// Each file of lanes over files, which has an order of its own.
+    Files = 9,
 }
 
 /// The key of one permutation.
@@ -35,6 +37,11 @@ impl Key {
             place.copy_from_slice(&word.to_le_bytes());
         }
         Self(xxh3_64(&bytes))
+    }
+
+    /// The key as a seed of further orders.
+    pub fn seed(self) -> u64 {
+        self.0
     }
 
     /// The random stream of this key.

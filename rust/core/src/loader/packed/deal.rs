@@ -264,7 +264,8 @@ mod tests {
                 let ranks = steps.next_step(num_ranks, batch_size);
                 let mut given: Vec<_> = ranks.iter().flat_map(|rank| rank.given.clone()).collect();
                 let mut taken: Vec<_> = ranks.iter().flat_map(|rank| rank.taken.clone()).collect();
-                (given.sort_unstable(), taken.sort_unstable());
+                given.sort_unstable();
+                taken.sort_unstable();
                 prop_assert_eq!(given, taken);
                 let mut found = Vec::new();
                 for (at, rank) in ranks.iter().enumerate() {

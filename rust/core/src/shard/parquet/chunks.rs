@@ -63,6 +63,8 @@ pub(super) struct Chunks {
     of_groups: Vec<Chunk>,
     /// Where pages lie, by row group, as far as they were asked for; only of objects on a network.
     pages: Mutex<HashMap<usize, Arc<Vec<Vec<PageLocation>>>>>,
+    /// Held while they are asked for.
+    looking: Mutex<()>,
     /// Without row groups: the parquet crate asks for metadata and reads nothing of it.
     metadata: ParquetMetaData,
 }
@@ -96,6 +98,7 @@ impl Chunks {
             place_of_leaf: leaves.iter().enumerate().map(|(place, (leaf, _))| (*leaf, place)).collect(),
             leaves,
             pages: Mutex::default(),
+            looking: Mutex::default(),
             metadata: ParquetMetaData::new(metadata.file_metadata().clone(), Vec::new()),
         }
     }
@@ -126,20 +129,29 @@ impl Chunks {
 
     /// Where the pages of each chunk of a row group lie: read once, all at a time; empty for a chunk without an index.
     fn pages(&self, source: &dyn Source, rows: &Rows) -> crate::Result<Arc<Vec<Vec<PageLocation>>>> {
-        if let Some(known) = self.pages.lock().get(&rows.group) {
-            return Ok(Arc::clone(known));
+        let known = || self.pages.lock().get(&rows.group).map(Arc::clone);
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        // Threads that want the same row group wait for the one that looks at it.
+        let _looking = self.looking.lock();
+        if let Some(known) = known() {
+            return Ok(known);
         }
         let chunks = self.of_group(rows.group);
         let key = INDEXES - rows.group as u64;
         let indexes: Vec<_> = chunks.iter().filter_map(|chunk| chunk.offset_index.clone()).collect();
         source.hold(key, &indexes, Need::Headers);
-        let read = |chunk: &Chunk| match &chunk.offset_index {
-            Some(index) => {
-                offset_index::read(source, index, chunk.start..chunk.start + chunk.len, rows.in_group)
+        let read = |(chunk, (_, leaf)): (&Chunk, &(usize, ColumnDescPtr))| {
+            let range = chunk.start..chunk.start + chunk.len;
+            match &chunk.offset_index {
+                Some(index) => offset_index::read(source, index, range, rows.in_group),
+                None if leaf.max_rep_level() == 0 => offset_index::by_headers(source, range, rows.in_group),
+                // Where rows begin in pages of lists their headers do not tell.
+                None => Ok(Vec::new()),
             }
-            None => Ok(Vec::new()),
         };
-        let found = chunks.iter().map(read).collect::<crate::Result<Vec<_>>>();
+        let found = chunks.iter().zip(&self.leaves).map(read).collect::<crate::Result<Vec<_>>>();
         source.release(key);
         let found = Arc::new(found?);
         self.pages.lock().insert(rows.group, Arc::clone(&found));
@@ -208,11 +220,9 @@ impl Chunks {
             bytes.fetch().map_err(own)?;
         } else if !rows.is_whole && source.is_remote() {
             let located = self.pages(source.as_ref(), rows).map_err(own)?;
+            // Without them pages are read one after the other, out of what the block holds of the chunk.
             pages = place.and_then(|place| located.get(place)).filter(|pages| !pages.is_empty()).cloned();
             bytes.is_located = pages.is_some();
-            if pages.is_none() {
-                bytes.fetch().map_err(own)?;
-            }
         } else if !rows.is_whole
             && descriptor.max_rep_level() > 0
             && let Some(index) = &chunk.offset_index

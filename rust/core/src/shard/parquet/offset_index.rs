@@ -5,6 +5,7 @@ use std::ops::Range;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
+use super::page_header::{MAX_HEADER, PageClaims, page_claims};
 use super::thrift::{I32, I64, LIST, Problem, STRUCT, Thrift};
 use crate::error::Result;
 use crate::source::Source;
@@ -32,6 +33,71 @@ pub(super) fn read(
     let bytes = source.buffer(range.start, len)?;
     let pages = parse(&bytes).unwrap_or_default();
     Ok(if is_sound(&pages, &chunk, rows) { pages } else { Vec::new() })
+}
+
+/// The same of a chunk of a flat column that has no index, by the headers of its pages; none where they do not tell.
+///
+/// Between large pages only headers are read. Without this a whole row group would be fetched for each block of it.
+///
+/// # Errors
+/// Only what reading raises: damage is told where the pages are read.
+pub(super) fn by_headers(source: &dyn Source, chunk: Range<u64>, rows: u64) -> Result<Vec<PageLocation>> {
+    let mut walk = Walk { source, end: chunk.end, bytes: Vec::new(), start: chunk.start };
+    let (mut at, mut row, mut read_ahead) = (chunk.start, 0, FEW);
+    let mut pages = Vec::new();
+    while row < rows && at < chunk.end {
+        let Some(claims) = walk.claims_at(at, read_ahead)? else { return Ok(Vec::new()) };
+        let len = claims.header_len as u64 + claims.compressed;
+        let (Ok(size), true) = (i32::try_from(len), matches!(claims.kind, 0 | 2 | 3)) else {
+            return Ok(Vec::new());
+        };
+        if claims.kind != 2 {
+            let page =
+                PageLocation { offset: at as i64, compressed_page_size: size, first_row_index: row as i64 };
+            pages.push(page);
+            row = row.saturating_add(claims.values);
+        }
+        at = at.saturating_add(len);
+        read_ahead = if len < MANY / 4 { MANY } else { FEW };
+    }
+    Ok(if row == rows && is_sound(&pages, &chunk, rows) { pages } else { Vec::new() })
+}
+
+/// Holds nearly all page headers.
+const FEW: u64 = 4 << 10;
+
+/// Holds some small pages.
+const MANY: u64 = 1 << 20;
+
+/// What was read last on a way from header to header.
+struct Walk<'a> {
+    source: &'a dyn Source,
+    end: u64,
+    bytes: Vec<u8>,
+    start: u64,
+}
+
+impl Walk<'_> {
+    /// The header at a place; `None` where there is none.
+    fn claims_at(&mut self, at: u64, mut read_ahead: u64) -> Result<Option<PageClaims>> {
+        loop {
+            let known = at.checked_sub(self.start).and_then(|from| self.bytes.get(from as usize..));
+            let is_all = self.start + self.bytes.len() as u64 >= self.end;
+            match known.filter(|known| !known.is_empty()).map(page_claims) {
+                Some(Ok(Some(claims))) => return Ok(Some(claims)),
+                Some(Err(_)) => return Ok(None),
+                Some(Ok(None)) if is_all || read_ahead > MAX_HEADER as u64 => return Ok(None),
+                Some(Ok(None)) if self.start == at => read_ahead *= 16,
+                Some(Ok(None)) | None => {}
+            }
+            let end = at.saturating_add(read_ahead).min(self.end);
+            self.bytes = self.source.buffer(at, end.saturating_sub(at) as usize)?.to_vec();
+            self.start = at;
+            if self.bytes.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
 }
 
 fn parse(bytes: &[u8]) -> std::result::Result<Vec<PageLocation>, Problem> {

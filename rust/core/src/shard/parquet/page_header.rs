@@ -15,11 +15,12 @@ pub(super) struct PageClaims {
     /// Bytes of the header itself.
     pub header_len: usize,
     /// 0 data, 1 index, 2 dictionary, 3 data of the second version.
-    kind: i64,
+    pub kind: i64,
     pub inflated: u64,
     /// Bytes of the page behind the header.
     pub compressed: u64,
-    values: u64,
+    /// Values in it, nulls counted.
+    pub values: u64,
     /// Whether it is one of a compressed chunk that is not compressed itself.
     pub is_plain: bool,
 }

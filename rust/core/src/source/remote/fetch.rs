@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use url::Url;
+
 use super::backoff::backoff;
 use super::engine::Engine;
 use super::place::Place;
@@ -75,12 +77,14 @@ fn try_once(engine: &Engine, limits: &Limits, asked: &Asked<'_>) -> Result<(Vec<
     let plain = |trouble| Refused { trouble, is_borrowed: false };
     let found = asked.place.find(asked.path).map_err(plain)?;
     let refused = |trouble| Refused { trouble, is_borrowed: found.is_borrowed };
+    let home = Url::parse(asked.path.to_str().unwrap_or_default()).ok().filter(Url::has_authority);
     let wire = Wire {
         agent: engine.agent(),
         counters: &engine.counters,
         throttle: &engine.throttle,
         per_second: limits.requests_per_second,
         patience: limits.patience,
+        home: home.as_ref(),
         is_wanted: asked.is_wanted,
     };
     let answer: Answer = wire.get(&found.url, asked.range.clone()).map_err(|(trouble, is_elsewhere)| {

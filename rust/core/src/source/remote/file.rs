@@ -187,10 +187,14 @@ impl RemoteFile {
         engine().give_back(freed);
         // Aligned to 64 bytes, as arrow recommends; what came from the network lies anywhere.
         let mut bytes = MutableBuffer::new((range.end - range.start) as usize);
+        let mut at = range.start;
         for (start, part) in found? {
-            let from = range.start.saturating_sub(start) as usize;
-            let to = (range.end - start).min(part.len() as u64) as usize;
-            bytes.extend_from_slice(&part[from..to]);
+            // A part that blocks have cut otherwise may lie under two of our pieces, and is there twice.
+            let end = (start + part.len() as u64).min(range.end);
+            if end > at {
+                bytes.extend_from_slice(&part[(at - start) as usize..(end - start) as usize]);
+                at = end;
+            }
         }
         Ok(bytes.into())
     }
@@ -279,7 +283,9 @@ pub fn probe(path: &Path) -> Result<FileIdentity> {
 /// Copies the object at `path` into the file `to`, which appears when all of it is there.
 pub fn download(path: &Path, to: &Path) -> Result<()> {
     let object = RemoteFile::new(path, probe(path)?);
-    let part = to.with_extension(format!("{}.part", std::process::id()));
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    // As Python's copies are called, which removes those of the killed.
+    let part = to.with_file_name(format!("{name}.{}.part", std::process::id()));
     let copied = copy(object.as_ref(), &part)
         .and_then(|()| std::fs::rename(&part, to).map_err(|error| Error::io("write", to, error)));
     if copied.is_err() {

@@ -31,6 +31,8 @@ pub(super) struct Wire<'a> {
     pub per_second: f64,
     /// The longest that a server may keep us waiting.
     pub patience: Duration,
+    /// The object's own URL, where it has one: what is said to its server is said of it, wherever there it lies.
+    pub home: Option<&'a Url>,
     /// Whether the answer is still wanted: asked while we wait to be let through.
     pub is_wanted: &'a dyn Fn() -> bool,
 }
@@ -72,7 +74,7 @@ impl Wire<'_> {
         self.wait_for_turn(&origin)?;
         let mut request = self.agent.get(url.as_str());
         request = request.header(header::RANGE, format!("bytes={}-{}", range.start, range.end.max(1) - 1));
-        for (name, value) in headers_of(&origin) {
+        for (name, value) in self.headers_for(url, &origin) {
             request = request.header(name, value);
         }
         Counters::add(&self.counters.requests, 1);
@@ -92,6 +94,13 @@ impl Wire<'_> {
         Ok(response)
     }
 
+    /// What the server is told: what was said of the object, to its own origin alone; else what was said of the place
+    /// that we were sent to.
+    fn headers_for(&self, url: &Url, origin: &str) -> &'static [(String, String)] {
+        let home = self.home.filter(|home| origin_of(home) == origin);
+        home.and_then(headers_of).or_else(|| headers_of(url)).unwrap_or_default()
+    }
+
     fn wait_for_turn(&self, origin: &str) -> Result<(), Trouble> {
         while let Some(wait) = self.throttle.admit(origin, self.per_second, Instant::now()) {
             if !(self.is_wanted)() {
@@ -109,7 +118,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> Option<Trouble> {
     match code {
         200..=399 => None,
         401 | 403 => Some(Trouble::Denied(format!(
-            "the server answers {code}: the token or the signature it was shown is missing, wrong or expired"
+            "the server answers {code}: the token or the signature it was shown is missing, wrong or expired; \
+             HF_TOKEN (for the Hub), rowmill.remote.set_token or the store's own variables give another"
         ))),
         404 | 410 => Some(Trouble::Missing(format!("the server answers {code}; it was moved or deleted"))),
         416 => Some(Trouble::Changed("shorter than when it was indexed (the server answers 416)".to_owned())),

@@ -7,7 +7,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
+use super::address::origin_of;
 use super::grown::Grown;
+use crate::error::{Error, Result};
 
 /// Limits of all reading over networks.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +70,7 @@ impl Default for CacheSettings {
 
 static LIMITS: Grown<Limits> = Grown::new();
 static CACHE: Grown<CacheSettings> = Grown::new();
-static HEADERS: Grown<(String, Vec<(String, String)>)> = Grown::new();
+static HEADERS: Grown<Said> = Grown::new();
 static WHOLE_URLS: Grown<HashMap<PathBuf, String>> = Grown::new();
 
 /// The limits that hold now.
@@ -89,19 +93,51 @@ pub fn set_cache(settings: CacheSettings) {
     CACHE.push(settings);
 }
 
-/// Sends these headers to servers of `origin` (`https://host`, with a port where it is not the usual one), and to no
-/// other; none takes back what was set.
-pub fn set_headers(origin: String, headers: Vec<(String, String)>) {
-    let is_known =
-        HEADERS.iter().filter(|(known, _)| *known == origin).last().is_some_and(|(_, set)| *set == headers);
-    if !is_known {
-        HEADERS.push((origin, headers));
+type Headers = Vec<(String, String)>;
+
+/// What is said of the objects below a URL.
+struct Said {
+    origin: String,
+    /// Without a slash at its end; all objects of the origin where it is empty.
+    path: String,
+    /// `None` where nothing is known any more, and what was said of a shorter path counts.
+    headers: Option<Headers>,
+}
+
+impl Said {
+    fn is_of(&self, url: &Url, origin: &str) -> bool {
+        let below = url.path().strip_prefix(&*self.path);
+        self.origin == origin && below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 }
 
-/// What is said to servers of an origin.
-pub(super) fn headers_of(origin: &str) -> &'static [(String, String)] {
-    HEADERS.iter().filter(|(known, _)| known == origin).last().map_or(&[], |(_, headers)| headers)
+/// Sends these headers with requests for objects below `prefix`: an origin (`https://host`), or a URL there, which
+/// counts before a shorter one. An empty list says nothing to the server, `None` takes back what was set.
+///
+/// # Errors
+/// `InvalidArgument` for what is no URL.
+pub fn set_headers(prefix: &str, headers: Option<Headers>) -> Result<()> {
+    let url = Url::parse(prefix).map_err(|error| {
+        Error::InvalidArgument(format!("headers are sent to a URL, and this is none ({error})"))
+    })?;
+    let (origin, path) = (origin_of(&url), url.path().trim_end_matches('/').to_owned());
+    let newest = HEADERS.iter().filter(|said| said.origin == origin && said.path == path).last();
+    if newest.is_none_or(|said| said.headers != headers) {
+        HEADERS.push(Said { origin, path, headers });
+    }
+    Ok(())
+}
+
+/// What is said to its server when the object at `url` is asked for.
+pub(super) fn headers_of(url: &Url) -> Option<&'static [(String, String)]> {
+    let origin = origin_of(url);
+    let mut newest: Vec<&'static Said> = Vec::new();
+    for said in HEADERS.iter().filter(|said| said.is_of(url, &origin)) {
+        newest.retain(|before| before.path != said.path);
+        newest.push(said);
+    }
+    let known = newest.into_iter().filter_map(|said| Some((said.path.len(), said.headers.as_deref()?)));
+    known.max_by_key(|(len, _)| *len).map(|(_, headers)| headers)
 }
 
 /// Keeps URLs with what is secret in them, by their bare forms.
@@ -122,11 +158,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_belong_to_one_origin() {
-        set_headers("https://one.test".to_owned(), vec![("authorization".to_owned(), "Bearer x".to_owned())]);
-        assert_eq!(headers_of("https://one.test").len(), 1);
-        assert!(headers_of("https://two.test").is_empty() && headers_of("http://one.test").is_empty());
-        set_headers("https://one.test".to_owned(), Vec::new());
-        assert!(headers_of("https://one.test").is_empty());
+    fn headers_belong_to_one_origin_and_the_longest_prefix() {
+        let said = |url: &str| headers_of(&Url::parse(url).unwrap()).map(<[_]>::to_vec);
+        let token = |token: &str| Some(vec![("authorization".to_owned(), token.to_owned())]);
+        set_headers("https://one.test", token("x")).unwrap();
+        assert_eq!(said("https://one.test/a/b"), token("x"));
+        assert_eq!(said("https://one.test:8443/a/b"), None);
+        assert!(said("https://two.test/").is_none() && said("http://one.test/").is_none());
+        set_headers("https://one.test/a/b/", token("y")).unwrap();
+        set_headers("https://one.test/a/c", Some(Vec::new())).unwrap();
+        for (path, expected) in [
+            ("a/b", token("y")),
+            ("a/b/c?d=e", token("y")),
+            ("a/bc", token("x")),
+            ("a/b/../x", token("x")),
+            ("a/c/d", Some(Vec::new())),
+            ("a", token("x")),
+        ] {
+            assert_eq!(said(&format!("https://one.test/{path}")), expected, "{path}");
+        }
+        set_headers("https://one.test/a/b", None).unwrap();
+        assert_eq!(said("https://one.test/a/b/c"), token("x"));
+        set_headers("https://one.test", None).unwrap();
+        assert_eq!(said("https://one.test/a/b/c"), None);
+        assert!(set_headers("one.test", None).is_err());
     }
 }

@@ -172,12 +172,18 @@ fn wait<T>(future: impl Future<Output = T>) -> std::result::Result<T, Trouble> {
 }
 
 fn trouble(error: &StoreError) -> Trouble {
+    let missing = || Trouble::Missing("there is no such object or bucket".to_owned());
+    let denied = || {
+        let remedy =
+            "the store refuses; give the credentials that its variables name (AWS_*, GOOGLE_*, AZURE_*)";
+        Trouble::Denied(remedy.to_owned())
+    };
     match error {
-        StoreError::NotFound { .. } => Trouble::Missing("there is no such object or bucket".to_owned()),
-        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => Trouble::Denied(
-            "the store refuses; give the credentials that its variables name (AWS_*, GOOGLE_*, AZURE_*)"
-                .to_owned(),
-        ),
+        StoreError::NotFound { .. } => missing(),
+        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => denied(),
+        // Of a listing the crate tells the status in its text alone.
+        StoreError::Generic { source, .. } if has_status(source.as_ref(), &["404"]) => missing(),
+        StoreError::Generic { source, .. } if has_status(source.as_ref(), &["401", "403"]) => denied(),
         // The cause may quote a request; its first line is the crate's own.
         other => Trouble::Passing {
             what: format!(
@@ -187,6 +193,20 @@ fn trouble(error: &StoreError) -> Trouble {
             wait: None,
         },
     }
+}
+
+/// Whether an error says that a server answered with one of these statuses.
+fn has_status(error: &(dyn std::error::Error + 'static), statuses: &[&str]) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        let said = text.split_once("status code: ").map(|(_, said)| said.to_owned());
+        if said.is_some_and(|said| statuses.iter().any(|status| said.starts_with(status))) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Our HTTP client as the crate wants one.
