@@ -10,6 +10,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ __all__ = ["PIECE_BYTES", "Pieces", "comes_in_pieces"]
 # Long enough to hide a request's latency, short enough for several of a file.
 PIECE_BYTES = 8 << 20
 _BUFFER = 1 << 20
+# So much has come before it is brought to the disk: the end of the file waits for little more.
+_SYNC_BYTES = 32 << 20
 
 
 def comes_in_pieces(like: HubFile) -> bool:
@@ -55,6 +58,9 @@ class Pieces:
         self._note = self._blob.with_name(f"{like.sha256}.rowmill.pieces")
         self._lock, self._hashing = threading.Lock(), threading.Lock()
         self._digest, self._num_hashed = hashlib.sha256(), 0
+        self._syncing = ThreadPoolExecutor(1, thread_name_prefix="rowmill-sync")
+        self._synced: list[Future[None]] = []
+        self._num_unsynced = 0
         self._location: str | None = None
         self._is_refused = False
         self.num_pieces = -(-like.size // PIECE_BYTES)
@@ -106,6 +112,10 @@ class Pieces:
         with self._lock, open(self._note, "a", encoding="ascii", newline="\n") as note:
             note.write(f"{piece}\n")
             self._finished.add(piece)
+            self._num_unsynced += PIECE_BYTES
+            if self._num_unsynced >= _SYNC_BYTES:
+                self._num_unsynced = 0
+                self._synced.append(self._syncing.submit(_sync, self._part))
 
     def _hash(self, *, wait: bool) -> None:
         """Takes the pieces that are here into the hash, in order, while others are still on their way."""
@@ -125,9 +135,11 @@ class Pieces:
 
     def _end(self) -> None:
         is_whole = self._num_hashed == self.num_pieces and self._digest.hexdigest() == self._like.sha256
+        self._syncing.shutdown()
         if is_whole:
-            with open(self._part, "rb+") as part:
-                os.fsync(part.fileno())
+            for synced in self._synced:
+                synced.result()
+            _sync(self._part)
             os.replace(self._part, self._blob)
         else:
             self._part.unlink(missing_ok=True)
@@ -159,6 +171,11 @@ class Pieces:
         with self._lock:
             if self._location == location:
                 self._location = None
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 class _Range:
