@@ -30,7 +30,7 @@ def unpack(batches: Iterable[Any]) -> dict[int, np.ndarray[Any, np.dtype[np.int6
         SchemaMismatchError: There are no document ids.
         ValueError: Ids, document ids and cuts are not of the same samples.
 
-    Example:
+    Examples:
         >>> import rowmill, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     files = rowmill.demo.write_shards(folder, num_shards=1)
