@@ -492,6 +492,7 @@ class Files:
         cls,
         paths: Sequence[str | PathLike[str]],
         *,
+        sizes: Sequence[int | None],
         known: Sequence[tuple[str | PathLike[str], int, str | None, bool]],
         columns: Sequence[tuple[str, str]],
         mode: str,

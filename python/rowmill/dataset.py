@@ -82,6 +82,8 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
             raise ValueError(f'mode must be "window", "shard", "row" or "none", not {mode!r}')
         if self._plan.is_mixed:
             raise SchemaMismatchError("a mix has no shuffle of its own: put .shuffle on each source, before the mix")
+        if any(isinstance(stage, Clip) for stage in self._plan.stages):
+            self._plan.refuse_files("which rows take and skip before a shuffle mean")
         order = OrderSettings(
             mode=mode,
             seed=as_seed(seed),

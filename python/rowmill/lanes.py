@@ -77,7 +77,7 @@ class LaneReader:
         # They come from the cache once it is whole, and are made no more.
         self._counts_tokens = not plan.pipeline.is_cached
         self._pruning = None if plan.is_over_files else Pruning(plan, rust)
-        self._group = plan.pipeline.group_size
+        self._group, self._is_grouped = plan.pipeline.group_size, plan.pipeline.is_grouped
         self._chunk = max(self._group, _CHUNK_ROWS // self._group * self._group)
         # A mix without an end has one epoch for ever.
         self._patience = None if plan.has_end else _EMPTY_EPOCHS * plan.source.rust.num_rows
@@ -125,7 +125,7 @@ class LaneReader:
     def _groups(self, lane: Lane, rows: _rust.Rows, size: int) -> Iterator[Any]:
         """Passes a chunk's rows through the stages; the lane's place moves along, row by row or group by group."""
         first, offsets, row_ids = lane.row, rows.offsets, rows.row_ids
-        if self._group == 1:
+        if not self._is_grouped:
             yield from self._single_rows(lane, rows, offsets, row_ids)
             lane.row = first + size
             return

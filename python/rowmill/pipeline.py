@@ -106,6 +106,11 @@ class Pipeline:
             (stage.batch_size for stage in self.row_stages if isinstance(stage, Map) and stage.batched), default=1
         )
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether rows pass through batched functions, which may make several of one: of a group of one row, too."""
+        return any(isinstance(stage, Map) and stage.batched for stage in self.row_stages)
+
 
 def compile_pipeline(
     stages: tuple[Stage, ...],

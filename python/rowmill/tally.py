@@ -28,7 +28,7 @@ class Tally:
         # Of each lane's rows that are read, the element of the first.
         num_lanes, positions = plan.order.num_lanes, plan.position_range
         self._first = [lane_rows(lane, num_lanes, positions)[0] for lane in range(num_lanes)]
-        self._is_packed, self._is_grouped = plan.pipeline.packs_python_rows, plan.pipeline.group_size > 1
+        self._is_packed, self._is_grouped = plan.pipeline.packs_python_rows, plan.pipeline.is_grouped
         # Documents that Python packs, or rows of files whose numbers no order knows: each sample tells its rows.
         self.is_told = self._is_packed or plan.is_over_files
         self._waiting: list[Any] = []

@@ -265,6 +265,7 @@ def test_a_file_of_other_columns_is_told(files: Path) -> None:
         list(ds)
     assert len(list(ds.select_columns(["text"]))) == 65
     pq.write_table(table.drop_columns(["text"]), files / "shard-5.parquet")
+    ds = rowmill.open(files, lanes_over="files")
     with pytest.raises(rowmill.SchemaMismatchError, match=r"shard-5.*text"):
         list(ds.select_columns(["text"]))
 
@@ -324,3 +325,42 @@ def test_expressions_filter_and_lanes_default_to_what_files_can_fill(files: Path
     assert kept == list(range(41, 66))
     some = rowmill.open(sorted(files.iterdir())[:7], lanes_over="files").shuffle(3)
     assert some._plan.order.num_lanes == 4
+
+
+def test_rows_in_storage_order_are_not_cut_off_before_a_shuffle(tmp_path: Path) -> None:
+    write_shards(tmp_path, [5] * 8, container="parquet", columns=["id"])
+    ds = rowmill.open(tmp_path, lanes_over="files")
+    for cut in (ds.take(10), ds.skip(10)):
+        with pytest.raises(rowmill.SchemaMismatchError, match="before a shuffle mean"):
+            cut.shuffle(3)
+    whole = [row["id"] for row in ds.shuffle(3, num_lanes=4)]
+    assert [row["id"] for row in ds.shuffle(3, num_lanes=4).take(10)] == whole[:10]
+
+
+def test_a_local_file_of_another_size_is_told_when_its_turn_comes(tmp_path: Path) -> None:
+    write_shards(tmp_path, [5] * 8, container="parquet", columns=["id", "text"])
+    ds = rowmill.open(tmp_path, lanes_over="files").shuffle(1, num_lanes=2).repeat()
+    items = iter(ds)
+    first = [next(items)["id"] for _ in range(40)]
+    assert len(set(first)) == 40
+    changed = sorted(tmp_path.glob("*.parquet"))[3]
+    pq.write_table(pa.concat_tables([pq.read_table(changed)] * 50), changed)
+    with pytest.raises(rowmill.CorruptShardError, match="has changed since the data set was opened"):
+        list(itertools.islice(items, 200))
+
+
+@pytest.mark.parametrize("lanes_over", [None, "files"])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_samples_that_a_batched_function_makes_of_one_row_resume(size: int, lanes_over: Any, tmp_path: Path) -> None:
+    write_shards(tmp_path, [7, 6], container="parquet", columns=["id"])
+    ds = rowmill.open(tmp_path, lanes_over=lanes_over).shuffle(3, num_lanes=2)
+    ds = ds.map(lambda columns: {"id": [one for one in columns["id"] for _ in range(3)]}, batched=True, batch_size=size)
+    straight = iter(copy(ds))
+    whole = [row["id"] for row in straight]
+    for taken in range(len(whole) + 1):
+        head = iter(copy(ds))
+        before = [next(head)["id"] for _ in range(taken)]
+        resumed = copy(ds)
+        resumed.load_state_dict(through_json(head.state_dict()))
+        tail = iter(resumed)
+        assert before + [row["id"] for row in tail] == whole

@@ -113,6 +113,7 @@ class FileSource:
         sizes = [size for _, size in self.files]
         return _rust.Files(
             paths,
+            sizes=sizes,
             known=list(self.options.known),
             columns=list(columns),
             mode=_MODES[order.mode],

@@ -23,11 +23,12 @@ pub struct PyFiles {
 impl PyFiles {
     /// Opens none of them.
     #[new]
-    #[pyo3(signature = (paths, *, known, columns, mode, seed, window_bytes, reshuffle_each_epoch, io, total_bytes, num_lanes))]
+    #[pyo3(signature = (paths, *, sizes, known, columns, mode, seed, window_bytes, reshuffle_each_epoch, io, total_bytes, num_lanes))]
     #[expect(clippy::too_many_arguments, reason = "what decides the rows of a file, one each")]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
+        sizes: Vec<Option<u64>>,
         known: Vec<KnownObject>,
         columns: Vec<(String, String)>,
         mode: &str,
@@ -42,6 +43,7 @@ impl PyFiles {
             let mode = mode.parse()?;
             Ok(FileSpec {
                 paths,
+                sizes,
                 known: known.into_iter().map(identity_of).collect(),
                 columns,
                 settings: OrderSettings { mode, seed, num_lanes: 1, window_bytes, reshuffle_each_epoch },

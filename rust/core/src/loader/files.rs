@@ -36,6 +36,8 @@ const LINGERING: usize = 4;
 pub struct FileSpec {
     /// The files; a file's number is its place here.
     pub paths: Vec<PathBuf>,
+    /// Bytes of each, where they are known: the stream is named by them.
+    pub sizes: Vec<Option<u64>>,
     /// What is known of those on a network.
     pub known: HashMap<PathBuf, FileIdentity>,
     /// (stored name, name) of the columns that are read.
@@ -160,6 +162,9 @@ impl FileSpec {
             .paths
             .get(file as usize)
             .ok_or_else(|| Error::InvalidArgument(format!("there is no file {file}")))?;
+        if !is_remote(path) {
+            self.check_size(file, path)?;
+        }
         let known = self.known.get(path).map(|identity| (path.clone(), *identity));
         // An index is of all files of a folder: writing it anew for each of them would take the square of their number.
         let options = ManifestOptions {
@@ -191,6 +196,22 @@ impl FileSpec {
         let windows = OpenWindows::new(Arc::clone(&table), Arc::clone(&epochs), 0);
         let track = Track { table, epochs, ahead, windows, pruned: Arc::new(Pruned::new(1)) };
         Ok(OpenFile { track, num_rows, hands: Mutex::default() })
+    }
+
+    /// An error where a local file is not as long as when the stream was made: cursors name the files by that.
+    fn check_size(&self, file: u32, path: &Path) -> Result<()> {
+        let Some(then) = self.sizes.get(file as usize).copied().flatten() else { return Ok(()) };
+        match std::fs::metadata(path) {
+            Ok(now) if now.len() != then => Err(Error::corrupt(
+                path,
+                format!(
+                    "it has changed since the data set was opened ({then} bytes then, {} now); open it again",
+                    now.len()
+                ),
+            )),
+            // What is not there is told by who opens it.
+            _ => Ok(()),
+        }
     }
 
     fn projection(&self, manifest: &Manifest, path: &Path) -> Result<Projection> {
