@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from rowmill.conversion.kinds import TextFile
-from rowmill.exceptions import AccessDeniedError, CorruptShardError, MissingShardError
+from rowmill.exceptions import AccessDeniedError, CorruptShardError, MissingShardError, RowmillError
 
 __all__ = ["CHUNK_BYTES", "Chunk", "Text", "chunks", "open_text"]
 
@@ -49,11 +50,9 @@ class Text:
     def readinto(self, buffer: memoryview) -> int:
         """Fills ``buffer`` as far as the text goes; returns how many bytes that were."""
         size = 0
-        try:
+        with self.translated():
             while size < len(buffer) and (count := self.arrow.readinto(buffer[size:])):
                 size += count
-        except OSError as error:
-            raise self.damaged(error) from error
         self.tell()
         return size
 
@@ -63,8 +62,17 @@ class Text:
         self._tell(at - self._told)
         self._told = at
 
-    def damaged(self, error: Exception) -> CorruptShardError:
-        """What becomes of pyarrow's word on a stream."""
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Lets pyarrow's word on the stream end in ours."""
+        try:
+            yield
+        except RowmillError:
+            raise
+        except OSError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> CorruptShardError:
         at = self._raw.tell()
         packed = f"{self.file.codec} stream" if self.file.codec else "file"
         return CorruptShardError(

@@ -9,7 +9,7 @@ from rowmill.conversion.blame import blame_csv
 from rowmill.conversion.chunks import Text, open_text
 from rowmill.conversion.csv_types import holding
 from rowmill.conversion.kinds import TextFile
-from rowmill.exceptions import RowmillError, SchemaMismatchError
+from rowmill.exceptions import SchemaMismatchError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +76,7 @@ class CsvFiles:
     def _batches(self, file: TextFile, types: dict[str, Any]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        with open_text(file, self.tell) as text:
+        with open_text(file, self.tell) as text, text.translated():
             try:
                 reader = self._open(file, text, types)
                 self._check_columns(file, reader.schema)
@@ -88,25 +88,17 @@ class CsvFiles:
             except pa.ArrowInvalid as problem:
                 if "Empty CSV file" not in str(problem):
                     raise
-            except RowmillError:
-                raise
-            except OSError as error:
-                raise text.damaged(error) from error
 
     def _open(self, file: TextFile, text: Text, types: dict[str, Any]) -> Any:
         import pyarrow as pa
         import pyarrow.csv
 
-        try:
-            return pa.csv.open_csv(
-                text.arrow,
-                read_options=pa.csv.ReadOptions(block_size=self.block_bytes),
-                parse_options=pa.csv.ParseOptions(delimiter=_DELIMITERS[file.kind], newlines_in_values=True),
-                convert_options=pa.csv.ConvertOptions(column_types=types),
-            )
-        except OSError as error:
-            # It reads ahead of the first line.
-            raise text.damaged(error) from error
+        return pa.csv.open_csv(
+            text.arrow,
+            read_options=pa.csv.ReadOptions(block_size=self.block_bytes),
+            parse_options=pa.csv.ParseOptions(delimiter=_DELIMITERS[file.kind], newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(column_types=types),
+        )
 
     def _check_columns(self, file: TextFile, found: pa.Schema) -> None:
         names = found.names
@@ -144,7 +136,8 @@ class CsvFiles:
     def _survey_once(self, file: TextFile) -> None:
         import pyarrow as pa
 
-        with open_text(file) as text:
+        # pyarrow reads ahead of the first line.
+        with open_text(file) as text, text.translated():
             names = self._open(file, text, {}).schema.names
         if self.schema is None:
             # Not what the reader below is told, which is text.

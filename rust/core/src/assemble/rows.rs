@@ -209,7 +209,9 @@ fn joined_bytes(arrays: &[&dyn Array], places: &[(usize, usize)]) -> Option<Arra
     let mut values = values.into_iter().flatten().peekable();
     while let Some(value) = values.next() {
         // They lie wherever their blocks do: copying takes less than waiting for the next one.
-        values.peek().into_iter().for_each(|next| fetch(next));
+        if let Some(next) = values.peek() {
+            fetch(next);
+        }
         joined.extend_from_slice(value);
     }
     is_bytes.then(|| Arc::new(BinaryArray::new(offsets, joined.into(), nulls)) as ArrayRef)

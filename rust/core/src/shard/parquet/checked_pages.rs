@@ -1,4 +1,4 @@
-//! Pages whose counts are checked where the parquet crate would allocate for whatever they claim.
+//! Pages, inflated, whose counts are checked where the parquet crate would allocate for whatever they claim.
 
 use bytes::Bytes;
 use parquet::basic::Encoding;
@@ -6,18 +6,32 @@ use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::ColumnDescriptor;
 
+use super::inflated_pages::Inflater;
 use super::thrift::{Problem, Thrift};
 
 /// Hands on the pages of `R` that hold what they say.
 pub(super) struct CheckedPages<R> {
     pages: R,
+    inflater: Inflater,
     has_repetition: bool,
     has_definition: bool,
 }
 
 impl<R: PageReader> CheckedPages<R> {
-    pub fn new(pages: R, column: &ColumnDescriptor) -> Self {
-        Self { pages, has_repetition: column.max_rep_level() > 0, has_definition: column.max_def_level() > 0 }
+    pub fn new(pages: R, inflater: Inflater, column: &ColumnDescriptor) -> Self {
+        Self {
+            pages,
+            inflater,
+            has_repetition: column.max_rep_level() > 0,
+            has_definition: column.max_def_level() > 0,
+        }
+    }
+
+    /// A page as it is handed on.
+    fn sound(&self, page: Page) -> Result<Page> {
+        let page = self.inflater.inflate(page)?;
+        self.check(&page)?;
+        Ok(page)
     }
 
     fn check(&self, page: &Page) -> Result<()> {
@@ -114,9 +128,7 @@ impl<R: PageReader> Iterator for CheckedPages<R> {
 
 impl<R: PageReader> PageReader for CheckedPages<R> {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        let page = self.pages.get_next_page()?;
-        page.as_ref().map_or(Ok(()), |page| self.check(page))?;
-        Ok(page)
+        self.pages.get_next_page()?.map(|page| self.sound(page)).transpose()
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
@@ -132,7 +144,7 @@ impl<R: PageReader> PageReader for CheckedPages<R> {
     }
 
     fn take_deferred_dictionary(&mut self) -> Result<Option<Page>> {
-        self.pages.take_deferred_dictionary()
+        self.pages.take_deferred_dictionary()?.map(|page| self.sound(page)).transpose()
     }
 
     fn at_record_boundary(&mut self) -> Result<bool> {

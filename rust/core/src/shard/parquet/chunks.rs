@@ -16,7 +16,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::checked_pages::CheckedPages;
 use super::footer::{Footer, dictionary_offset, extent};
-use super::inflated_pages::{Codec, InflatedPages};
+use super::inflated_pages::{Codec, Inflater};
 use super::offset_index;
 use super::pages::{ChunkBytes, Failure};
 use crate::source::{Need, Source};
@@ -243,8 +243,7 @@ impl Chunks {
             .build()?;
         let reader =
             SerializedPageReader::new(Arc::new(bytes.clone()), &metadata, rows.in_group as usize, pages)?;
-        let reader = InflatedPages::new(reader, codec, bytes);
-        Ok(Box::new(CheckedPages::new(reader, descriptor)))
+        Ok(Box::new(CheckedPages::new(reader, Inflater::new(codec, bytes), descriptor)))
     }
 }
 

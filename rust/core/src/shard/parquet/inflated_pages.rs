@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use parquet::basic::Compression;
-use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::page::Page;
 use parquet::errors::{ParquetError, Result};
 use zstd::bulk::Decompressor;
 
@@ -62,21 +62,21 @@ fn inflate_zstd(stored: &[u8], into: &mut [u8]) -> std::io::Result<usize> {
     })
 }
 
-/// Inflates the pages of `R`, which hands them out as they are stored.
-pub(super) struct InflatedPages<R> {
-    pages: R,
+/// Inflates pages that are handed out as they are stored.
+pub(super) struct Inflater {
     codec: Option<Codec>,
-    /// What `R` reads, which knows the pages' headers.
+    /// What the pages are read from, which knows their headers.
     chunk: ChunkBytes,
 }
 
-impl<R: PageReader> InflatedPages<R> {
-    /// The pages of a chunk; with no codec they are handed on.
-    pub fn new(pages: R, codec: Option<Codec>, chunk: ChunkBytes) -> Self {
-        Self { pages, codec, chunk }
+impl Inflater {
+    /// For the pages of a chunk; with no codec they are handed on.
+    pub fn new(codec: Option<Codec>, chunk: ChunkBytes) -> Self {
+        Self { codec, chunk }
     }
 
-    fn inflate(&self, page: Page) -> Result<Page> {
+    /// The page that the chunk handed out last, inflated.
+    pub fn inflate(&self, page: Page) -> Result<Page> {
         let stored = self.chunk.handed_out();
         let Some(codec) = self.codec.filter(|_| !stored.is_plain) else { return Ok(page) };
         // Levels of the second version stand before what is compressed.
@@ -109,40 +109,6 @@ fn with_buffer(mut page: Page, bytes: Bytes) -> Page {
         }
     }
     page
-}
-
-impl<R: PageReader> Iterator for InflatedPages<R> {
-    type Item = Result<Page>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.get_next_page().transpose()
-    }
-}
-
-impl<R: PageReader> PageReader for InflatedPages<R> {
-    fn get_next_page(&mut self) -> Result<Option<Page>> {
-        self.pages.get_next_page()?.map(|page| self.inflate(page)).transpose()
-    }
-
-    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        self.pages.peek_next_page()
-    }
-
-    fn skip_next_page(&mut self) -> Result<()> {
-        self.pages.skip_next_page()
-    }
-
-    fn supports_deferred_dictionary(&self) -> bool {
-        self.pages.supports_deferred_dictionary()
-    }
-
-    fn take_deferred_dictionary(&mut self) -> Result<Option<Page>> {
-        self.pages.take_deferred_dictionary()?.map(|page| self.inflate(page)).transpose()
-    }
-
-    fn at_record_boundary(&mut self) -> Result<bool> {
-        self.pages.at_record_boundary()
-    }
 }
 
 #[cfg(test)]
