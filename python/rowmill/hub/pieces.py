@@ -6,6 +6,7 @@ blob, compared with the commit's hash, so that every client finds it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -165,6 +166,11 @@ class Pieces:
                     raise _WholeOnly(self._path)
                 self._location = found.location
             return self._location
+
+    def locate_early(self) -> None:
+        """Asks where the bytes are before a piece needs to know; who needs it asks again where this fails."""
+        with contextlib.suppress(Exception):
+            self.locate()
 
     def forget(self, location: str) -> None:
         """An address does not hold any more: the next one who asks is given another."""

@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -220,15 +220,19 @@ class Repository:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
 
-    def _tasks(self, client: Client, missing: Sequence[str], bar: Bar) -> Iterator[Callable[[], object]]:
+    def _tasks(self, client: Client, missing: Sequence[str], bar: Bar) -> list[Callable[[], object]]:
         """What threads do so that the files are here."""
+        tasks: list[Callable[[], object]] = []
         for path in missing:
             like = self.listing[path]
             if not comes_in_pieces(like):
-                yield partial(client.fetch, path, like, self.sha, bar.add)
+                tasks.append(partial(client.fetch, path, like, self.sha, bar.add))
                 continue
             pieces = Pieces(client, self.folder, path, like, self.sha, bar.add)
-            yield from (partial(pieces.fetch, piece) for piece in pieces.todo)
+            # Where it lies is asked for beside the file before it: all its pieces would wait for that at once.
+            tasks.insert(max(len(tasks) - _NUM_CONNECTIONS, 0), pieces.locate_early)
+            tasks += [partial(pieces.fetch, piece) for piece in pieces.todo]
+        return tasks
 
     def _check_room(self, missing: Sequence[str]) -> None:
         self.settings.hub_cache.mkdir(parents=True, exist_ok=True)
