@@ -15,7 +15,7 @@ PREFETCH_BYTES = 64 << 20
 OPEN_TARGETS = (2.0, 0.05)
 # Lanes, the MiB of each one's windows (a small window holds one block at least), and whether there is a page index.
 WINDOWS = [(64, 1, True), (16, 4, True), (32, 16, True), (32, 16, False)]
-WHOLE = "a whole epoch, its first row included"
+WHOLE = "a whole epoch, its first row included, then one more"
 
 
 def rows_of(codec: str) -> list[Case]:
@@ -24,6 +24,7 @@ def rows_of(codec: str) -> list[Case]:
     return [
         Case("rowmill, shuffled", "peers.parquet:rowmill_rows", data, keywords=keywords, is_own=True),
         Case("datasets streaming, shuffled", "peers.parquet:datasets_rows", data, "main", keywords, ROWS_TARGET),
+        Case("the same, its pause included", "peers.parquet:datasets_rows_paused", data, "main", keywords, ROWS_TARGET),
     ]
 
 

@@ -14,7 +14,8 @@ import torch
 from corpus import BATCH_SIZE, Corpus
 from peers import Again
 
-# datasets sleeps ten seconds at exit for pyarrow's threads; that is not what is measured.
+# datasets pauses for pyarrow's threads where a pass ends; that is not what is measured, but where it is said.
+PAUSE = datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN
 datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
 
 

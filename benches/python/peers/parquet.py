@@ -1,5 +1,6 @@
 """Parquet: rows, decoding, columns, memory and opening; rowmill beside datasets and pyarrow."""
 
+import itertools
 import tempfile
 import threading
 import time
@@ -17,34 +18,70 @@ def files(corpus: Corpus, codec: str) -> list[str]:
     return corpus.text_snappy if codec == "snappy" else corpus.text_zstd
 
 
-def epoch(rows: Iterable[Any]) -> dict[str, Any]:
-    """Rows a second of a whole epoch, the wait for its first row among them.
+def epochs(stream: Iterable[Any], num_rows: int) -> dict[str, Any]:
+    """Rows a second of the first pass of a repeated stream, the wait for its first row among them, and of the second.
 
-    Rows of all windows come in turns: what is decoded for the first second serves many others. Only a whole epoch
-    has decoded as much as it handed out.
+    Rows of all windows come in turns: what is decoded for the first second serves many others. Only a whole pass
+    has decoded as much as it handed out; and what a loader keeps of it for the next one, only the next one shows.
     """
-    started = time.perf_counter()
-    count, first = 0, 0.0
-    for _row in rows:
-        first = first or time.perf_counter() - started
-        count += 1
-    seconds = time.perf_counter() - started
-    return {"rate": count / seconds, "first_s": first, "seconds": seconds, "items": count}
+    clock, rows = time.perf_counter, iter(stream)
+    started = clock()
+    next(rows)
+    first = clock()
+    count = 1 + sum(1 for _row in itertools.islice(rows, num_rows - 1))
+    middle = clock()
+    again = sum(1 for _row in itertools.islice(rows, num_rows))
+    end = clock()
+    assert count == again == num_rows, f"{count} and {again} rows of {num_rows}"
+    return {
+        "rate": num_rows / (middle - started),
+        "later_rate": num_rows / (end - middle),
+        "first_s": first - started,
+        "seconds": end - started,
+        "items": 2 * num_rows,
+    }
+
+
+def num_rows(corpus: Corpus, codec: str) -> int:
+    """Rows of all files."""
+    import pyarrow.parquet as pq
+
+    return sum(pq.read_metadata(path).num_rows for path in files(corpus, codec))
 
 
 def rowmill_rows(corpus: Corpus, codec: str) -> dict[str, Any]:
     """Window-shuffled rows, one by one."""
     import rowmill
 
-    return epoch(rowmill.open(files(corpus, codec)).shuffle(seed=42))
+    count = num_rows(corpus, codec)
+    return epochs(rowmill.open(files(corpus, codec)).shuffle(seed=42).repeat(2), count)
 
 
-def datasets_rows(corpus: Corpus, codec: str) -> dict[str, Any]:
+def streamed(corpus: Corpus, codec: str) -> Any:
     """Streaming with a shuffle buffer of 1000 rows."""
     from peers import datasets
 
-    streamed = datasets.datasets.load_dataset("parquet", data_files=files(corpus, codec), split="train", streaming=True)
-    return epoch(streamed.shuffle(seed=42, buffer_size=1000))
+    paths = files(corpus, codec)
+    opened = datasets.datasets.load_dataset("parquet", data_files=paths, split="train", streaming=True)
+    return opened.shuffle(seed=42, buffer_size=1000)
+
+
+def datasets_rows(corpus: Corpus, codec: str) -> dict[str, Any]:
+    """`datasets` without the pause that it makes where a pass ends."""
+    return epochs(streamed(corpus, codec).repeat(2), num_rows(corpus, codec))
+
+
+def datasets_rows_paused(corpus: Corpus, codec: str) -> dict[str, Any]:
+    """`datasets` as a script has it: one pass, until its loop ends."""
+    from peers import datasets
+
+    datasets.datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = datasets.PAUSE
+    started, first, count = time.perf_counter(), 0.0, 0
+    for _row in streamed(corpus, codec):
+        first = first or time.perf_counter() - started
+        count += 1
+    seconds = time.perf_counter() - started
+    return {"rate": count / seconds, "first_s": first, "seconds": seconds, "items": count}
 
 
 def decoded(batches: Iterable[Any]) -> dict[str, Any]:

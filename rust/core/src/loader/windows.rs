@@ -9,6 +9,7 @@ use super::epochs::{Epochs, Spot};
 use super::shards::BlockSizes;
 use super::table::Table;
 use crate::order::{Mode, WindowSpan};
+use crate::shard::parquet::KeptMemory;
 
 /// What blocks take beyond what the index says, as a share.
 const SLACK: u64 = 16;
@@ -25,6 +26,8 @@ pub struct OpenWindows {
     sizes: Vec<BlockSizes>,
     /// Lanes that were reached at all, by source.
     num_lanes: Vec<AtomicU64>,
+    /// What blocks of full windows give back is there for those of the next windows.
+    _memory: KeptMemory,
 }
 
 #[derive(Default)]
@@ -47,7 +50,8 @@ impl OpenWindows {
         });
         let lanes = lanes.collect();
         let reached = epochs.all_settings().map(|_| AtomicU64::new(0)).collect();
-        let windows = Self { sizes: table.sizes().collect(), lanes, table, epochs, num_lanes: reached };
+        let sizes = table.sizes().collect();
+        let windows = Self { sizes, lanes, table, epochs, num_lanes: reached, _memory: KeptMemory::hold() };
         windows.make_room(lanes_read);
         windows
     }

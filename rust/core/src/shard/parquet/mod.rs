@@ -37,6 +37,7 @@ mod thrift;
 mod views;
 
 pub use facts::facts;
+pub use page_memory::KeptMemory;
 pub use reader::ParquetReader;
 
 use self::footer::{Footer, Keep, Tail};

@@ -2,7 +2,8 @@
 //!
 //! A system gives out memory zeroed and one small page at a time, each with a fault, which takes as long as copying it
 //! twice. Asked for a whole run of pages it takes half of that; and what blocks are made of is of much the same sizes
-//! all epoch long.
+//! all epoch long. The windows of all lanes fill and empty together: while a stream is read, what the last windows
+//! gave back waits for the next ones, so that no more is held than they held when they were full.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
@@ -23,7 +24,7 @@ static NUM_MAPS: AtomicUsize = AtomicUsize::new(0);
 /// More is a claim until it is used.
 const MAX_POPULATED: usize = 32 << 20;
 
-/// Idle bytes are memory beside the blocks' budget.
+/// Idle bytes are memory beside the blocks' budget; while a stream is read, beside the most that its blocks held.
 const MAX_IDLE_BYTES: usize = 16 << 20;
 
 /// Memory is used for what takes at least all but this share of it.
@@ -32,6 +33,9 @@ const WASTE: usize = 16;
 /// Nobody waits for it: who finds it taken goes to the system. So that a fork can do it no harm either, whoever
 /// held it.
 static IDLE: Mutex<Idle> = Mutex::new(Idle { bytes: 0, maps: Vec::new() });
+
+/// Who reads at present, and the bytes that are used: mapped, and not idle.
+static USE: Use = Use::new();
 
 #[derive(Debug)]
 struct Idle {
@@ -51,17 +55,92 @@ impl Idle {
     }
 
     /// Keeps memory, and gives back what there is no place for.
-    fn keep(&mut self, map: Map) -> Vec<Map> {
+    fn keep(&mut self, map: Map, most: usize) -> Vec<Map> {
         self.bytes += map.len();
         self.maps.push(map);
-        let mut freed = Vec::new();
-        while self.bytes > MAX_IDLE_BYTES {
-            let oldest = self.maps.remove(0);
-            self.bytes -= oldest.len();
-            freed.push(oldest);
-        }
-        freed
+        self.trim(most)
     }
+
+    /// What there is no place for, the longest idle of it first.
+    fn trim(&mut self, most: usize) -> Vec<Map> {
+        let (mut bytes, mut count) = (self.bytes, 0);
+        while bytes > most {
+            bytes -= self.maps[count].len();
+            count += 1;
+        }
+        self.bytes = bytes;
+        self.maps.drain(..count).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Use {
+    readers: AtomicUsize,
+    bytes: AtomicUsize,
+    /// The most bytes at a time since the first of the readers came.
+    most: AtomicUsize,
+}
+
+impl Use {
+    const fn new() -> Self {
+        Self { readers: AtomicUsize::new(0), bytes: AtomicUsize::new(0), most: AtomicUsize::new(0) }
+    }
+
+    fn begin(&self, len: usize) {
+        let bytes = self.bytes.fetch_add(len, Ordering::Relaxed) + len;
+        self.most.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    fn end(&self, len: usize) {
+        self.bytes.fetch_sub(len, Ordering::Relaxed);
+    }
+
+    fn enter(&self) {
+        if self.readers.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.most.store(self.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was the last one.
+    fn leave(&self) -> bool {
+        self.readers.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+
+    /// So many bytes may lie idle now.
+    fn most_idle(&self) -> usize {
+        if self.readers.load(Ordering::Relaxed) == 0 {
+            return MAX_IDLE_BYTES;
+        }
+        let given_back = self.most.load(Ordering::Relaxed).saturating_sub(self.bytes.load(Ordering::Relaxed));
+        given_back + MAX_IDLE_BYTES
+    }
+}
+
+/// While one lives, memory that blocks give back is kept for the blocks to come: never so much that it and what is used
+/// are more than was used at a time.
+#[derive(Debug)]
+pub struct KeptMemory(());
+
+impl KeptMemory {
+    /// Somebody begins to read.
+    pub fn hold() -> Self {
+        USE.enter();
+        Self(())
+    }
+}
+
+impl Drop for KeptMemory {
+    fn drop(&mut self) {
+        if USE.leave() {
+            trim_idle();
+        }
+    }
+}
+
+/// Gives back what may not lie idle any more; unmapped behind the lock.
+fn trim_idle() {
+    let freed = IDLE.try_lock().ok().map(|mut idle| idle.trim(USE.most_idle()));
+    drop(freed);
 }
 
 /// The bytes of one page.
@@ -86,7 +165,7 @@ impl PageMemory {
     /// # Errors
     /// Where there is no such memory.
     pub fn take(len: usize) -> Result<Self> {
-        let mapped = if len < MIN_MAPPED { None } else { idle(len).or_else(|| Map::new(len)) };
+        let mapped = if len < MIN_MAPPED { None } else { mapped(len) };
         let bytes = match mapped {
             Some(map) => Bytes::Mapped(map),
             None => Bytes::Allocated(allocated(len)?),
@@ -95,8 +174,16 @@ impl PageMemory {
     }
 }
 
-fn idle(len: usize) -> Option<Map> {
-    IDLE.try_lock().ok()?.take(len)
+fn mapped(len: usize) -> Option<Map> {
+    let idle = IDLE.try_lock().ok().and_then(|mut idle| idle.take(len));
+    let is_new = idle.is_none();
+    let map = idle.or_else(|| Map::new(len))?;
+    USE.begin(map.len());
+    if is_new {
+        // What lies idle is of other sizes, and gives way.
+        trim_idle();
+    }
+    Some(map)
 }
 
 /// Mapped memory, which is counted.
@@ -141,8 +228,9 @@ fn allocated(len: usize) -> Result<Vec<u8>> {
 impl Drop for PageMemory {
     fn drop(&mut self) {
         if let Bytes::Mapped(map) = std::mem::replace(&mut self.bytes, Bytes::Gone) {
+            USE.end(map.len());
             // Unmapped behind the lock.
-            let freed = IDLE.try_lock().ok().map(|mut idle| idle.keep(map));
+            let freed = IDLE.try_lock().ok().map(|mut idle| idle.keep(map, USE.most_idle()));
             drop(freed);
         }
     }
@@ -188,7 +276,7 @@ mod tests {
     fn what_fits_closely_is_used_again() {
         let mut idle = Idle { bytes: 0, maps: Vec::new() };
         for len in [1600, 1000, 1040] {
-            assert!(idle.keep(map(len)).is_empty());
+            assert!(idle.keep(map(len), MAX_IDLE_BYTES).is_empty());
         }
         assert_eq!(idle.bytes, 3640);
         assert_eq!(idle.take(990).map(|one| one.len()), Some(1000));
@@ -201,10 +289,33 @@ mod tests {
     #[test]
     fn no_more_lies_idle_than_may() {
         let mut idle = Idle { bytes: 0, maps: Vec::new() };
-        let freed: usize = (0..40).map(|_| idle.keep(map(1 << 20)).len()).sum();
-        assert_eq!((idle.bytes, idle.maps.len(), freed), (MAX_IDLE_BYTES, 16, 24));
-        assert_eq!(idle.keep(map(MAX_IDLE_BYTES + 1)).len(), 17);
+        let freed: usize = (0..40).map(|_| idle.keep(map(1 << 20), 16 << 20).len()).sum();
+        assert_eq!((idle.bytes, idle.maps.len(), freed), (16 << 20, 16, 24));
+        assert_eq!(idle.trim(5 << 20).len(), 11);
+        assert_eq!(idle.keep(map((16 << 20) + 1), 16 << 20).len(), 6);
         assert_eq!((idle.bytes, idle.maps.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_full_windows_held_is_kept_while_somebody_reads() {
+        let using = Use::new();
+        let both = |using: &Use, idle: usize| using.bytes.load(Ordering::Relaxed) + idle;
+        using.begin(100);
+        assert_eq!(using.most_idle(), MAX_IDLE_BYTES, "nobody reads");
+        using.enter();
+        using.begin(900);
+        assert_eq!(using.most_idle(), MAX_IDLE_BYTES);
+        using.end(700);
+        assert_eq!(both(&using, using.most_idle()), 1000 + MAX_IDLE_BYTES);
+        using.begin(200);
+        assert_eq!(both(&using, using.most_idle()), 1000 + MAX_IDLE_BYTES);
+        using.enter();
+        assert!(!using.leave());
+        assert_eq!(both(&using, using.most_idle()), 1000 + MAX_IDLE_BYTES);
+        assert!(using.leave());
+        assert_eq!(using.most_idle(), MAX_IDLE_BYTES);
+        using.enter();
+        assert_eq!(both(&using, using.most_idle()), 500 + MAX_IDLE_BYTES, "of this reader's own time");
     }
 
     #[test]
