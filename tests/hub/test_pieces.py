@@ -65,6 +65,38 @@ def test_a_file_comes_in_pieces_and_serves_the_real_client(hub: HubServer, home:
     assert hub.count("GET", "/resolve/") == 0
 
 
+def test_pieces_come_through_rust(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rowmill.hub.client.Client.ranged", lambda *_: pytest.fail("the client was asked"))
+    assert Path(repository.fetch([NAME])[0]).read_bytes() == CONTENT
+
+
+def test_a_way_that_only_the_client_knows_is_gone_at_once(
+    hub: HubServer, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def nothing_comes(url: str, headers: object, start: int, stop: int, path: object, timeout: float) -> int:
+        asked.append(start)
+        return 0
+
+    monkeypatch.setattr("rowmill._rust.fetch_piece", nothing_comes)
+    monkeypatch.setattr("rowmill.hub.repository._NUM_CONNECTIONS", 1)
+    assert Path(repository.fetch([NAME])[0]).read_bytes() == CONTENT
+    assert asked == [0]
+    assert bytes_sent(hub) == len(CONTENT)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_under_a_piece_is_an_error(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rowmill import _rust
+
+    fetch = _rust.fetch_piece
+    monkeypatch.setattr("rowmill._rust.fetch_piece", lambda *args: fetch(*args[:4], "/dev/full", args[5]))
+    with pytest.raises(OSError, match="there is no room left"):
+        repository.fetch([NAME])
+    assert not repository.is_here(NAME)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -112,12 +113,29 @@ class Client:
     def ranged(self, location: str, start: int, stop: int) -> Any:
         """A context whose answer is a range of what lies at an address; only the Hub is shown the token."""
         from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
-        from huggingface_hub.utils import build_hf_headers, get_session
+        from huggingface_hub.utils import get_session
 
-        token = self.settings.token if self.is_hub(location) else False
-        headers = build_hf_headers(token=token, library_name="rowmill")
+        headers = self._headers(location)
         headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         return get_session().stream("GET", location, headers=headers, timeout=HF_HUB_DOWNLOAD_TIMEOUT)
+
+    def piece(self, location: str, start: int, stop: int, path: Path) -> int:
+        """The same into its place in a file, asked for in Rust; how many bytes came, which may be none.
+
+        It takes a fifth of the processor, asks once, and says no more of a refusal: ``ranged`` does.
+        """
+        from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
+
+        from rowmill import _rust
+
+        said = list(self._headers(location).items())
+        return _rust.fetch_piece(location, said, start, stop, path, float(HF_HUB_DOWNLOAD_TIMEOUT))
+
+    def _headers(self, location: str) -> dict[str, str]:
+        from huggingface_hub.utils import build_hf_headers
+
+        token = self.settings.token if self.is_hub(location) else False
+        return dict(build_hf_headers(token=token, library_name="rowmill"))
 
     def is_hub(self, url: str) -> bool:
         """Whether an address is the Hub's own, and no other origin's."""

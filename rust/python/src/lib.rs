@@ -81,8 +81,8 @@ mod _rust {
     use crate::receipt::{add_rows, add_samples};
     #[pymodule_export]
     use crate::remote::{
-        PyRemoteObject, bare_urls, download, list_store, remote_stats, set_remote_cache, set_remote_headers,
-        set_remote_limits, version_of,
+        PyRemoteObject, bare_urls, download, fetch_piece, list_store, remote_stats, set_remote_cache,
+        set_remote_headers, set_remote_limits, version_of,
     };
     #[pymodule_export]
     use crate::source::PySource;

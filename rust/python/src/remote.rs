@@ -66,6 +66,22 @@ pub fn download(py: Python<'_>, url: PathBuf, path: PathBuf) -> PyResult<()> {
     detached(py, || remote::download(&url, &path))
 }
 
+/// Asks for a part of what is at a URL and writes it to the same place of a file; how many bytes came, which may be none.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
+pub fn fetch_piece(
+    py: Python<'_>,
+    url: String,
+    headers: Vec<(String, String)>,
+    start: u64,
+    stop: u64,
+    path: PathBuf,
+    timeout: f64,
+) -> PyResult<u64> {
+    let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(Duration::MAX);
+    detached(py, || remote::fetch_piece(&url, &headers, start..stop, &path, timeout))
+}
+
 /// Sends these headers with requests for objects below a URL, and with no others; None takes back what was set.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]

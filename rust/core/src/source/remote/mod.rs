@@ -5,7 +5,7 @@
 //!   are fetched at once
 //! - `engine`: the threads of a process that fetch; `fetch`: a range, as often asked for as it takes; `backoff`,
 //!   `throttle`: when to ask; `request`: one answer, followed and checked; `place`: where an object was found;
-//!   `agent`: the HTTP client
+//!   `agent`: the HTTP client; `piece`: one answer into a file, for those that ask in their own way
 //! - `stores`: signed URLs and listings of object stores
 //! - `cache`: fetched ranges on disk
 //! - [`mod@settings`]: limits and credentials of the process; `grown`, `lock`: what a fork leaves usable; `stats`: what it all cost;
@@ -24,6 +24,7 @@ mod file;
 mod grown;
 mod lock;
 mod parts;
+mod piece;
 mod place;
 mod request;
 pub mod settings;
@@ -36,6 +37,7 @@ mod version;
 
 pub use address::{bare, is_remote};
 pub use file::{RemoteFile, download, probe};
+pub use piece::fetch_piece;
 pub use stats::Stats;
 pub use stores::list;
 pub use version::Known;
