@@ -11,7 +11,7 @@ from options import parse
 from tables import Options
 
 TARGET = 0.9
-NUM_FILES, FILE_BYTES = 4, 128 << 20
+NUM_FILES, FILE_BYTES = 4, 256 << 20
 # One connection of a store gives so much; several together are what fills a link.
 CONNECTION_BYTES = 25_000_000
 # As many pieces at once, of a size that hides 20 ms: what a careful person would write by hand.
@@ -64,7 +64,7 @@ CODES = {
 
 def main(options: Options) -> dict[str, Any]:
     """Measures and prints."""
-    size = max(int(FILE_BYTES * min(options.scale, 2)), 1 << 20)
+    size = max(int(FILE_BYTES * min(options.scale, 1)), 1 << 20)
     files = {f"data/train-{at}.bin": os.urandom(size) for at in range(NUM_FILES)}
     results: dict[str, list[list[float]]] = {name: [] for name in CODES}
     with report.console.status("downloading"), served(files) as bench:

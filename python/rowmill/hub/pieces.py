@@ -22,7 +22,7 @@ from rowmill.hub.listing import HubFile
 __all__ = ["PIECE_BYTES", "Pieces", "comes_in_pieces"]
 
 # Long enough to hide a request's latency, short enough for several of a file.
-PIECE_BYTES = 8 << 20
+PIECE_BYTES = 16 << 20
 _BUFFER = 1 << 20
 # So much has come before it is brought to the disk: the end of the file waits for little more.
 _SYNC_BYTES = 32 << 20
