@@ -41,6 +41,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ROWMILL_BENCH_CACHE", ROOT / ".cache" / "bench"))
 
 
+def documents_folder() -> Path | None:
+    """Parquet files with a column `text`, where ROWMILL_BENCH_DOCUMENTS names some: text, instead of rowmill's source."""
+    named = os.environ.get("ROWMILL_BENCH_DOCUMENTS")
+    return Path(named) if named else None
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Paths of one scale's corpora; each property makes its files when they are not there."""
@@ -49,7 +55,8 @@ class Corpus:
 
     @property
     def folder(self) -> Path:
-        return cache_folder() / f"v{VERSION}-scale-{self.scale:g}"
+        named = documents_folder()
+        return cache_folder() / f"v{VERSION}-scale-{self.scale:g}{'' if named is None else f'-{named.name}'}"
 
     @property
     def token_rows(self) -> int:
@@ -216,7 +223,12 @@ def source_texts() -> list[str]:
 
 
 def text_pieces() -> list[str]:
-    """The source cut at line ends into rows of about three kilobytes."""
+    """The source cut at line ends into rows of about three kilobytes, or documents as they are."""
+    named = documents_folder()
+    if named is not None:
+        import pyarrow.parquet as pq
+
+        return pq.read_table(named, columns=["text"]).column("text").to_pylist()
     pieces: list[str] = []
     for text in source_texts():
         held: list[str] = []
