@@ -42,7 +42,7 @@ def cache_folder() -> Path:
 
 
 def documents_folder() -> Path | None:
-    """Parquet files with a column `text`, where ROWMILL_BENCH_DOCUMENTS names some: text, instead of rowmill's source."""
+    """Parquet files with a column `text`, where ROWMILL_BENCH_DOCUMENTS names some: text instead of our own source."""
     named = os.environ.get("ROWMILL_BENCH_DOCUMENTS")
     return Path(named) if named else None
 

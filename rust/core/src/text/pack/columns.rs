@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::element::{Element, signed, tokens_fit};
 use super::sample::Sample;
+use crate::assemble::convert::each;
 use crate::error::{Error, Result};
 
 /// What `labels` hold.
@@ -142,6 +143,5 @@ impl Sample {
 
 /// Tokens that are known to fit, into a slice of the same length.
 fn widen<T: Element>(tokens: &[u32], out: &mut [T]) {
-    assert_eq!(tokens.len(), out.len(), "both sides are of the same run");
-    out.iter_mut().zip(tokens).for_each(|(place, token)| *place = T::from_token(*token));
+    each(tokens, out, T::from_token);
 }

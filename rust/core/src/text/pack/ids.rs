@@ -59,7 +59,14 @@ fn visit(values: &dyn Array, range: Range<usize>, row_id: u64, give: &mut dyn Fn
         DataType::UInt64 => checked!(UInt64Type),
         DataType::Int8 => checked!(Int8Type),
         DataType::Int16 => checked!(Int16Type),
-        DataType::Int32 => checked!(Int32Type),
+        DataType::Int32 => {
+            let ids = &values.as_primitive::<Int32Type>().values()[range];
+            // As most ids are stored: those that are none have the highest bit, the others are what they are.
+            if ids.iter().fold(0, |bits, id| bits | id) < 0 {
+                return Err(no_id::<Int32Type>(ids, row_id));
+            }
+            give(bytemuck::cast_slice(ids));
+        }
         DataType::Int64 => checked!(Int64Type),
         other => {
             let message = format!("token ids must be integers, the column holds lists of {other}");
