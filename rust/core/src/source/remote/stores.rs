@@ -79,7 +79,7 @@ impl Bucket {
             }
             _ => return Err(Trouble::Unsupported(format!("{}:// is no object store", url.scheme()))),
         };
-        built.map_err(|error| trouble(&error))
+        built.map_err(|error| misconfigured(&error))
     }
 
     fn store(&self) -> &dyn ObjectStore {
@@ -171,6 +171,19 @@ fn wait<T>(future: impl Future<Output = T>) -> std::result::Result<T, Trouble> {
     Ok(runtime.block_on(future))
 }
 
+/// Nobody was asked yet: another try would find the same.
+fn misconfigured(error: &StoreError) -> Trouble {
+    Trouble::Unsupported(format!(
+        "its store cannot be opened ({}); the store's variables (AWS_*, GOOGLE_*, AZURE_*) say how",
+        first_line(error)
+    ))
+}
+
+/// The cause may quote a request; the first line is the crate's own.
+fn first_line(error: &StoreError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 fn trouble(error: &StoreError) -> Trouble {
     let missing = || Trouble::Missing("there is no such object or bucket".to_owned());
     let denied = || {
@@ -184,14 +197,10 @@ fn trouble(error: &StoreError) -> Trouble {
         // Of a listing the crate tells the status in its text alone.
         StoreError::Generic { source, .. } if has_status(source.as_ref(), &["404"]) => missing(),
         StoreError::Generic { source, .. } if has_status(source.as_ref(), &["401", "403"]) => denied(),
-        // The cause may quote a request; its first line is the crate's own.
-        other => Trouble::Passing {
-            what: format!(
-                "the object store's client says: {}",
-                other.to_string().lines().next().unwrap_or_default()
-            ),
-            wait: None,
-        },
+        other => {
+            let what = format!("the object store's client says: {}", first_line(other));
+            Trouble::Passing { what, wait: None }
+        }
     }
 }
 
@@ -256,6 +265,12 @@ mod tests {
     fn what_is_no_store_is_told_so() {
         let error = list("https://host/a/").map(|_| ()).unwrap_err();
         assert!(matches!(error, crate::Error::Unsupported { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_store_that_nobody_configured_is_not_asked_again() {
+        let error = sign(Path::new("az://container/a.parquet")).unwrap_err();
+        assert!(matches!(&error, Trouble::Unsupported(text) if text.contains("AZURE_*")), "{error:?}");
     }
 
     #[test]
