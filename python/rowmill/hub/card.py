@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rowmill.exceptions import CorruptShardError
-from rowmill.hub.patterns import SPLIT_NAME, Patterns
+from rowmill.hub.patterns import Patterns, check_split
 
 __all__ = ["Config", "as_patterns", "default_config", "read_configs", "read_metadata"]
 
@@ -76,7 +76,7 @@ def default_config(configs: Mapping[str, Config], place: str) -> str | None:
 def as_patterns(files: Any) -> Patterns:
     """``data_files`` as splits and lists of patterns: from a text, a list, a dict, or a list of split and path."""
     if isinstance(files, Mapping):
-        return {_split(split): _texts(patterns) for split, patterns in files.items()}
+        return {check_split(str(split)): _texts(patterns) for split, patterns in files.items()}
     if isinstance(files, list | tuple) and any(isinstance(entry, Mapping) for entry in files):
         patterns: Patterns = {}
         for entry in files:
@@ -84,15 +84,9 @@ def as_patterns(files: Any) -> Patterns:
                 raise ValueError(f"each entry has a split and a path, but {entry!r} does not")
             if str(entry["split"]) in patterns:
                 raise ValueError(f"split {entry['split']!r} comes twice")
-            patterns[_split(entry["split"])] = _texts(entry["path"])
+            patterns[check_split(str(entry["split"]))] = _texts(entry["path"])
         return patterns
     return {"train": _texts(files)}
-
-
-def _split(name: Any) -> str:
-    if not SPLIT_NAME.fullmatch(str(name)):
-        raise ValueError(f"{name!r} cannot be the name of a split, which has only letters, digits, _ and dots")
-    return str(name)
 
 
 def _texts(value: Any) -> list[str]:

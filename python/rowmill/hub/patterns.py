@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from rowmill.hub.formats import is_data_file
 
-__all__ = ["Patterns", "conventional_patterns", "has_magic", "match"]
+__all__ = ["Patterns", "check_split", "conventional_patterns", "has_magic", "match"]
 
 Patterns = dict[str, list[str]]
 
@@ -31,7 +31,7 @@ _IN_FOLDERS = ("**/{0}/**", "**/{0}{1}*/**", "**/*{1}{0}/**", "**/*{1}{0}{1}*/**
 _IN_NAMES = ("**/{0}{1}*", "**/*{1}{0}{1}*")
 _FIVE = "[0-9]" * 5
 _SHARDED = f"data/{{}}-{_FIVE}-of-{_FIVE}*.*"
-SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
+_SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 
 
 def _by_keyword(forms: Sequence[str]) -> Patterns:
@@ -48,6 +48,17 @@ _CONVENTIONS: tuple[Patterns, ...] = (
     _by_keyword(_IN_NAMES),
     {"train": ["**"]},
 )
+
+
+def check_split(name: str) -> str:
+    """A split's name.
+
+    Raises:
+        ValueError: No reader would take it for one.
+    """
+    if not _SPLIT_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be the name of a split, which has only letters, digits, _ and dots")
+    return name
 
 
 def has_magic(pattern: str) -> bool:
@@ -132,9 +143,7 @@ def conventional_patterns(paths: Iterable[str], base: str = "") -> Patterns | No
     if sharded := match(_SHARDED.format("*"), below, base=base):
         found = {re.sub(r"-\d{5}-of-\d{5}.*", "", posixpath.basename(path)) for path in sharded}
         splits = [split for split in _KEYWORDS if split in found] + sorted(found - _KEYWORDS.keys())
-        if wrong := [split for split in splits if not SPLIT_NAME.fullmatch(split)]:
-            raise ValueError(f"{wrong[0]!r} cannot be the name of a split, which has only letters, digits, _ and dots")
-        return {split: [_SHARDED.format(split)] for split in splits}
+        return {check_split(split): [_SHARDED.format(split)] for split in splits}
     for convention in _CONVENTIONS:
         found_splits = {
             split: patterns
