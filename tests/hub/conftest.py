@@ -29,3 +29,13 @@ def home(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ROWMILL_CACHE", str(tmp_path / "rowmill"))
     return folder
+
+
+@pytest.fixture
+def as_alice(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pushes are those of the owner, to a Hub that knows nothing of Xet."""
+    monkeypatch.setenv("HF_TOKEN", "hf_of_alice")
+    import huggingface_hub.constants as constants
+
+    # Read when the client is first used; tests before this one may have used it.
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)

@@ -16,7 +16,7 @@ from rowmill.hub.card import Config, as_patterns, default_config, read_configs, 
 from rowmill.hub.formats import keep_of_format, most_common_format, suffixes
 from rowmill.hub.patterns import Patterns, conventional_patterns, has_magic, match
 
-__all__ = ["Layout", "Tree", "find_layout"]
+__all__ = ["Layout", "Tree", "find_layout", "find_layout_among"]
 
 Files = dict[str, list[str]]
 
@@ -61,8 +61,19 @@ def find_layout(tree: Tree, name: str | None = None, *, data_files: Any = None, 
         MissingShardError: A file that is named is not there.
         ValueError: Splits are of different formats, or a configuration must be chosen.
     """
-    metadata = read_metadata(tree.readme, tree.standalone, tree.place)
-    configs = read_configs(metadata, tree.place)
+    configs = read_configs(read_metadata(tree.readme, tree.standalone, tree.place), tree.place)
+    return find_layout_among(configs, tree, name, data_files=data_files, data_dir=data_dir)
+
+
+def find_layout_among(
+    configs: Mapping[str, Config],
+    tree: Tree,
+    name: str | None = None,
+    *,
+    data_files: Any = None,
+    data_dir: str | None = None,
+) -> Layout:
+    """The same, of the configurations that were read from the tree's notes."""
     base = _folder("", data_dir, tree)
     asked = None if data_files is None else as_patterns(data_files)
     first = next(iter(configs.values()), None)

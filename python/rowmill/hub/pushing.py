@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -20,11 +18,12 @@ from rowmill.exceptions import CorruptShardError, SchemaMismatchError, StateMism
 from rowmill.folders import cache_folder
 from rowmill.hub.dataset_cards import make_card
 from rowmill.hub.listing import Listing
+from rowmill.hub.manifests import make_manifest
 from rowmill.hub.names import check_repo_name, check_revision
 from rowmill.hub.report import Report
 from rowmill.hub.settings import find_settings
 from rowmill.hub.staging import SHARD_BYTES, StagedSplit, find_splits, stage
-from rowmill.hub.verifying import manifest_path, verify
+from rowmill.hub.verifying import verify
 from rowmill.hub.writing import Upload, Writer, missing
 
 __all__ = ["Pushed", "push"]
@@ -133,11 +132,13 @@ def push(
     previous = _previous_card(source, writer, parent, there)
     card = make_card(repo, config, splits, license=license, column=column, left_out=left_out, previous=previous)
     shards = [file for one in splits for file in one.files]
-    files = [*shards, Upload(_README, card.encode()), _manifest(config, splits, column)]
+    files = [*shards, Upload(_README, card.encode()), make_manifest(config, splits, column, None, {})]
     sha, num_uploaded = _commit(writer, files, there, parent, splits, message or _message(splits), tag, tags)
     if tag is not None and tags.get(tag) != sha:
         writer.tag(tag, sha)
-    report = verify(repo, sha, against=datasets if deep else None, columns=columns, deep=deep, token=token)
+    report = verify(
+        repo, sha, against=datasets if deep else None, config=config, columns=columns, deep=deep, token=token
+    )
     listing = writer.listing(sha)
     report.problems += [f"{file.path} is not there as it was sent" for file in missing(files, listing)]
     if not report.ok:
@@ -194,25 +195,6 @@ def _previous_card(source: Any, writer: Writer, sha: str, there: Listing) -> str
         return None
     with writer.remote_file(_README, sha) as file:
         return bytes(file.read()).decode("utf-8", "replace")
-
-
-def _manifest(config: str, splits: Sequence[StagedSplit], column: str | None) -> Upload:
-    made = {
-        "version": 1,
-        "column": column,
-        "splits": {
-            one.name: {**one.origin, "num_rows": one.num_rows, "files": [_describe(file) for file in one.files]}
-            for one in splits
-        },
-    }
-    return Upload(manifest_path(config), (json.dumps(made, indent=1) + "\n").encode())
-
-
-def _describe(file: Upload) -> dict[str, Any]:
-    assert isinstance(file.source, Path), "shards are files"
-    with open(file.source, "rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return {"path": file.path, "size": file.size, "sha256": digest, "num_rows": file.num_rows}
 
 
 def _commit(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rowmill.dataset import Dataset
 
-__all__ = ["SHARD_BYTES", "StagedSplit", "find_splits", "stage"]
+__all__ = ["SHARD_BYTES", "StagedSplit", "find_splits", "recipe_of", "stage"]
 
 # As `datasets` cuts what it pushes.
 SHARD_BYTES = 500_000_000
@@ -166,6 +166,7 @@ def stage(
         for at, shard in enumerate(shards)
     ]
     origin = {"format": "parquet", "fingerprint": dataset.fingerprint, "order": made["order"]}
+    origin["recipe"] = recipe_of(dataset)
     return StagedSplit(name, files, dataset, _schema(place / shards[0]["name"]), "parquet", origin)
 
 
@@ -192,11 +193,18 @@ def _tars(dataset: Dataset) -> list[Path] | None:
 
 
 def _place(repo: str, split: str, dataset: Dataset, shard_bytes: int) -> Path:
+    return cache_folder() / "push" / _digest([repo, split, dataset.fingerprint, recipe_of(dataset), shard_bytes])
+
+
+def recipe_of(dataset: Dataset) -> str:
+    """128 bits, in hex, of what is taken of the data that the fingerprint names: rows, order, columns, functions."""
     plan = dataset._plan
-    made_of = [repo, split, dataset.fingerprint, dataset.column_names, plan.order.as_dict(), shard_bytes, len(dataset)]
-    made_of += [list(plan.pipeline.description), dataset.epoch]
-    key = hashlib.blake2b(json.dumps(made_of).encode(), digest_size=16).hexdigest()
-    return cache_folder() / "push" / key
+    taken = [dataset.column_names, plan.order.as_dict(), list(plan.pipeline.description), dataset.epoch, plan.rank]
+    return _digest([*taken, len(dataset)])
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
 def _shard_name(folder: str, split: str, at: int, number: int, suffix: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from rowmill.exceptions import StateMismatchError
 from rowmill.hub.answers import as_typed, is_passing, root_of, status_of
 from rowmill.hub.client import Client, patiently
+from rowmill.hub.layout import Tree
 from rowmill.hub.listing import HubFile, Listing, hash_of
 from rowmill.hub.settings import Settings
 
@@ -155,6 +156,26 @@ class Writer(Client):
 
         system = HfFileSystem(endpoint=self.settings.endpoint, token=self.settings.token, skip_instance_cache=True)
         return self._ask(lambda: system.open(f"datasets/{self.repo}@{sha}/{path}", "rb", block_size=1 << 20), sha)
+
+    def footer(self, path: str, sha: str) -> Any:
+        """What the end of a Parquet file says, as pyarrow's ``FileMetaData``."""
+        import pyarrow.parquet as pq
+
+        with self.remote_file(path, sha) as file:
+            return pq.read_metadata(file)
+
+    def read(self, path: str, sha: str) -> bytes:
+        """A small file of a commit."""
+        with self.remote_file(path, sha) as file:
+            return bytes(file.read())
+
+    def tree(self, sha: str, listing: Listing) -> Tree:
+        """A commit as its readers see it: the files, and the texts that say how they are meant."""
+        notes = [
+            self.read(name, sha).decode("utf-8", "replace") if name in listing else None
+            for name in ("README.md", ".huggingface.yaml")
+        ]
+        return Tree(self.repo, list(listing), *notes)
 
 
 def _leave_xet() -> bool:
