@@ -427,7 +427,7 @@ def test_several_configurations_or_splits_are_never_pushed_as_one(hub: HubServer
 def test_no_name_of_a_split_leads_elsewhere_and_a_damaged_list_of_them_is_named(
     hub: HubServer, data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"split must be letters.*not '\.\./evil'"):
+    with pytest.raises(ValueError, match=r"'\.\./evil' cannot be the name of a split"):
         push({"../evil": rowmill.open(data)}, REPO)
     (tmp_path / "dataset_dict.json").write_text('{"spl')
     with pytest.raises(CorruptShardError, match=r"dataset_dict\.json is damaged"):

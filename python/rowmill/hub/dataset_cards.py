@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rowmill.hub.card import read_metadata
@@ -11,9 +11,12 @@ from rowmill.hub.card import read_metadata
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from rowmill.hub.merging import Merge
     from rowmill.hub.staging import StagedSplit
 
 __all__ = ["make_card"]
+
+Measure = Callable[[Sequence[str]], tuple[int, int | None]]
 
 _BEGIN, _END = "<!-- rowmill push: begin -->", "<!-- rowmill push: end -->"
 _SIZES = [(10**power, f"1{unit}" if power % 3 == 0 else f"{10 ** (power % 3)}{unit}") for power, unit in (
@@ -23,85 +26,92 @@ _SIZES = [(10**power, f"1{unit}" if power % 3 == 0 else f"{10 ** (power % 3)}{un
 
 def make_card(
     repo: str,
-    config: str,
-    splits: Sequence[StagedSplit],
+    made: Merge,
     *,
     license: str | None,
     column: str | None,
     left_out: Sequence[str],
-    previous: str | None,
+    own: tuple[str, str] | None,
+    measure: Measure,
 ) -> str:
-    """The README with these splits; what a previous one says beside them stays.
+    """The README with the splits of a push; what the one that is there says beside them stays.
 
     Args:
         repo: The repository.
-        config: The configuration that the splits are of.
-        splits: What is pushed.
-        license: Its licence, as the Hub spells them; that of the previous card, or "unknown", when None.
+        made: The push, and what is there.
+        license: Its licence, as the Hub spells them; that of the card, or "unknown", when None.
         column: The column of text that is meant where there are several.
         left_out: Columns that are not pushed.
-        previous: The README that is there.
+        own: The folder of a README beside the data, and its text. The text is taken as it is; of its YAML everything
+            but the configurations, which are of the folder and not of the repository.
+        measure: Bytes of files that are there, and their rows; None where nobody can say.
     """
     import yaml
 
-    metadata = read_metadata(previous, None, repo)
+    metadata = read_metadata(made.tree.readme, None, repo)
+    said = {} if own is None else read_metadata(own[1], None, own[0])
+    metadata |= {name: value for name, value in said.items() if name not in ("configs", "dataset_info")}
     metadata["license"] = license or metadata.get("license") or "unknown"
-    metadata["configs"] = _configs(metadata.get("configs"), config, splits)
-    metadata["dataset_info"] = info = _info(metadata.get("dataset_info"), config, splits)
-    num_rows = sum(split["num_examples"] for one in _as_list(info) for split in one["splits"])
-    metadata["size_categories"] = [_size_category(num_rows)]
+    metadata["configs"] = made.configs
+    metadata["dataset_info"] = info = _info(metadata.get("dataset_info"), made, measure)
+    metadata["size_categories"] = [_size_category(_num_rows(info))]
     tags = metadata.get("tags")
     metadata["tags"] = [*dict.fromkeys([*(tags if isinstance(tags, list) else []), "rowmill"])]
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=1000)
-    section = "\n".join([_BEGIN, *_section(config, splits, column, left_out), _END])
-    body = _body(previous) or f"# {repo.rpartition('/')[2]}"
+    section = "\n".join([_BEGIN, *_section(made.config, made.splits, column, left_out), _END])
+    body = _body(made.tree.readme if own is None else own[1]) or f"# {repo.rpartition('/')[2]}"
     return f"---\n{head}---\n\n{_with_section(body, section)}"
 
 
-def _configs(known: Any, config: str, splits: Sequence[StagedSplit]) -> list[dict[str, Any]]:
-    entries = [dict(one) for one in known if isinstance(one, Mapping)] if isinstance(known, list) else []
-    own = next((one for one in entries if one.get("config_name") == config), None)
-    if own is None:
-        own = {"config_name": config}
-        entries.append(own)
-    listed = own.get("data_files")
-    files = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
-    names = [split.name for split in splits]
-    kept = [dict(one) for one in files if one.get("split") not in names]
-    made = [{"split": split.name, "path": _pattern(split)} for split in splits]
-    own["data_files"] = [*made, *kept]
-    return entries
-
-
-def _pattern(split: StagedSplit) -> str:
-    folder, _, name = split.files[0].path.rpartition("/")
-    return f"{folder}/{split.name}-*{name[name.rfind('.') :]}"
-
-
-def _info(known: Any, config: str, splits: Sequence[StagedSplit]) -> Any:
+def _info(known: Any, made: Merge, measure: Measure) -> Any:
     entries = [dict(one) for one in _as_list(known) if isinstance(one, Mapping)]
-    own = next((one for one in entries if one.get("config_name", "default") == config), None)
+    own = next((one for one in entries if one.get("config_name", "default") == made.config), None)
     if own is None:
         own = {}
         entries.append(own)
-    names = [split.name for split in splits]
-    listed = own.get("splits")
-    kept = [one for one in listed if one.get("name") not in names] if isinstance(listed, list) else []
-    made = [{"name": split.name, "num_bytes": split.num_bytes, "num_examples": split.num_rows} for split in splits]
-    features = _features(splits[0].schema) if splits[0].format == "parquet" else None
-    num_bytes = sum(int(one["num_bytes"]) for one in [*made, *kept])
+    splits: list[dict[str, Any]] = [
+        {"name": split.name, "num_bytes": split.num_bytes, "num_examples": split.num_rows} for split in made.splits
+    ]
+    splits += [_kept(name, files, own.get("splits"), measure) for name, files in made.kept.items() if files]
+    features = _features(made.splits[0].schema) if made.splits[0].format == "parquet" else None
+    num_bytes = sum(one["num_bytes"] for one in splits)
+    # Readers refuse a list with a split too few or a wrong count: it is whole, or not there.
+    is_counted = all(one["num_examples"] is not None for one in splits)
     # Always in the same order: the card of the same data is the same file.
     ours = {
-        "config_name": config,
+        "config_name": made.config,
         **({} if features is None else {"features": features}),
-        "splits": [*made, *kept],
+        **({"splits": splits} if is_counted else {}),
         "download_size": num_bytes,
         "dataset_size": num_bytes,
     }
-    own_others = {name: value for name, value in own.items() if name not in (*ours, "features")}
+    own_others = {name: value for name, value in own.items() if name not in (*ours, "features", "splits")}
     own.clear()
     own.update({**ours, **own_others})
     return entries[0] if len(entries) == 1 else entries
+
+
+def _kept(name: str, files: Sequence[str], listed: Any, measure: Measure) -> dict[str, Any]:
+    """What the card says of a split that stays, and what it leaves out."""
+    said = next((dict(one) for one in _mappings(listed) if one.get("name") == name), {"name": name})
+    if not (_is_count(said.get("num_bytes")) and _is_count(said.get("num_examples"))):
+        num_bytes, num_rows = measure(files)
+        said |= {"num_bytes": num_bytes, "num_examples": num_rows}
+    return said
+
+
+def _num_rows(info: Any) -> int:
+    """The rows that are told of; a card may say nothing of some."""
+    splits = [split for one in _mappings(_as_list(info)) for split in _mappings(one.get("splits"))]
+    return sum(split["num_examples"] for split in splits if _is_count(split.get("num_examples")))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rowmill.arguments import positive
-from rowmill.conversion.progress import Bar
-from rowmill.exceptions import CorruptShardError, SchemaMismatchError, StateMismatchError
-from rowmill.folders import cache_folder
+from rowmill.exceptions import CorruptShardError, RowmillError, SchemaMismatchError
+from rowmill.hub.committing import commit
 from rowmill.hub.dataset_cards import make_card
 from rowmill.hub.listing import Listing
-from rowmill.hub.manifests import make_manifest
+from rowmill.hub.manifests import make_manifest, manifest_path
+from rowmill.hub.merging import check_merge, merge
 from rowmill.hub.names import check_repo_name, check_revision
+from rowmill.hub.patterns import check_split
 from rowmill.hub.report import Report
 from rowmill.hub.settings import find_settings
-from rowmill.hub.staging import SHARD_BYTES, StagedSplit, find_splits, stage
+from rowmill.hub.staging import SHARD_BYTES, StagedSplit, find_splits, forget, stage
 from rowmill.hub.verifying import verify
 from rowmill.hub.writing import Upload, Writer, missing
 
 __all__ = ["Pushed", "push"]
 
-_NUM_UPLOADS = 4
 _README = "README.md"
 _WORD = re.compile(r"(?=.*\w)[\w.-]+")
 
@@ -105,37 +104,40 @@ def push(
 
     Raises:
         AccessDeniedError: The token may not write there.
-        StateMismatchError: The tag names another commit, or somebody else has committed meanwhile.
+        StateMismatchError: The tag names another commit, somebody else has committed meanwhile, or what the repository
+            holds besides could not be read any more.
+        ValueError: No repository, configuration or split can be called that.
         SchemaMismatchError: There is no such column, or nobody knows how many rows there are.
         CorruptShardError: What has arrived is not what was sent; the text lists the differences.
         OfflineError: The Hub cannot be reached.
     """
-    settings = find_settings(token=token)
-    _check_names(repo, config, split, tag)
-    writer = Writer(repo, settings)
+    _check_names(repo, config, tag)
+    if split is not None:
+        check_split(split)
+    writer = Writer(repo, find_settings(token=token))
     datasets = find_splits(source, split, config)
     for name in datasets:
-        _check_names(repo, config, name, tag)
+        check_split(name)
     left_out = _check_columns(datasets, columns, column)
-    place = "data" if config == "default" else config
     shard_bytes = positive("shard_bytes", shard_bytes, SHARD_BYTES)
-    splits = [
-        stage(name, one, repo=repo, columns=columns, shard_bytes=shard_bytes, folder=place)
-        for name, one in datasets.items()
-    ]
+    staged = [stage(name, one, repo=repo, columns=columns, shard_bytes=shard_bytes) for name, one in datasets.items()]
     writer.make(private=private)
     if private and not writer.is_private():
         warnings.warn(f"{repo} was there before and is public; private=True does not change that", stacklevel=2)
     parent = writer.commit_of("main")
-    tags = writer.tags() if tag is not None else {}
     there = writer.listing(parent)
-    previous = _previous_card(source, writer, parent, there)
-    card = make_card(repo, config, splits, license=license, column=column, left_out=left_out, previous=previous)
-    shards = [file for one in splits for file in one.files]
-    files = [*shards, Upload(_README, card.encode()), make_manifest(config, splits, column, None, {})]
-    sha, num_uploaded = _commit(writer, files, there, parent, splits, message or _message(splits), tag, tags)
-    if tag is not None and tags.get(tag) != sha:
-        writer.tag(tag, sha)
+    made = merge(writer.tree(parent, there), config, staged)
+    measure = partial(_measure, writer, parent, there)
+    card = make_card(
+        repo, made, license=license, column=column, left_out=left_out, own=_own_card(source), measure=measure
+    )
+    check_merge(made, card)
+    listed = manifest_path(config)
+    previous = writer.read(listed, parent) if listed in there else None
+    shards = [file for one in made.splits for file in one.files]
+    notes = [Upload(_README, card.encode()), make_manifest(config, made.splits, column, previous, made.kept)]
+    files = [*shards, *notes]
+    sha, num_uploaded = commit(writer, files, made.gone, there, parent, message or _message(staged), tag)
     report = verify(
         repo, sha, against=datasets if deep else None, config=config, columns=columns, deep=deep, token=token
     )
@@ -149,25 +151,24 @@ def push(
     done = Pushed(
         repo=repo,
         sha=sha,
-        url=f"{settings.shown}/datasets/{repo}/tree/{sha}",
+        url=f"{writer.settings.shown}/datasets/{repo}/tree/{sha}",
         tag=tag,
-        num_rows={one.name: one.num_rows for one in splits},
+        num_rows={one.name: one.num_rows for one in staged},
         num_files=len(shards),
         num_bytes=sum(file.size for file in shards),
         num_uploaded=num_uploaded,
         report=report,
     )
-    _forget(splits)
+    forget(staged)
     return done
 
 
-def _check_names(repo: str, config: str, split: str | None, tag: str | None) -> None:
+def _check_names(repo: str, config: str, tag: str | None) -> None:
     check_repo_name(repo)
     if "/" not in repo:
         raise ValueError(f"a repository that is pushed to is named with its owner, as in owner/{repo}")
-    for name, value in (("config", config), ("split", split)):
-        if value is not None and not _WORD.fullmatch(value):
-            raise ValueError(f"{name} must be letters, digits, _ . and -, not {value!r}")
+    if not _WORD.fullmatch(config):
+        raise ValueError(f"config must be letters, digits, _ . and -, not {config!r}")
     if tag is not None:
         check_revision(tag, repo)
 
@@ -187,67 +188,26 @@ def _check_columns(datasets: dict[str, Any], columns: Sequence[str] | None, colu
     return list(left_out)
 
 
-def _previous_card(source: Any, writer: Writer, sha: str, there: Listing) -> str | None:
-    """The README beside the data, else that of the repository."""
+def _own_card(source: Any) -> tuple[str, str] | None:
+    """The folder and the text of a README beside the data."""
     if isinstance(source, str | os.PathLike) and (own := Path(source) / _README).is_file():
-        return own.read_text(encoding="utf-8")
-    if _README not in there:
-        return None
-    with writer.remote_file(_README, sha) as file:
-        return bytes(file.read()).decode("utf-8", "replace")
+        return str(own.parent), own.read_text(encoding="utf-8")
+    return None
 
 
-def _commit(
-    writer: Writer,
-    files: Sequence[Upload],
-    there: Listing,
-    parent: str,
-    splits: Sequence[StagedSplit],
-    message: str,
-    tag: str | None,
-    tags: dict[str, str],
-) -> tuple[str, int]:
-    """The commit that has all files, made here unless it is there already; and how many were not there before."""
-    todo, gone = missing(files, there), _outdated(splits, there)
-    if tag is not None and tag in tags and (todo or gone or tags[tag] != parent):
-        raise StateMismatchError(
-            f"{writer.repo} has a tag {tag} already, of commit {tags[tag]}; choose another: whoever pins it means that"
-        )
-    if not todo and not gone:
-        return parent, 0
-    with (
-        Bar(f"uploading to {writer.repo}", sum(file.size for file in todo), is_bytes=True) as bar,
-        ThreadPoolExecutor(_NUM_UPLOADS) as pool,
-    ):
-        tasks = [pool.submit(writer.upload, file, "main") for file in todo]
-        try:
-            for file, task in zip(todo, tasks, strict=True):
-                task.result()
-                bar.add(file.size)
-        except BaseException:
-            # What has arrived stays, and is not uploaded again.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return writer.commit(todo, gone, parent=parent, branch="main", message=message), len(todo)
-
-
-def _outdated(splits: Sequence[StagedSplit], there: Listing) -> list[str]:
-    """Shards of earlier pushes of these splits: beside the new ones they would be read as well."""
-    new = {file.path for one in splits for file in one.files}
-    starts = tuple(f"{one.files[0].path.rpartition('/')[0]}/{one.name}-" for one in splits)
-    return [
-        path for path in there if path.startswith(starts) and path not in new and path.endswith((".parquet", ".tar"))
-    ]
+def _measure(writer: Writer, sha: str, there: Listing, files: Sequence[str]) -> tuple[int, int | None]:
+    """Bytes of files that are there, and their rows where they are Parquet that can be read."""
+    num_bytes = sum(there[path].size for path in files)
+    if not all(path.endswith(".parquet") for path in files):
+        return num_bytes, None
+    try:
+        return num_bytes, sum(writer.footer(path, sha).num_rows for path in files)
+    except RowmillError:
+        raise
+    except (OSError, ValueError):
+        # What is damaged was so before, and has no count.
+        return num_bytes, None
 
 
 def _message(splits: Sequence[StagedSplit]) -> str:
     return "Push " + ", ".join(f"{one.name} ({one.num_rows:,} rows)" for one in splits) + " with rowmill"
-
-
-def _forget(splits: Sequence[StagedSplit]) -> None:
-    """Removes the shards that were made for the push; those of the user stay."""
-    root = cache_folder() / "push"
-    for one in splits:
-        for file in one.files:
-            if isinstance(file.source, Path) and file.source.parent.parent == root:
-                shutil.rmtree(file.source.parent, ignore_errors=True)

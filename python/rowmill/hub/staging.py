@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
     from rowmill.dataset import Dataset
 
-__all__ = ["SHARD_BYTES", "StagedSplit", "find_splits", "recipe_of", "stage"]
+__all__ = ["FORMATS", "SHARD_BYTES", "StagedSplit", "find_splits", "forget", "recipe_of", "stage"]
 
 # As `datasets` cuts what it pushes.
 SHARD_BYTES = 500_000_000
 # A folder of `save_to_disk`, or of the datasets cache, which knows itself what it holds.
 _SAVED = ("state.json", "dataset_info.json")
 _DICT = "dataset_dict.json"
-_FORMATS = ("parquet", "arrow", "webdataset", "json", "csv")
+FORMATS = ("parquet", "arrow", "webdataset", "json", "csv")
 _NOTE = "dataset.json"
 
 Source = Any
@@ -67,6 +68,10 @@ class StagedSplit:
     def num_bytes(self) -> int:
         """Bytes of its shards."""
         return sum(file.size for file in self.files)
+
+    def below(self, folder: str) -> StagedSplit:
+        """The same split with its shards in a folder of the repository."""
+        return replace(self, files=[replace(file, path=f"{folder}/{file.path}") for file in self.files])
 
 
 def find_splits(source: Source, split: str | None, config: str = "default") -> dict[str, Dataset]:
@@ -129,15 +134,13 @@ def _files_by_split(source: Source, config: str) -> dict[str, list[str]] | None:
     except RowmillError:
         # What is there is told by whoever opens it.
         return None
-    if layout.format not in _FORMATS or len(layout.splits) < 2:
+    if layout.format not in FORMATS or len(layout.splits) < 2:
         return None
     return {name: [str(folder / path) for path in files] for name, files in layout.splits.items() if files}
 
 
-def stage(
-    name: str, dataset: Dataset, *, repo: str, columns: Sequence[str] | None, shard_bytes: int, folder: str
-) -> StagedSplit:
-    """The shards of a split: tars as they lie, everything else as Parquet.
+def stage(name: str, dataset: Dataset, *, repo: str, columns: Sequence[str] | None, shard_bytes: int) -> StagedSplit:
+    """The shards of a split, by their names: tars as they lie, everything else as Parquet.
 
     Args:
         name: The split.
@@ -145,14 +148,13 @@ def stage(
         repo: The repository, which shards are kept apart by.
         columns: The columns that are pushed; all when None.
         shard_bytes: About the size of a shard.
-        folder: The folder of the repository that the shards go to.
     """
     from rowmill.conversion.shards import convert
 
     _refuse_uncounted(dataset)
     tars = _tars(dataset) if columns is None else None
     if tars is not None:
-        files = [Upload(_shard_name(folder, name, at, len(tars), ".tar"), path) for at, path in enumerate(tars)]
+        files = [Upload(_shard_name(name, at, len(tars), ".tar"), path) for at, path in enumerate(tars)]
         origin = {"format": "webdataset", "fingerprint": dataset.fingerprint}
         return StagedSplit(name, files, dataset, dataset.schema, "webdataset", origin)
     dataset = dataset if columns is None else dataset.select_columns(list(columns))
@@ -162,7 +164,7 @@ def stage(
     made = json.loads((place / _NOTE).read_text(encoding="utf-8"))
     shards = made["shards"]
     files = [
-        Upload(_shard_name(folder, name, at, len(shards), ".parquet"), place / shard["name"], shard["num_rows"])
+        Upload(_shard_name(name, at, len(shards), ".parquet"), place / shard["name"], shard["num_rows"])
         for at, shard in enumerate(shards)
     ]
     origin = {"format": "parquet", "fingerprint": dataset.fingerprint, "order": made["order"]}
@@ -193,7 +195,7 @@ def _tars(dataset: Dataset) -> list[Path] | None:
 
 
 def _place(repo: str, split: str, dataset: Dataset, shard_bytes: int) -> Path:
-    return cache_folder() / "push" / _digest([repo, split, dataset.fingerprint, recipe_of(dataset), shard_bytes])
+    return _made_folder() / _digest([repo, split, dataset.fingerprint, recipe_of(dataset), shard_bytes])
 
 
 def recipe_of(dataset: Dataset) -> str:
@@ -207,8 +209,20 @@ def _digest(parts: list[Any]) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
-def _shard_name(folder: str, split: str, at: int, number: int, suffix: str) -> str:
-    return f"{folder}/{split}-{at:05d}-of-{number:05d}{suffix}"
+def _made_folder() -> Path:
+    return cache_folder() / "push"
+
+
+def forget(splits: Sequence[StagedSplit]) -> None:
+    """Removes the shards that were made for a push; those of the user stay."""
+    for one in splits:
+        for file in one.files:
+            if isinstance(file.source, Path) and file.source.parent.parent == _made_folder():
+                shutil.rmtree(file.source.parent, ignore_errors=True)
+
+
+def _shard_name(split: str, at: int, number: int, suffix: str) -> str:
+    return f"{split}-{at:05d}-of-{number:05d}{suffix}"
 
 
 def _schema(path: Path) -> pa.Schema:

@@ -1,0 +1,59 @@
+"""From files to a commit and its tag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from rowmill.conversion.progress import Bar
+from rowmill.exceptions import StateMismatchError
+from rowmill.hub.listing import Listing
+from rowmill.hub.writing import Upload, Writer, missing
+
+__all__ = ["commit"]
+
+_NUM_UPLOADS = 4
+
+
+def commit(
+    writer: Writer,
+    files: Sequence[Upload],
+    gone: Sequence[str],
+    there: Listing,
+    parent: str,
+    message: str,
+    tag: str | None,
+) -> tuple[str, int]:
+    """The commit that has all files, made here unless it is there already, tagged; and how many were not there before.
+
+    Raises:
+        StateMismatchError: The tag names another commit, or somebody else has committed meanwhile.
+    """
+    todo, tags = missing(files, there), writer.tags() if tag is not None else {}
+    if tag is not None and tag in tags and (todo or gone or tags[tag] != parent):
+        raise StateMismatchError(
+            f"{writer.repo} has a tag {tag} already, of commit {tags[tag]}; choose another: whoever pins it means that"
+        )
+    sha = parent
+    if todo or gone:
+        _upload(writer, todo)
+        sha = writer.commit(todo, gone, parent=parent, branch="main", message=message)
+    if tag is not None and tag not in tags:
+        writer.tag(tag, sha)
+    return sha, len(todo)
+
+
+def _upload(writer: Writer, todo: Sequence[Upload]) -> None:
+    with (
+        Bar(f"uploading to {writer.repo}", sum(file.size for file in todo), is_bytes=True) as bar,
+        ThreadPoolExecutor(_NUM_UPLOADS) as pool,
+    ):
+        tasks = [pool.submit(writer.upload, file, "main") for file in todo]
+        try:
+            for file, task in zip(todo, tasks, strict=True):
+                task.result()
+                bar.add(file.size)
+        except BaseException:
+            # What has arrived stays, and is not uploaded again.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
