@@ -1,18 +1,43 @@
-"""From files to a commit and its tag."""
+"""From files to a commit and its tag; and that pushes of this machine to one repository take turns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from rowmill.conversion.progress import Bar
 from rowmill.exceptions import StateMismatchError
+from rowmill.folders import cache_folder
 from rowmill.hub.listing import Listing
+from rowmill.hub.records import record_path
 from rowmill.hub.writing import Upload, Writer, missing
 
-__all__ = ["commit"]
+__all__ = ["alone", "commit"]
 
 _NUM_UPLOADS = 4
+_log = logging.getLogger("rowmill.hub")
+
+
+@contextmanager
+def alone(repo: str) -> Iterator[None]:
+    """Waits until no other push to the repository goes on here: they share the shards that are made for them."""
+    from filelock import FileLock, Timeout
+
+    path = record_path(cache_folder() / "hub" / "locks", "push", repo).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The system's lock, which dies with its holder.
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.warning("another push to %s goes on here; this one begins when it is done", repo)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def commit(

@@ -13,7 +13,7 @@ from typing import Any
 
 from rowmill.arguments import positive
 from rowmill.exceptions import CorruptShardError, RowmillError, SchemaMismatchError
-from rowmill.hub.committing import commit
+from rowmill.hub.committing import alone, commit
 from rowmill.hub.dataset_cards import make_card
 from rowmill.hub.listing import Listing
 from rowmill.hub.manifests import make_manifest, manifest_path
@@ -120,46 +120,50 @@ def push(
         check_split(name)
     left_out = _check_columns(datasets, columns, column)
     shard_bytes = positive("shard_bytes", shard_bytes, SHARD_BYTES)
-    staged = [stage(name, one, repo=repo, columns=columns, shard_bytes=shard_bytes) for name, one in datasets.items()]
-    writer.make(private=private)
-    if private and not writer.is_private():
-        warnings.warn(f"{repo} was there before and is public; private=True does not change that", stacklevel=2)
-    parent = writer.commit_of("main")
-    there = writer.listing(parent)
-    made = merge(writer.tree(parent, there), config, staged)
-    measure = partial(_measure, writer, parent, there)
-    card = make_card(
-        repo, made, license=license, column=column, left_out=left_out, own=_own_card(source), measure=measure
-    )
-    check_merge(made, card)
-    listed = manifest_path(config)
-    previous = writer.read(listed, parent) if listed in there else None
-    shards = [file for one in made.splits for file in one.files]
-    notes = [Upload(_README, card.encode()), make_manifest(config, made.splits, column, previous, made.kept)]
-    files = [*shards, *notes]
-    sha, num_uploaded = commit(writer, files, made.gone, there, parent, message or _message(staged), tag)
-    report = verify(
-        repo, sha, against=datasets if deep else None, config=config, columns=columns, deep=deep, token=token
-    )
-    listing = writer.listing(sha)
-    report.problems += [f"{file.path} is not there as it was sent" for file in missing(files, listing)]
-    if not report.ok:
-        raise CorruptShardError(
-            f"{repo} at {sha} is not what was pushed: {'; '.join(report.problems)}. Push again, or look at the commit",
-            repo,
+    with alone(repo):
+        staged = [
+            stage(name, one, repo=repo, columns=columns, shard_bytes=shard_bytes) for name, one in datasets.items()
+        ]
+        writer.make(private=private)
+        if private and not writer.is_private():
+            warnings.warn(f"{repo} was there before and is public; private=True does not change that", stacklevel=2)
+        parent = writer.commit_of("main")
+        there = writer.listing(parent)
+        made = merge(writer.tree(parent, there), config, staged)
+        measure = partial(_measure, writer, parent, there)
+        card = make_card(
+            repo, made, license=license, column=column, left_out=left_out, own=_own_card(source), measure=measure
         )
-    done = Pushed(
-        repo=repo,
-        sha=sha,
-        url=f"{writer.settings.shown}/datasets/{repo}/tree/{sha}",
-        tag=tag,
-        num_rows={one.name: one.num_rows for one in staged},
-        num_files=len(shards),
-        num_bytes=sum(file.size for file in shards),
-        num_uploaded=num_uploaded,
-        report=report,
-    )
-    forget(staged)
+        check_merge(made, card)
+        listed = manifest_path(config)
+        previous = writer.read(listed, parent) if listed in there else None
+        shards = [file for one in made.splits for file in one.files]
+        notes = [Upload(_README, card.encode()), make_manifest(config, made.splits, column, previous, made.kept)]
+        files = [*shards, *notes]
+        sha, num_uploaded = commit(writer, files, made.gone, there, parent, message or _message(staged), tag)
+        report = verify(
+            repo, sha, against=datasets if deep else None, config=config, columns=columns, deep=deep, token=token
+        )
+        listing = writer.listing(sha)
+        report.problems += [f"{file.path} is not there as it was sent" for file in missing(files, listing)]
+        if not report.ok:
+            raise CorruptShardError(
+                f"{repo} at {sha} is not what was pushed: {'; '.join(report.problems)}. Push again, or look at the "
+                "commit",
+                repo,
+            )
+        done = Pushed(
+            repo=repo,
+            sha=sha,
+            url=f"{writer.settings.shown}/datasets/{repo}/tree/{sha}",
+            tag=tag,
+            num_rows={one.name: one.num_rows for one in staged},
+            num_files=len(shards),
+            num_bytes=sum(file.size for file in shards),
+            num_uploaded=num_uploaded,
+            report=report,
+        )
+        forget(staged)
     return done
 
 
