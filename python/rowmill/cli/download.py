@@ -35,8 +35,9 @@ def download(
 ) -> None:
     """Download a data set of the Hub at one commit; a killed run goes on.
 
-    Every size and hash is compared with the commit's. Jobs without a network find the files by load_dataset with
-    HF_HUB_OFFLINE=1; pin them to the commit that is told.
+    Every size and hash is compared with the commit's; of columns, which have no hash, the sizes of their files,
+    footers, schemas and rows. Jobs without a network find whole files by load_dataset with HF_HUB_OFFLINE=1; pin them
+    to the commit that is told.
     """
     from rowmill.hub.downloading import download as download_it
 
@@ -58,8 +59,15 @@ def download(
         return
     print_facts({"repository": repo, "commit": made.sha, "folder": made.folder})
     counts = f"{plural(len(made.files), 'file')}, {size(made.num_bytes)}, {made.num_fetched:,} fetched"
-    print(f"{counts}: all as the commit says")
+    print(f"{counts}: {_compared(made.columns is not None, no_check)}")
     if made.left_out:
         complain(
             f"--max-bytes has left out {plural(len(made.left_out), 'file')}: {made.left_out[0]} ...", kind="warning"
         )
+
+
+def _compared(is_of_columns: bool, no_check: bool) -> str:
+    """What was compared with what the commit says."""
+    if is_of_columns:
+        return "sizes, footers, schemas and rows are as the commit's files have them (its hashes are of whole files)"
+    return "what was fetched is as the commit says, sizes are" if no_check else "all as the commit says"

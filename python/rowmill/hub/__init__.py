@@ -11,7 +11,8 @@
   does; ``pieces.py`` large files, by several ranges at once
 - ``streaming.py`` files that are read where they lie; ``together.py`` what rank 0 found, for other machines
 - ``converted.py`` what only ``datasets`` can read, through it once
-- ``downloading.py``, ``readiness.py`` a data set onto this machine, and whether a job can start on it
+- ``downloading.py`` a data set onto this machine; ``column_files.py`` some columns of it, ``target_folder.py`` how
+  files come into a folder; ``readiness.py`` whether a job can start on it
 - ``pushing.py``, ``verifying.py`` a data set to the Hub, and the proof; ``staging.py`` its shards, ``merging.py`` their
   place beside what is there (``holdings.py``), ``dataset_cards.py`` its README, ``manifests.py`` what is noted of it,
   ``committing.py``, ``writing.py`` what changes a repository; ``comparing.py`` with data here, ``report.py`` what a

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from rowmill.arguments import positive
-from rowmill.conversion.disk_errors import explained
-from rowmill.exceptions import CorruptShardError, MissingShardError, OfflineError
+from rowmill.exceptions import MissingShardError, OfflineError
+from rowmill.hub.column_files import checked_columns, fetch_columns
 from rowmill.hub.layout import Tree, find_layout
 from rowmill.hub.listing import hash_of
 from rowmill.hub.names import check_file_name
 from rowmill.hub.repository import Repository, open_repository
 from rowmill.hub.settings import find_settings
-from rowmill.hub.writing import Writer
+from rowmill.hub.target_folder import TargetFolder
 
 __all__ = ["Downloaded", "chosen_files", "download"]
 
@@ -40,6 +40,7 @@ class Downloaded:
         num_bytes: Their bytes.
         num_fetched: Files that were not here before, or were damaged.
         left_out: Files that ``max_bytes`` had no room for.
+        columns: The only columns that were taken; None for whole files.
     """
 
     repo: str
@@ -49,6 +50,7 @@ class Downloaded:
     num_bytes: int
     num_fetched: int
     left_out: list[str] = field(default_factory=list)
+    columns: list[str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The outcome as plain values."""
@@ -61,7 +63,7 @@ def download(
     name: str | None = None,
     split: str | None = None,
     revision: str | None = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     include: str | Iterable[str] | None = None,
     exclude: str | Iterable[str] | None = None,
     max_bytes: int | None = None,
@@ -73,20 +75,23 @@ def download(
     """Downloads a data set at one commit, for machines that will have no network.
 
     Files go to the Hub's cache, where ``rowmill.load_dataset`` and every other client find them offline. The size and
-    hash of each are compared with what the commit says. After a kill the same call goes on where it stopped.
+    hash of each are compared with what the commit says. After a kill the same call goes on where it stopped. Of
+    ``columns`` the commit has no hash: the sizes of the files they come from, footers, schemas, numbers of rows and the
+    checksums of pages that have some are compared.
 
     Args:
         repo: The repository.
         name: One configuration.
         split: One split of it.
         revision: Branch, tag, or commit; main when None. It is resolved once, to the commit that is told.
-        columns: Only these columns of Parquet files, read by ranges and written anew; wants ``to``.
+        columns: Only these columns of Parquet files, read by ranges and written anew, with checksums; wants ``to``.
         include: Globs of files to take; all when None.
         exclude: Globs of files to leave.
         max_bytes: Take whole files, in order, for as long as they fit.
         to: A folder to put the files into as well, by their names; on the disk of the cache they take no room twice,
             so do not write into them.
-        check: Compare files that were here with their hashes, too, not with their sizes alone.
+        check: Compare files that were here with their hashes, too, not with their sizes alone; of ``columns``, read
+            them.
         token: For private and gated repositories; the user's own when None.
         cache_dir: Instead of the Hub's cache folder.
 
@@ -95,13 +100,15 @@ def download(
         OfflineError: The network is off or does not answer.
         MissingShardError: No file is as asked for.
         CorruptShardError: Bytes came twice that are not those of the commit, or a name would lead out of the folder.
+        ValueError: ``columns`` without ``to``, or a column twice.
         OSError: There is no room.
     """
+    chosen = None if columns is None else checked_columns(columns)
     repository = open_repository(repo, revision, find_settings(token=token, cache_dir=cache_dir))
     wanted = chosen_files(repository, name, split, include, exclude)
     files, left_out = _within(repository, wanted, max_bytes)
-    if columns is not None:
-        return _download_columns(repository, files, left_out, list(columns), to)
+    if chosen is not None:
+        return _download_columns(repository, files, left_out, chosen, to, check)
     damaged = [path for path in files if check and repository.is_here(path) and not _is_sound(repository, path)]
     if damaged and repository.settings.is_offline:
         raise OfflineError(
@@ -116,10 +123,11 @@ def download(
     repository.fetch(files)
     folder = repository.folder / "snapshots" / repository.sha
     if to is not None:
-        folder = Path(to).expanduser().absolute()
-        with explained(folder, closed="name another folder", full="make some, or name a folder on the cache's disk"):
+        target = TargetFolder(to, repository.settings)
+        with target.alone():
             for path in files:
-                _place(repository, path, folder)
+                _place(repository, path, target)
+        folder = target.path
     return Downloaded(repo, repository.sha, str(folder), files, _bytes(repository, files), num_fetched, left_out)
 
 
@@ -201,25 +209,16 @@ def _remove(local: Path) -> None:
             os.remove(path)
 
 
-def _place(repository: Repository, path: str, folder: Path) -> None:
+def _place(repository: Repository, path: str, to: TargetFolder) -> None:
     """Puts a file of the cache into a folder, by a link where it can be."""
-    source, target = Path(os.path.realpath(repository.local(path))), folder / check_file_name(path, repository.place)
+    source, target = Path(os.path.realpath(repository.local(path))), to.target(path, repository.place)
     if target.is_file() and (target.samefile(source) or _same(repository, path, target)):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.parent.resolve().is_relative_to(folder.resolve()):
-        raise CorruptShardError(
-            f"{target.parent} is a link that leads out of {folder}; it is not written through", path
-        )
-    part = target.with_name(f".{target.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        os.link(source, part)
-    except OSError:
-        shutil.copyfile(source, part)
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
-    part.replace(target)
+    with to.written(target) as part:
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
 
 
 def _same(repository: Repository, path: str, target: Path) -> bool:
@@ -228,65 +227,18 @@ def _same(repository: Repository, path: str, target: Path) -> bool:
 
 
 def _download_columns(
-    repository: Repository, files: Sequence[str], left_out: list[str], columns: list[str], to: Any
+    repository: Repository, files: Sequence[str], left_out: list[str], columns: list[str], to: Any, check: bool
 ) -> Downloaded:
     """The columns of each Parquet file, as files of the same names."""
     if to is None:
         raise ValueError("columns= makes files of its own: say where they go by to=")
-    folder, num_fetched, num_bytes = Path(to).expanduser().absolute(), 0, 0
     shards = [path for path in files if path.endswith(".parquet")]
     if not shards:
         raise MissingShardError(f"{repository.place} has no Parquet file as asked for; columns= is for those", None)
-    client = Writer(repository.repo, repository.settings)
-    with explained(folder, closed="name another folder", full="make some, and give the same call again"):
-        for path in shards:
-            target = folder / check_file_name(path, repository.place)
-            if not _has_columns(target, columns, repository, path):
-                _fetch_columns(client, repository, path, columns, target)
-                num_fetched += 1
-            num_bytes += target.stat().st_size
-    return Downloaded(repository.repo, repository.sha, str(folder), shards, num_bytes, num_fetched, left_out)
-
-
-def _has_columns(target: Path, columns: list[str], repository: Repository, path: str) -> bool:
-    """Whether a file is what an earlier call has made of this very file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_schema(target).metadata or {}
-    except (OSError, pa.ArrowInvalid):
-        return False
-    return metadata.get(b"rowmill.columns") == _mark(columns, repository, path)
-
-
-def _mark(columns: list[str], repository: Repository, path: str) -> bytes:
-    like = repository.listing[path]
-    return f"{like.sha256 or like.blob_id} {','.join(columns)}".encode()
-
-
-def _fetch_columns(client: Writer, repository: Repository, path: str, columns: list[str], target: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-
-    def copy() -> None:
-        with client.remote_file(path, repository.sha) as file:
-            source = pq.ParquetFile(file)
-            unknown = [name for name in columns if name not in source.schema_arrow.names]
-            if unknown:
-                raise MissingShardError(
-                    f"{path} has no column {unknown[0]!r}; it has {', '.join(source.schema_arrow.names)}", path
-                )
-            fields = [source.schema_arrow.field(name) for name in columns]
-            written = pa.schema(fields, metadata={"rowmill.columns": _mark(columns, repository, path)})
-            with pq.ParquetWriter(str(part), written, compression="zstd", write_page_index=True) as writer:
-                for group in range(source.num_row_groups):
-                    writer.write_table(source.read_row_group(group, columns=columns).select(columns).cast(written))
-
-    client.asked(copy, repository.sha)
-    with open(part, "rb+") as written_file:
-        os.fsync(written_file.fileno())
-    part.replace(target)
+    folder = TargetFolder(to, repository.settings)
+    with folder.alone():
+        num_fetched = fetch_columns(repository, shards, columns, folder, check=check)
+        num_bytes = sum((folder.path / path).stat().st_size for path in shards)
+    return Downloaded(
+        repository.repo, repository.sha, str(folder.path), shards, num_bytes, num_fetched, left_out, columns
+    )
