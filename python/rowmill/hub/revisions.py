@@ -79,7 +79,8 @@ def _complete(repo: str, beginning: str, commits: list[str]) -> str:
 def _keep_ref(folder: Path, revision: str, sha: str) -> None:
     """Notes what a ref is now, where ``huggingface_hub`` does: offline it is what the ref was last."""
     path = folder / "refs" / revision
-    if is_short_sha(revision) or cached_ref(folder, revision) == sha:
+    # The beginning of a sha is no ref, and one that only looks so is.
+    if sha.startswith(revision) or cached_ref(folder, revision) == sha:
         return
     part = path.with_name(f"{path.name}.{sha[:12]}.tmp")
     try:
