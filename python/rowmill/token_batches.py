@@ -229,11 +229,14 @@ def _open(dataset_name: Any, preset: Preset, split: str, streaming: Any) -> Data
         streaming = preset.is_streamed
     try:
         return _load(preset, split, streaming)
-    except RevisionNotFoundError:
+    except RevisionNotFoundError as error:
         if preset.revision is None or PRESETS.get(preset.name) != preset:
             raise
-        # The revision was the preset's idea, and not the caller's: the main branch holds the same rows.
-        return _load(replace(preset, revision=None, data_dir=None), split, streaming)
+        raise RevisionNotFoundError(
+            f"{error.message}. The preset {preset.name} is the revision {preset.revision}, where its rows are Parquet; "
+            "another one may hold other rows, and is read where you name it, as in revision='main'",
+            preset.repo,
+        ) from error
 
 
 def _load(preset: Preset, split: str, streaming: Any) -> Dataset:

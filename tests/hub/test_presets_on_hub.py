@@ -39,12 +39,23 @@ def test_a_preset_is_read_from_where_it_lies(hub: HubServer, home: Path, play: P
     assert first("tiny_shakespeare", split="validation") == TEXT[:20].encode()
 
 
-def test_a_mirror_without_the_presets_revision_serves_its_main_branch(hub: HubServer, home: Path, play: Path) -> None:
-    hub.create_repo("karpathy/tiny_shakespeare", {"data/train-00000-of-00001.parquet": play})
-    assert first("tiny_shakespeare") == TEXT[:20].encode()
-    # Never where the caller has named one.
+def test_a_preset_whose_revision_is_not_there_reads_no_other(
+    hub: HubServer, home: Path, play: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = hub.create_repo("karpathy/tiny_shakespeare", {"data/train-00000-of-00001.parquet": play})
+    with pytest.raises(RevisionNotFoundError, match="The preset tiny_shakespeare is the revision refs/convert/parquet"):
+        first("tiny_shakespeare")
+    assert first("tiny_shakespeare", revision="main") == TEXT[:20].encode()
     with pytest.raises(RevisionNotFoundError):
         first("tiny_shakespeare", revision="v7")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(RevisionNotFoundError, match="no other one is taken instead"):
+        first("tiny_shakespeare")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    repo.convert({"default/train/0000.parquet": play})
+    online = first("tiny_shakespeare")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert first("tiny_shakespeare") == online
 
 
 def test_a_full_name_with_a_configuration_and_a_column(hub: HubServer, home: Path, tmp_path: Path) -> None:
