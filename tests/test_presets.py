@@ -155,7 +155,15 @@ def test_ranks_are_found_where_none_is_given(texts: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert inputs(batches(texts)) == inputs(batches(texts, rank=1, world_size=2))
     assert inputs(batches(texts)) != inputs(batches(texts, rank=0, world_size=2))
-    with pytest.raises(TopologyError, match="world_size is not given"):
+    assert inputs(batches(texts, rank=0)) == inputs(batches(texts, world_size=2, rank=0))
+
+
+def test_a_rank_or_a_world_size_alone_is_that_of_a_process_alone(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert inputs(batches(texts, rank=0)) == inputs(batches(texts, rank=0, world_size=1))
+    assert inputs(batches(texts, world_size=2)) == inputs(batches(texts, rank=0, world_size=2))
+    with pytest.raises(TopologyError, match="1 shards"):
         batches(texts, rank=1)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rowmill.arguments import positive
+from rowmill.arguments import count, positive
 from rowmill.cursor import Cursor
 from rowmill.exceptions import OfflineError, RevisionNotFoundError, SchemaMismatchError, TopologyError
 from rowmill.hub_cache import is_repo_name
@@ -52,8 +52,8 @@ def create_huggingface_dataset(
     Args:
         dataset_name: A preset ("fineweb", "fineweb-edu", "pile", "tiny_shakespeare", "shakespeare"), the full name of a
             repository on the Hub, or the path of local shards.
-        rank: This rank; that of torch.distributed or RANK when None.
-        world_size: Ranks of the job, found in the same way.
+        rank: This rank; that of torch.distributed or RANK, or 0 without a job, when None.
+        world_size: Ranks of the job, found in the same way; 1 without a job.
         num_batches: Batches of a pass, over as many epochs of the data as it takes; one epoch when None, which several
             ranks can share only where the data are small.
         batch_size: Samples of each rank's batch.
@@ -186,12 +186,11 @@ def _refitted(state: Mapping[str, Any], dataset: Dataset) -> Cursor:
 
 
 def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    if rank is None and world_size is None:
-        return find_rank(None)
     if rank is None or world_size is None:
-        missing = "rank" if rank is None else "world_size"
-        raise TopologyError(f"{missing} is not given although its twin is; give both, or none to have them found")
-    placement = Placement(positive("world_size", world_size, 1), rank)
+        # What is not said is the job's, or that of a process alone.
+        num_shards, index = find_rank(None)
+        rank, world_size = index if rank is None else rank, num_shards if world_size is None else world_size
+    placement = Placement(positive("world_size", world_size, 1), count("rank", rank))
     return placement.num_shards, placement.index
 
 
