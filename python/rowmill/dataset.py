@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from rowmill.arguments import as_seed, check_callable, check_remainder, check_row_ids, count, positive
+from rowmill.arguments import check_callable, check_remainder, check_row_ids, count, positive
 from rowmill.caching.dataset import Caches
 from rowmill.counted import Counted
 from rowmill.cursor import Cursor, check_cursor
@@ -25,10 +25,11 @@ from rowmill.packed import packed_schema
 from rowmill.packed_rows import packed_rows_at
 from rowmill.padded import padded_schema
 from rowmill.placement import Placement, find_rank, find_worker
-from rowmill.plan import WINDOW_BYTES, Mode, OrderSettings, Plan
+from rowmill.plan import Mode, Plan
 from rowmill.progress import Progress
 from rowmill.receipts import without_share
 from rowmill.runs import check_skipped_steps, dealt, make_run, num_items, step_range
+from rowmill.shuffling import shuffled_order
 from rowmill.stages import Batch, Clip, Filter, Map, Rename, Select, Stage
 from rowmill.stages.batch import group_steps
 from rowmill.stages.filter import is_expression
@@ -67,6 +68,7 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         window_bytes: int | None = None,
         num_lanes: int | None = None,
         reshuffle_each_epoch: bool = True,
+        buffer_size: int | None = None,
     ) -> Dataset:
         """Sets the order of the rows.
 
@@ -77,20 +79,16 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
             window_bytes: Bytes of one lane's window, 16 MiB when None.
             num_lanes: Equal cuts of the shuffled sequence that are read in turn: 64 when None, 1 for mode "none".
             reshuffle_each_epoch: False repeats the first epoch's order.
+            buffer_size: What scripts tell ``datasets``; without effect, as no buffer is needed: a warning says so.
         """
-        if mode not in ("window", "shard", "row", "none"):
-            raise ValueError(f'mode must be "window", "shard", "row" or "none", not {mode!r}')
-        if self._plan.is_mixed:
-            raise SchemaMismatchError("a mix has no shuffle of its own: put .shuffle on each source, before the mix")
-        if any(isinstance(stage, Clip) for stage in self._plan.stages):
-            self._plan.refuse_files("which rows take and skip before a shuffle mean")
-        order = OrderSettings(
+        order = shuffled_order(
+            self._plan,
+            seed,
             mode=mode,
-            seed=as_seed(seed),
-            num_lanes=self._plan.lanes_for(mode, None if num_lanes is None else positive("num_lanes", num_lanes, 1)),
-            window_bytes=positive("window_bytes", window_bytes, WINDOW_BYTES),
-            reshuffle_each_epoch=bool(reshuffle_each_epoch),
-            lanes_over=self._plan.order.lanes_over,
+            window_bytes=window_bytes,
+            num_lanes=num_lanes,
+            reshuffle_each_epoch=reshuffle_each_epoch,
+            buffer_size=buffer_size,
         )
         return self._with(order=order, is_shuffled=True)
 
