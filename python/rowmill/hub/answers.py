@@ -80,6 +80,12 @@ def as_typed(error: BaseException, repo: str, settings: Settings, revision: str 
     if isinstance(error, RowmillError):
         return error
     names, status, page = _names(error), status_of(error), f"{settings.shown}/datasets/{repo}"
+    if "LocalTokenNotFoundError" in names:
+        return AccessDeniedError(
+            f"token=True wants the token of this user for {repo}, and there is none: log in with `hf auth login`, set "
+            "HF_TOKEN, or give the token itself by token=",
+            repo,
+        )
     if "GatedRepoError" in names:
         return AccessDeniedError(
             f"{repo} is gated: ask for access on {page}, then log in with `hf auth login` (or set HF_TOKEN, or pass "

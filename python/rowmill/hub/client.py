@@ -31,7 +31,9 @@ MOST_SECONDS = 600.0
 # which the Hub counts requests.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
 _TOLD_FROM = 5.0
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE)
+_OF_THE_DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENAMETOOLONG
+)  # fmt: skip
 _log = logging.getLogger("rowmill.hub")
 
 
@@ -164,6 +166,13 @@ class Client:
                 **({"tqdm_class": _silent(progress)} if takes_bar else {}),
             )
         except Exception as error:
+            if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+                raise OSError(
+                    errno.ENAMETOOLONG,
+                    f"a name of {self.repo}@{sha} is too long for {self.settings.hub_cache}; choose other files by "
+                    "data_files (or `rowmill download --exclude`), or another folder by HF_HOME or cache_dir",
+                    path,
+                ) from None
             if status_of(error) not in (400, 401, 403) or self._is_of_hub(error):
                 raise
             # A signed address that does not hold any more; asking the Hub again gives another.

@@ -92,8 +92,8 @@ class Registry:
     def save(self) -> None:
         """Writes the table, with everything else in the file as it was, and the README's where it has the markers."""
         toml = _tomlkit()
-        document = toml.parse(self.path.read_text(encoding="utf-8")) if self.path.exists() else None
-        document = toml.document() if document is None else document
+        text = _text(self.path)
+        document = toml.document() if text is None else toml.parse(text)
         table = document.setdefault("datasets", toml.table(is_super_table=True))
         for name in [name for name in table if name not in self.entries]:
             del table[name]
@@ -284,6 +284,10 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError as error:
+        raise CorruptShardError(
+            f"{path} is no text in UTF-8 (byte {error.start:,} is not); write it anew, in UTF-8", str(path)
+        ) from None
 
 
 def _write(path: Path, text: str) -> None:
