@@ -18,7 +18,7 @@ from rowmill.hub.settings import check_online
 from rowmill.hub.urls import of_hub
 from rowmill.plan import OrderSettings, Plan
 from rowmill.remote.credentials import default_places
-from rowmill.remote.urls import Known, expanded, is_elsewhere, is_remote
+from rowmill.remote.urls import Known, expanded, is_elsewhere, is_remote, without_file_scheme
 from rowmill.source import OpenedSource, OpenOptions, as_paths
 
 __all__ = ["open", "opened"]
@@ -117,7 +117,9 @@ def _of_network(
     paths: Any, format: str | None, cache_dir: str | os.PathLike[str] | None
 ) -> tuple[Any, list[Known], list[str]]:
     """Paths with folders of stores listed, and fetched what is not read by ranges; what lists tell; the folders."""
-    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if isinstance(paths, str | os.PathLike):
+        paths = _plain(paths)
+    listed = [paths] if isinstance(paths, str | os.PathLike) else [_plain(path) for path in paths]
     if not any(is_remote(path) or is_elsewhere(path) for path in listed):
         return paths if isinstance(paths, str | os.PathLike) else listed, [], []
     check_online(path for path in listed if isinstance(path, str))
@@ -125,6 +127,10 @@ def _of_network(
 
     found = expanded(listed)
     return localized(found.paths, format, cache_folder(cache_dir)), found.known, found.roots
+
+
+def _plain(path: Any) -> Any:
+    return without_file_scheme(path) if isinstance(path, str) else path
 
 
 def _told_format(paths: tuple[str, ...]) -> str | None:

@@ -10,6 +10,7 @@
 - ``client.py`` the only file that asks the network, ``answers.py`` what its refusals mean; ``settings.py`` how it
   does; ``pieces.py`` large files, by several ranges at once
 - ``streaming.py`` files that are read where they lie; ``together.py`` what rank 0 found, for other machines
+- ``local.py`` data sets that are here; ``named_files.py`` files of a format, named one by one, wherever they lie
 - ``converted.py`` what only ``datasets`` can read, through it once
 - ``downloading.py`` a data set onto this machine; ``column_files.py`` some columns of it, ``target_folder.py`` how
   files come into a folder; ``readiness.py`` whether a job can start on it

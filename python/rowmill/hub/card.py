@@ -10,7 +10,7 @@ from typing import Any
 from rowmill.exceptions import CorruptShardError
 from rowmill.hub.patterns import Patterns, check_split
 
-__all__ = ["Config", "as_patterns", "default_config", "read_configs", "read_metadata"]
+__all__ = ["Config", "as_patterns", "default_config", "given_patterns", "read_configs", "read_metadata"]
 
 _FRONT = re.compile(r"\s*---[\r\n]+(.*?)[\r\n]+---(?:\r?\n|$)", re.DOTALL)
 _FIELDS = ("config_name", "data_files", "data_dir", "default")
@@ -73,6 +73,21 @@ def default_config(configs: Mapping[str, Config], place: str) -> str | None:
     return marked[0] if marked else None
 
 
+def given_patterns(files: Any) -> Patterns:
+    """The same as :func:`as_patterns` of what a caller gave.
+
+    Raises:
+        ValueError: It names no file, a split twice, or what can be no split.
+        TypeError: It has other than texts.
+    """
+    patterns = as_patterns(files)
+    if not any(patterns.values()):
+        raise ValueError(
+            f"data_files={files!r} names no file; it is a path, a list of paths, or a dict of them by split"
+        )
+    return patterns
+
+
 def as_patterns(files: Any) -> Patterns:
     """``data_files`` as splits and lists of patterns: from a text, a list, a dict, or a list of split and path."""
     if isinstance(files, Mapping):
@@ -94,5 +109,5 @@ def _texts(value: Any) -> list[str]:
         value = [value]
     texts = [entry if isinstance(entry, str) else getattr(entry, "__fspath__", lambda: None)() for entry in value]
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"patterns are texts, not {value!r}")
+        raise TypeError(f"data_files are paths or patterns, in texts, not {value!r}")
     return [text for text in texts if isinstance(text, str)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rowmill.exceptions import DatasetNotFoundError, MissingShardError
-from rowmill.hub.card import Config, as_patterns, default_config, read_configs, read_metadata
+from rowmill.hub.card import Config, default_config, given_patterns, read_configs, read_metadata
 from rowmill.hub.formats import keep_of_format, most_common_format, suffixes
 from rowmill.hub.patterns import Patterns, conventional_patterns, has_magic, match
 
@@ -75,7 +75,7 @@ def find_layout_among(
 ) -> Layout:
     """The same, of the configurations that were read from the tree's notes."""
     base = _folder("", data_dir, tree)
-    asked = None if data_files is None else as_patterns(data_files)
+    asked = None if data_files is None else given_patterns(data_files)
     first = next(iter(configs.values()), None)
     patterns = asked or (first.patterns if first is not None and not data_dir else None)
     seen = _files(tree, patterns or _conventional(tree, base), base, data_only=True)

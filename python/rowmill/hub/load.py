@@ -18,6 +18,8 @@ from rowmill.hub.slices import Part
 from rowmill.hub.stored import find_stored
 from rowmill.hub.streaming import credentials
 from rowmill.opening import opened
+from rowmill.remote.credentials import default_places
+from rowmill.remote.urls import is_remote
 from rowmill.source import OpenedSource, OpenOptions
 
 if TYPE_CHECKING:
@@ -102,8 +104,12 @@ def load_dataset(
         num_threads=workers,
         cache_dir=None if cache_dir is None else str(settings.datasets_cache),
     )
-    if place.known:
-        options = replace(options, known=tuple(place.known), credentials=credentials(settings, place.known))
+    urls = [path for paths in place.files.values() for path in paths if is_remote(path)]
+    if urls:
+        of_hub = [known for known in place.known if known[0].startswith(f"{settings.endpoint}/")]
+        named = set(urls).difference(address for address, *_ in of_hub)
+        places = (*default_places(named), *(credentials(settings, of_hub) if of_hub else ()))
+        options = replace(options, known=tuple(place.known), credentials=places)
     dataset = _open(place, options, lanes_over, force_reindex=force_reindex)
     wanted = place.columns if columns is None else columns
     return dataset if wanted is None else dataset.select_columns(wanted)

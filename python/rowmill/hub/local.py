@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rowmill.exceptions import DatasetNotFoundError, MissingShardError
-from rowmill.hub.card import as_patterns
 from rowmill.hub.converted import chosen_columns, convert_files, own_format
 from rowmill.hub.formats import FORMATS
 from rowmill.hub.layout import Layout, Tree, find_layout
+from rowmill.hub.named_files import find_named
 from rowmill.hub.patterns import has_magic
 from rowmill.hub.places import Place, Question
 from rowmill.hub.settings import Settings
 from rowmill.hub.slices import parse_split
-from rowmill.hub.urls import is_url, localize
+from rowmill.hub.urls import is_url
+from rowmill.remote.urls import is_elsewhere, is_remote, without_file_scheme
 
 __all__ = ["find_local"]
 
@@ -28,9 +29,15 @@ _NOTES = ("state.json", "dataset_dict.json", "dataset_info.json")
 
 def find_local(question: Question, settings: Settings) -> Place | None:
     """What the question's path means here; None where it can only be a repository."""
-    path = os.path.expanduser(question.path)
-    if path in FORMATS and not os.path.exists(path) and (question.data_files or question.data_dir):
+    path = os.path.expanduser(without_file_scheme(question.path))
+    if path in FORMATS and not os.path.exists(path) and (question.data_files is not None or question.data_dir):
         return _of_format(question, settings)
+    if is_remote(path) or is_elsewhere(path):
+        raise DatasetNotFoundError(
+            f"{path.split('?')[0]} is a URL, which rowmill.open reads; load_dataset takes it as data_files of a "
+            "format, as in load_dataset('parquet', data_files=URL)",
+            path.split("?")[0],
+        )
     if os.path.isdir(path):
         return _of_folder(Path(path).absolute(), question, settings)
     if os.path.isfile(path) or (has_magic(path) and not is_url(path)):
@@ -69,42 +76,26 @@ def _text(path: Path) -> str | None:
 
 def _of_saved(folder: Path, question: Question) -> Place:
     """A folder that knows its own splits, of which one is read."""
-    parts = parse_split(question.split)
-    if len(parts) != 1:
+    parts, is_plain = parse_split(question.split), (folder / "state.json").is_file()
+    if len(parts) != 1 or (question.split == "all" and not is_plain):
         raise ValueError(f"{folder} is opened one split at a time, not {question.split!r}; rowmill.mix joins several")
     split: str | None = parts[0].split
-    if (folder / "state.json").is_file():
+    if is_plain:
         # Saved without a dict of splits: it has no split to name, or tells of the one that it was.
         try:
             own = json.loads((folder / "state.json").read_bytes()).get("_split")
         except (OSError, ValueError, AttributeError, RecursionError):
             own = None
-        split = None if own is None or split == "train" else split
+        split = None if own is None or split in ("train", "all") else split
     return Place(parts, folder=str(folder), folder_split=split)
 
 
 def _of_format(question: Question, settings: Settings) -> Place:
     """``load_dataset("json", data_files=...)``: named files of a named format."""
-    root = Path(question.data_dir or "").expanduser().absolute()
-    if question.data_files is None:
-        return _of_folder(root, Question(str(root), None, question.split, None, None, None, "auto", None), settings)
-    parts = parse_split(question.split, patterns := as_patterns(question.data_files))
-    files = {
-        part.split: [path for pattern in patterns[part.split] for path in _named(pattern, root, settings)]
-        for part in parts
-    }
-    layout = Layout("default", question.path, files)
-    return _opened(question, layout, "", settings)
-
-
-def _named(pattern: str, root: Path, settings: Settings) -> list[str]:
-    if is_url(pattern):
-        return localize(pattern, settings)
-    full = os.path.join(root, os.path.expanduser(pattern))
-    found = [full] if os.path.isfile(full) else sorted(filter(os.path.isfile, glob.iglob(full, recursive=True)))
-    if not found:
-        raise MissingShardError(f"{full}: no file is called so", full)
-    return found
+    root = Path(without_file_scheme(question.data_dir or "")).expanduser().absolute()
+    if question.data_files is not None:
+        return find_named(question, root, settings)
+    return _of_folder(root, Question(str(root), None, question.split, None, None, None, "auto", None), settings)
 
 
 def _tree(root: str, names: Sequence[str]) -> Tree:

@@ -23,7 +23,7 @@ from rowmill.hub.repository import Repository, open_repository
 from rowmill.hub.settings import Settings
 from rowmill.hub.slices import Part, parse_split
 from rowmill.hub.streaming import is_streamed, streamed
-from rowmill.hub.urls import is_url, parse_url
+from rowmill.hub.urls import inside, is_url, parse_url
 
 __all__ = ["find_layout_of", "find_stored"]
 
@@ -42,11 +42,12 @@ def find_stored(question: Question, settings: Settings) -> Place:
             is_file = has_magic(asked.path) or is_data_file(asked.path)
             question = replace(question, data_files=asked.path) if is_file else replace(question, data_dir=asked.path)
     repository = open_repository(repo, revision, settings)
+    question = replace(question, data_files=inside(question.data_files, repository, revision))
     record = _record(repository, question)
     if (place := _remembered(record, question, repository)) is not None:
         return place
     layout = _made_without_listing(question, repository) or find_layout_of(
-        repository, question.name, data_files=_data_files(question, repository), data_dir=question.data_dir
+        repository, question.name, data_files=question.data_files, data_dir=question.data_dir
     )
     parts = parse_split(question.split, layout.splits)
     wanted = list(dict.fromkeys(part.split for part in parts))
@@ -88,34 +89,7 @@ def _remembered(record: Path, question: Question, repository: Repository) -> Pla
         is_whole = False
     if not is_whole:
         return None
-    return Place(parse_split(question.split), files, kept["format"], kept["columns"], repository.place)
-
-
-def _data_files(question: Question, repository: Repository) -> Any:
-    """``data_files`` with the ``hf://`` paths of this very repository made relative to it."""
-    files = question.data_files
-    if isinstance(files, str | os.PathLike):
-        return _inside(os.fspath(files), repository)
-    if isinstance(files, dict):
-        return {split: _inside_all(paths, repository) for split, paths in files.items()}
-    return _inside_all(files, repository) if files is not None else None
-
-
-def _inside_all(paths: Any, repository: Repository) -> Any:
-    if isinstance(paths, str):
-        return _inside(paths, repository)
-    return [_inside(path, repository) if isinstance(path, str) else path for path in paths]
-
-
-def _inside(path: str, repository: Repository) -> str:
-    if not is_url(path):
-        return path
-    asked = parse_url(path)
-    if asked.repo != repository.repo or asked.revision not in (None, repository.sha):
-        raise ValueError(
-            f"{path} does not belong to {repository.place}; rowmill.open takes paths of several repositories"
-        )
-    return asked.path
+    return Place(parse_split(question.split, files), files, kept["format"], kept["columns"], repository.place)
 
 
 def find_layout_of(

@@ -18,14 +18,14 @@ from rowmill.hub.repository import Repository
 from rowmill.hub.settings import Settings
 from rowmill.hub.slices import Part
 
-__all__ = ["KnownFile", "addresses", "credentials", "is_streamable", "is_streamed", "streamed"]
+__all__ = ["STREAMED", "KnownFile", "addresses", "credentials", "is_streamable", "is_streamed", "streamed"]
 
 # The address, the bytes, the hash, and that they never change.
 KnownFile = tuple[str, int, str | None, bool]
 
 _log = logging.getLogger("rowmill.hub")
 # Formats whose blocks are found without reading them. The others are read from end to end, which is to download them.
-_FORMATS = ("parquet", "arrow", "webdataset")
+STREAMED = ("parquet", "arrow", "webdataset")
 # Of the free disk: what is smaller is downloaded, and is then here for every later run.
 _SHARE = 0.5
 
@@ -34,7 +34,7 @@ def is_streamed(question: Question, layout: Layout, repository: Repository, miss
     """Whether the files that are not here are read over the network, and not downloaded."""
     if not missing or question.streaming is False or repository.settings.is_offline:
         return False
-    is_possible = own_format(layout.format, (), layout.parameters) in _FORMATS
+    is_possible = own_format(layout.format, (), layout.parameters) in STREAMED
     size = sum(repository.listing[path].size for path in missing)
     if question.streaming == "auto":
         free = _free_bytes(repository.settings.hub_cache)

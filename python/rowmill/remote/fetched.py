@@ -24,14 +24,14 @@ __all__ = ["localized"]
 
 
 def localized(
-    paths: Iterable[str | os.PathLike[str]], format: str | None, folder: Path
+    paths: Iterable[str | os.PathLike[str]], format: str | None, folder: Path, *, whole: bool = False
 ) -> list[str | os.PathLike[str]]:
-    """Paths with those replaced that are read from files only; the others as they are."""
+    """Paths with those replaced that are read from files only; the others as they are, unless ``whole`` is True."""
     found: list[str | os.PathLike[str]] = []
     for path in paths:
         if isinstance(path, str) and is_elsewhere(path):
             found += _by_fsspec(path, folder)
-        elif isinstance(path, str) and is_remote(path) and _is_text(path, format):
+        elif isinstance(path, str) and is_remote(path) and (whole or _is_text(path, format)):
             found.append(_by_http(path, folder))
         else:
             found.append(path)
@@ -54,7 +54,7 @@ def _by_http(url: str, folder: Path) -> str:
 
 
 def _by_fsspec(url: str, folder: Path) -> list[str]:
-    scheme = url.split("://")[0]
+    scheme = url.partition("::")[0].partition("://")[0]
     try:
         import fsspec
     except ImportError:

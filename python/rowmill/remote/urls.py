@@ -13,12 +13,25 @@ from urllib.parse import quote, unquote, urlsplit
 from rowmill import _rust
 from rowmill.exceptions import MissingShardError
 
-__all__ = ["Expanded", "Known", "as_url", "bare", "expanded", "is_elsewhere", "is_remote", "origin_of"]
+__all__ = [
+    "Expanded",
+    "Known",
+    "as_url",
+    "bare",
+    "expanded",
+    "is_elsewhere",
+    "is_remote",
+    "origin_of",
+    "without_file_scheme",
+]
 
 # What Rust reads by ranges.
 _SCHEMES = ("https", "http", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 _STORES = _SCHEMES[2:]
 _URL = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+# As fsspec chains file systems: "simplecache::https://..." and "zip://a.csv::s3://...".
+_CHAIN = re.compile(r"^([a-z][a-z0-9+.-]+::(?=[a-z][a-z0-9+.-]+:)|[a-z][a-z0-9+.-]+://[^:]*::)", re.IGNORECASE)
+_FILE = re.compile(r"^file://(?:localhost(?=/))?", re.IGNORECASE)
 _DATA = (".parquet", ".pq", ".arrow", ".arrows", ".ipc", ".feather", ".tar")
 
 # Letters of a key that a URL has as they are.
@@ -29,7 +42,7 @@ Known = tuple[str, int, str | None, bool]
 
 
 def _scheme(path: Any) -> str | None:
-    found = _URL.match(path) if isinstance(path, str) else None
+    found = (_CHAIN.match(path) or _URL.match(path)) if isinstance(path, str) else None
     return found[1].lower() if found else None
 
 
@@ -42,6 +55,13 @@ def is_elsewhere(path: Any) -> bool:
     """Whether a path is a URL of another kind, for fsspec."""
     scheme = _scheme(path)
     return scheme is not None and scheme not in (*_SCHEMES, "hf", "file")
+
+
+def without_file_scheme(path: str) -> str:
+    """A ``file://`` URL as the path that it is; others as they are."""
+    plain = path[found.end() :] if (found := _FILE.match(path)) else path
+    # Of "file:///C:/data", as fsspec reads it.
+    return plain[1:] if found and os.name == "nt" and re.match(r"/[A-Za-z]:", plain) else plain
 
 
 def bare(urls: Sequence[str]) -> list[str]:
