@@ -55,7 +55,7 @@ def load_dataset(
     Args:
         path: A repository of the Hub, a file, folder or glob, or a format's name with ``data_files``.
         name: The configuration; the default one when None.
-        split: One split, parts of it, or several: "train", "train[:10%]", "train+test[100:]".
+        split: One split, parts of it, or several: "train", "train[:10%]", "train+test[100:]"; "all" is all of them.
         data_files: Which files are read instead of those that the repository tells of: a path or glob, a list of them,
             or a dict of them by split. ``hf://`` paths are files of the Hub.
         data_dir: A folder of the repository to look in.
@@ -124,6 +124,7 @@ def _open(place: Place, options: OpenOptions, lanes_over: str | None, *, force_r
         if place.parts[0].is_whole:
             return dataset
         start, stop = place.parts[0].rows(dataset.num_rows)
+        _refuse_nothing(place, [(start, stop)])
         return dataset.skip(start).take(stop - start)
     wanted = list(dict.fromkeys(part.split for part in place.parts))
     paths = tuple(path for split in wanted for path in place.files[split])
@@ -150,7 +151,15 @@ def _ranges(place: Place, wanted: Sequence[str], options: OpenOptions) -> tuple[
         begin, number = bounds[part.split]
         start, stop = part.rows(number)
         ranges.append((begin + start, begin + stop))
+    _refuse_nothing(place, ranges)
     return tuple(ranges)
+
+
+def _refuse_nothing(place: Place, ranges: Sequence[tuple[int, int]]) -> None:
+    """Raises ValueError for parts without a row, as ``datasets`` does: a slice was written wrongly."""
+    if all(start == stop for start, stop in ranges):
+        named = "+".join(f"{part.split}[{part.start or ''}:{part.stop or ''}]" for part in place.parts)
+        raise ValueError(f"split {named!r} has no rows: nothing lies between its bounds")
 
 
 def fast_load_iterable_dataset(

@@ -47,7 +47,7 @@ class Part:
 
 
 def parse_split(text: str, splits: Mapping[str, object] | None = None) -> list[Part]:
-    """The parts of a split; each must be one of ``splits`` where these are known.
+    """The parts of a split; each must be one of ``splits`` where these are known. "all" is all of them.
 
     Raises:
         ValueError: It cannot be read, or there is no such split; the text names those there are.
@@ -58,6 +58,8 @@ def parse_split(text: str, splits: Mapping[str, object] | None = None) -> list[P
         if found is None:
             raise ValueError(f"split {text!r} cannot be read; it is as in 'train', 'train[:10%]', 'train[100:]+test'")
         parts.append(Part(found["split"], found["start"], found["stop"], found["rounding"] or "closest"))
+    if splits is not None and str(text) == "all" and "all" not in splits:
+        return [Part(split) for split in splits]
     for part in parts:
         if splits is not None and part.split not in splits:
             raise ValueError(f"there is no split {part.split!r}; there are {', '.join(splits)}")
