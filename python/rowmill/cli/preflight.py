@@ -32,15 +32,19 @@ def preflight(
     streaming: Annotated[
         bool, typer.Option("--streaming", help="The job reads what is not here over the network.")
     ] = False,
+    repeat: Annotated[bool, typer.Option("--repeat", help="The job goes over the data again, by .repeat().")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a data set for a job before sbatch; downloads nothing.
 
     All files are here and as large as the commit says, each shard opens, its first and last rows are read, columns and
-    counts are as promised, ranks take equal steps and enough of them, the tokenizer is there. Exit status 1 with a list
-    of what is not.
+    counts are as promised, ranks take equal steps and enough of them (of packed samples where tokens were counted by
+    rowmill index --tokens), the tokenizer is there. Exit status 1 with a list of what is not.
     """
     from rowmill.hub.readiness import preflight as check
+
+    if steps is not None and batch_size is None:
+        raise typer.BadParameter("--steps are counted in batches: say --batch-size as well")
 
     report = check(
         data,
@@ -55,6 +59,7 @@ def preflight(
         columns=[one for part in columns for one in part.split(",")] if columns else None,
         tokenizer=tokenizer,
         streaming=streaming,
+        repeat=repeat,
     )
     if as_json:
         print_json(report.as_dict())

@@ -13,7 +13,8 @@
 - ``local.py`` data sets that are here; ``named_files.py`` files of a format, named one by one, wherever they lie
 - ``converted.py`` what only ``datasets`` can read, through it once
 - ``downloading.py`` a data set onto this machine; ``column_files.py`` some columns of it, ``target_folder.py`` how
-  files come into a folder; ``readiness.py`` whether a job can start on it
+  files come into a folder; ``readiness.py`` whether a job can start on it, with ``promised.py`` for what the card says,
+  ``whole_folder.py`` for what a folder lacks, and ``planned_steps.py`` for the steps of its ranks
 - ``pushing.py``, ``verifying.py`` a data set to the Hub, and the proof; ``staging.py`` its shards, ``merging.py`` their
   place beside what is there (``holdings.py``), ``dataset_cards.py`` its README, ``manifests.py`` what is noted of it,
   ``committing.py``, ``writing.py`` what changes a repository; ``comparing.py`` with data here, ``report.py`` what a

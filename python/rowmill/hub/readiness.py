@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shlex
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rowmill.arguments import positive
 from rowmill.exceptions import RowmillError
+from rowmill.hub.card import read_metadata
+from rowmill.hub.planned_steps import Job, check_steps
+from rowmill.hub.promised import check_promised
 from rowmill.hub.report import Report
-from rowmill.hub_cache import is_repo_name
+from rowmill.hub.whole_folder import check_folder
 
 if TYPE_CHECKING:
     from rowmill.dataset import Dataset
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["preflight"]
 
-_NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.\w+)")
-_NUM_LANES = 64
 _DATA = (".arrow", ".parquet", ".tar", ".jsonl", ".csv", ".tsv", ".gz", ".zst")
 _FEW_FREE = 1 << 30
 _MOST_NAMED = 8
@@ -45,6 +45,7 @@ def preflight(
     tokenizer: str | None = None,
     token: str | bool | None = None,
     streaming: bool = False,
+    repeat: bool = False,
 ) -> Report:
     """Looks at a data set as the job will see it; downloads nothing.
 
@@ -67,13 +68,23 @@ def preflight(
         token: For private repositories.
         streaming: Whether the job reads what is not here over the network: then it is read so here as well, footers and
             the first and last blocks.
+        repeat: Whether the job goes over the data again (``.repeat()``): then more steps than an epoch has are no
+            problem.
 
     Returns:
-        A report: ``ok``, ``problems``, ``warnings`` and ``facts``.
+        A report: ``ok``, ``problems``, ``warnings`` and ``facts``, among them ``steps_per_epoch`` and ``equal_steps``
+        where ``batch_size`` is given; with ``seq_len`` they are those of concatenated samples in a shuffled order, and
+        want the tokens to be counted (``rowmill index --tokens``).
+
+    Raises:
+        ValueError: An argument is no count, or ``steps`` comes without ``batch_size``.
     """
     ranks, workers = positive("ranks", ranks, 1), positive("workers", workers, 1)
     for what, value in (("batch_size", batch_size), ("steps", steps), ("seq_len", seq_len)):
         positive(what, value, 1)
+    if steps is not None and batch_size is None:
+        raise ValueError("steps= are counted in batches: say batch_size= (--batch-size) as well")
+    job = Job(ranks, workers, batch_size, steps, seq_len, columns, tokenizer, repeat)
     report = Report(facts={"data": os.fspath(path_or_repo), "ranks": ranks, "workers": workers})
     place = os.fspath(path_or_repo)
     if _is_url(place):
@@ -82,14 +93,22 @@ def preflight(
         dataset = _opened(report, lambda: _open_local(report, place, name, split))
     else:
         dataset = _opened(report, lambda: _open_repository(report, place, name, split, revision, token, streaming))
+        job = replace(job, index_command=_index_command(place, name, split, report.facts.get("sha"), job))
     if dataset is not None:
         _check_shards(report, dataset)
         _check_columns(report, dataset, columns, seq_len, tokenizer)
-        _check_ranks(report, dataset, ranks, workers, seq_len)
-        _check_steps(report, dataset, ranks, batch_size, steps, seq_len)
+        _check_blocks(report, dataset, job)
+        check_steps(report, dataset, job)
     if tokenizer is not None:
         _check_tokenizer(report, tokenizer)
     return report
+
+
+def _index_command(repo: str, name: str | None, split: str | None, sha: str | None, job: Job) -> str:
+    """What counts the tokens of a repository."""
+    options = [("--name", name), ("--split", split), ("--revision", sha), ("--tokens", job.tokenizer)]
+    options.append(("--token-column" if job.tokenizer is None else "--column", job.column))
+    return f"rowmill index {repo}" + "".join(f" {key} {shlex.quote(value)}" for key, value in options if value)
 
 
 def _is_local(place: str) -> bool:
@@ -144,35 +163,22 @@ def _open_local(report: Report, place: str, name: str | None, split: str | None)
 
     folder = Path(place)
     if folder.is_dir():
-        _check_folder(report, folder)
+        check_folder(report, folder)
     _check_room(report, folder if folder.exists() else Path())
+    told = _told(folder)
     has_layout = folder.is_dir() and not any(path.is_file() and path.suffix in _DATA for path in folder.iterdir())
-    if has_layout or name is not None or split is not None:
-        return load_dataset(folder.absolute(), name, split=split or "train").shard(1, 0)
-    return open_shards(place).shard(1, 0)
+    if not has_layout and name is None and split is None and told.keys().isdisjoint(("configs", "dataset_info")):
+        return open_shards(place).shard(1, 0)
+    found = load_dataset(folder.absolute(), name, split=split or "train")
+    check_promised(report, told, place, name=name, split=split or "train", num_rows=found.num_rows)
+    return found.shard(1, 0)
 
 
-def _check_folder(report: Report, folder: Path) -> None:
-    """What is numbered or listed is all there."""
-    numbered: dict[tuple[str, str, str], int] = {}
-    for path in folder.rglob("*"):
-        if found := _NUMBERED.fullmatch(path.relative_to(folder).as_posix()):
-            key = found[1], found[3], found[4]
-            numbered[key] = numbered.get(key, 0) + 1
-    for (stem, of, suffix), number in numbered.items():
-        if number != int(of):
-            report.problems.append(f"{folder} has {number} of the {int(of)} files {stem}-*-of-{of}{suffix}")
-    try:
-        shards = json.loads((folder / "dataset.json").read_bytes())["shards"]
-        sizes = {str(shard["name"]): int(shard["num_bytes"]) for shard in shards}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return
-    for name, size in sizes.items():
-        path = folder / name
-        if not path.is_file():
-            report.problems.append(f"{path} is not there, and dataset.json lists it")
-        elif path.stat().st_size != size:
-            report.problems.append(f"{path} has {path.stat().st_size:,} bytes, and dataset.json says {size:,}")
+def _told(folder: Path) -> dict[str, Any]:
+    """What the card of a folder says."""
+    notes = [folder / name for name in ("README.md", ".huggingface.yaml")]
+    texts = [note.read_text(encoding="utf-8", errors="replace") if note.is_file() else None for note in notes]
+    return read_metadata(texts[0], texts[1], str(folder))
 
 
 def _open_repository(
@@ -195,7 +201,8 @@ def _open_repository(
         # Offline nothing is streamed: what is not here is a problem then, as it will be in the job.
         _warn_of_network(report)
         found = load_dataset(repo, name, split=split or "train", revision=repository.sha, token=token, streaming=True)
-        _check_promised(report, repository, name, split or "train", found.num_rows)
+        told = _metadata(repository)
+        check_promised(report, told, repository.place, name=name, split=split or "train", num_rows=found.num_rows)
         return found.shard(1, 0)
     if not settings.is_offline:
         report.warnings.append(
@@ -204,7 +211,8 @@ def _open_repository(
     if not _check_complete(report, repository, name, split):
         return None
     found = load_dataset(repo, name, split=split or "train", revision=repository.sha, token=token, offline=True)
-    _check_promised(report, repository, name, split or "train", found.num_rows)
+    told = _metadata(repository)
+    check_promised(report, told, repository.place, name=name, split=split or "train", num_rows=found.num_rows)
     return found.shard(1, 0)
 
 
@@ -232,20 +240,9 @@ def _check_complete(report: Report, repository: Repository, name: str | None, sp
     return not missing
 
 
-def _check_promised(report: Report, repository: Repository, name: str | None, split: str, num_rows: int) -> None:
-    """The rows are as many as the card says."""
-    from rowmill.hub.card import read_metadata
-
-    info = read_metadata(repository.read_text("README.md"), None, repository.place).get("dataset_info")
-    for one in info if isinstance(info, list) else [info]:
-        if not isinstance(one, dict) or one.get("config_name", name or "default") != (name or "default"):
-            continue
-        splits = one.get("splits")
-        promised = [
-            part.get("num_examples") for part in splits or () if isinstance(part, dict) and part.get("name") == split
-        ]
-        if promised and promised[0] != num_rows:
-            report.problems.append(f"split {split} has {num_rows:,} rows, and the card promises {promised[0]:,}")
+def _metadata(repository: Repository) -> dict[str, Any]:
+    texts = [repository.read_text(name) for name in ("README.md", ".huggingface.yaml")]
+    return read_metadata(texts[0], texts[1], repository.place)
 
 
 def _check_room(report: Report, place: Path, needed: int = 0) -> None:
@@ -288,66 +285,21 @@ def _check_columns(
         report.warnings.append(f"there is no column {wanted!r} to pack; name yours by columns")
 
 
-def _check_ranks(report: Report, dataset: Dataset, ranks: int, workers: int, seq_len: int | None) -> None:
-    consumers = ranks * workers
+def _check_blocks(report: Report, dataset: Dataset, job: Job) -> None:
     blocks = dataset._plan.source.rust.num_blocks
-    if workers > 1 and blocks < consumers:
+    if job.workers > 1 and blocks < job.consumers:
         report.warnings.append(
-            f"{blocks:,} blocks for {consumers:,} consumers (ranks x workers): some read what others read as well; "
+            f"{blocks:,} blocks for {job.consumers:,} consumers (ranks x workers): some read what others read as well; "
             "smaller row groups or record batches let each have its own"
         )
-    if seq_len is not None and _NUM_LANES % consumers:
-        fitting = -(-_NUM_LANES // consumers) * consumers
-        report.problems.append(
-            f"{consumers:,} consumers do not share {_NUM_LANES} lanes evenly, which packing wants: say "
-            f".shuffle(num_lanes={fitting})"
-        )
-    if dataset.num_rows < consumers:
-        report.problems.append(f"{dataset.num_rows:,} rows for {consumers:,} consumers: some have nothing to read")
-
-
-def _check_steps(
-    report: Report, dataset: Dataset, ranks: int, batch_size: int | None, steps: int | None, seq_len: int | None
-) -> None:
-    if batch_size is None:
-        return
-    if seq_len is not None:
-        if ranks > 1:
-            report.warnings.append(
-                "how many packed samples an epoch has is not known before it is read: let lanes run on by .repeat(), "
-                "and end by .take(steps), so that all ranks take as many steps"
-            )
-        return
-    per_rank = [len(_batches_of(dataset, ranks, rank, batch_size)) for rank in {0, ranks - 1}]
-    report.facts["steps_per_epoch"] = per_rank[0]
-    if len(set(per_rank)) > 1:
-        report.problems.append(f"ranks take {min(per_rank):,} to {max(per_rank):,} steps; a collective would hang")
-    if per_rank[0] == 0:
-        report.problems.append(
-            f"{dataset.num_rows:,} rows are fewer than one step of {ranks} x {batch_size} takes; all ranks have nothing"
-        )
-    elif steps is not None:
-        report.facts["epochs"] = round(steps / per_rank[0], 3)
-        if steps > per_rank[0]:
-            report.warnings.append(
-                f"{steps:,} steps are {steps / per_rank[0]:.2f} epochs of {per_rank[0]:,}: the loop needs .repeat()"
-            )
-
-
-def _batches_of(dataset: Dataset, ranks: int, rank: int, batch_size: int) -> Dataset:
-    """The batches of one rank of the job."""
-    from rowmill.dataset import Dataset as Made
-
-    return Made(dataset._plan.with_(rank=None)).shard(ranks, rank).batch(batch_size)
 
 
 def _check_tokenizer(report: Report, tokenizer: str) -> None:
-    from rowmill.hub.tokenizer import cached_tokenizer
+    from rowmill.hub.tokenizer import find_tokenizer
     from rowmill.tokenizers import resolve_tokenizer
 
-    is_name = is_repo_name(tokenizer) and tokenizer != "bytes" and not os.path.exists(tokenizer)
     try:
-        resolved = resolve_tokenizer((cached_tokenizer(tokenizer) if is_name else None) or tokenizer)
+        resolved = resolve_tokenizer(find_tokenizer(tokenizer))
     except (RowmillError, OSError, ValueError) as error:
         report.problems.append(" ".join(str(error).split()))
         return

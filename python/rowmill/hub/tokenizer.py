@@ -7,9 +7,9 @@ from pathlib import Path
 from rowmill.exceptions import DatasetNotFoundError, MissingShardError, OfflineError
 from rowmill.hub.repository import open_repository
 from rowmill.hub.settings import find_settings
-from rowmill.hub_cache import cached_repos, find_in_hub_cache
+from rowmill.hub_cache import cached_repos, find_in_hub_cache, is_repo_name
 
-__all__ = ["cached_tokenizer", "fetch_tokenizer"]
+__all__ = ["cached_tokenizer", "fetch_tokenizer", "find_tokenizer"]
 
 _FILE = "tokenizer.json"
 _FILES = [_FILE, "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"]
@@ -40,6 +40,12 @@ def cached_tokenizer(name: str) -> Path | None:
         except OfflineError:
             continue
     return None
+
+
+def find_tokenizer(name: str) -> str | Path:
+    """What ``.tokenize`` takes for a name, a path or "bytes": the cache's file where it has one; asks nobody."""
+    is_name = is_repo_name(name) and name != "bytes" and not Path(name).exists()
+    return (cached_tokenizer(name) if is_name else None) or name
 
 
 def _fetch(repo: str, name: str) -> Path:
