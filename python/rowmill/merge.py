@@ -13,7 +13,7 @@ from rowmill.left_out import after_taken, from_here, joined
 from rowmill.merged_lanes import merge_lanes, missing_ranks
 from rowmill.receipts import SHARE, merged_or_none, without_share
 
-__all__ = ["merge_states", "merge_workers"]
+__all__ = ["cursors_of", "merge_states", "merge_workers"]
 
 # What must be equal in states that belong to one job.
 _SHARED = (
@@ -57,7 +57,7 @@ def merge_states(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Curs
         >>> rowmill.merge_states([ds.state_dict(), ds.state_dict()])["position"]
         8
     """
-    cursors = [cursor for one in _as_list(state) for cursor in _cursors_of(one)]
+    cursors = [cursor for one in _as_list(state) for cursor in cursors_of(one)]
     return without_share(_merged(cursors, is_whole=not isinstance(state, Mapping)))
 
 
@@ -89,8 +89,12 @@ def _as_list(state: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Iterable
     return list(state) if isinstance(state, Iterable) and not isinstance(state, Mapping) else [state]
 
 
-def _cursors_of(state: Mapping[str, Any]) -> list[Cursor]:
-    """The rowmill cursors inside of one state."""
+def cursors_of(state: Mapping[str, Any]) -> list[Cursor]:
+    """The rowmill cursors inside of one state.
+
+    Raises:
+        StateMismatchError: There is none.
+    """
     if not isinstance(state, Mapping):
         raise StateMismatchError(f"{state!r:.80} is no state; a rank's is a dict, as ds.state_dict() gives it")
     if "schema_version" in state:

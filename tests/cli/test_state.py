@@ -104,6 +104,12 @@ def test_merge_of_other_jobs_states_says_what_differs(run: Run, dataset: Any, st
     assert "not of one job: order" in result.stderr
 
 
+def test_merge_names_the_file_that_holds_no_state(run: Run, dataset: Any, state_file: StateFile) -> None:
+    result = run("state", "merge", state_file("a.json", dataset.state_dict()), state_file("bad.json", {"version": 1}))
+    assert result.exit_code == 1
+    assert "bad.json: this is neither" in " ".join(result.stderr.split())
+
+
 def test_a_torch_checkpoint_is_refused_and_never_unpickled(run: Run, dataset: Any, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.save({"cursor": dataset.state_dict()}, tmp_path / "checkpoint.pt")

@@ -192,6 +192,17 @@ def test_what_does_not_fit_is_told(folder: Path, chain: Any, problem: str) -> No
         list(chain(rowmill.open(folder)).batch(2) if "batch" not in problem else chain(rowmill.open(folder)))
 
 
+@pytest.mark.parametrize("mode", ["concat", "best_fit"])
+@pytest.mark.parametrize("bad", [-7, None])
+def test_stored_ids_that_are_none_are_told_with_file_block_and_row(tmp_path: Path, mode: Any, bad: Any) -> None:
+    path = tmp_path / "ids.parquet"
+    pq.write_table(pa.table({"input_ids": pa.array([[1, 2], [3], [4, bad]], pa.list_(pa.int32()))}), path)
+    with pytest.raises(rowmill.CorruptShardError, match=r"row 2 has (-7|a null) among its token ids") as caught:
+        list(rowmill.open(path).pack(4, mode=mode))
+    assert caught.value.path == str(path)
+    assert caught.value.block == 0
+
+
 @pytest.mark.parametrize("arguments", [{"seq_len": 0}, {"seq_len": 8, "mode": "first"}, {"seq_len": 8, "labels": "no"}])
 def test_wrong_arguments_are_told_at_once(folder: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"seq_len|mode|labels"):

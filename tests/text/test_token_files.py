@@ -179,3 +179,6 @@ def test_ids_are_never_cut_down_silently() -> None:
     for bad in (-1, 65536):
         with pytest.raises(rowmill.SchemaMismatchError, match=f"id {bad} has no place in x"):
             narrowed(np.array([bad]), np.dtype("uint16"), "x")
+    # A type of the same width holds it, and it is no id all the same.
+    with pytest.raises(rowmill.SchemaMismatchError, match=r"id -7 has no place in megatron.*name another column"):
+        narrowed(np.array([1, -7], np.int32), np.dtype("int32"), "megatron")

@@ -67,7 +67,7 @@ def merge(
     """Make one cursor, for any ranks and workers, of the states of several."""
     from rowmill.merge import merge_states
 
-    states = [part for file in files for part in _as_list(file, read_state(file))]
+    states = [_checked(file, part) for file in files for part in _as_list(file, read_state(file))]
     try:
         cursor = merge_states(states)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
@@ -87,6 +87,16 @@ def _as_list(file: Path, state: Any) -> list[Any]:
     if not all(isinstance(one, dict) for one in states):
         raise StateMismatchError(f"{file} holds no state, which is a JSON object, or a list of them, one a rank")
     return states
+
+
+def _checked(file: Path, state: dict[str, Any]) -> dict[str, Any]:
+    from rowmill.merge import cursors_of
+
+    try:
+        cursors_of(state)
+    except StateMismatchError as error:
+        raise StateMismatchError(f"{file}: {error}; give the files that state_dict() was written to") from None
+    return state
 
 
 def _flat(cursor: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,8 @@ def narrowed(ids: np.ndarray, dtype: np.dtype[Any], to: str) -> np.ndarray:
     Raises:
         SchemaMismatchError: One does not fit.
     """
-    if not np.can_cast(ids.dtype, dtype, "safe"):
+    # What is signed may hold what is no id, whatever it is written as.
+    if ids.dtype.kind == "i" or not np.can_cast(ids.dtype, dtype, "safe"):
         check_ids(ids, dtype, to)
     return np.ascontiguousarray(ids, dtype=dtype)
 
@@ -86,7 +87,7 @@ def check_ids(ids: np.ndarray, dtype: np.dtype[Any], to: str) -> None:
     """Raises SchemaMismatchError where an id is negative, or larger than ``dtype`` holds."""
     if len(ids) and (ids.min() < 0 or ids.max() > np.iinfo(dtype).max):
         worst = ids.min() if ids.min() < 0 else ids.max()
+        remedy = "name another column" if worst < 0 else "choose another format for such a vocabulary"
         raise SchemaMismatchError(
-            f"id {worst} has no place in {to}, whose ids are {dtype}: 0 to {np.iinfo(dtype).max}; "
-            "choose another format for such a vocabulary"
+            f"id {worst} has no place in {to}, whose ids are {dtype}: 0 to {np.iinfo(dtype).max}; {remedy}"
         )

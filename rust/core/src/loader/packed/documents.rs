@@ -315,7 +315,11 @@ fn feed_stored(
     };
     let start = leaf.start + document.done;
     let len = (leaf.len - document.done).min(PIECE_TOKENS);
-    packer.list_values(leaf.array, start..start + len, document.row_id)?;
+    packer.list_values(leaf.array, start..start + len, document.row_id).map_err(|error| match error {
+        // It is the data that is wrong, not what was asked for.
+        Error::InvalidArgument(problem) => document.rows.locate(0).0.corrupt(problem),
+        other => other,
+    })?;
     document.done += len;
     document.is_done = document.done == leaf.len;
     Ok(())

@@ -132,15 +132,22 @@ impl KeptMemory {
 impl Drop for KeptMemory {
     fn drop(&mut self) {
         if USE.leave() {
-            trim_idle();
+            // Nobody comes after this one; who holds the lock holds it for a moment, or did before a fork.
+            let _ = (0..1_000).any(|_| {
+                let is_done = trim_idle();
+                if !is_done {
+                    std::thread::yield_now();
+                }
+                is_done
+            });
         }
     }
 }
 
 /// Gives back what may not lie idle any more; unmapped behind the lock.
-fn trim_idle() {
+fn trim_idle() -> bool {
     let freed = IDLE.try_lock().ok().map(|mut idle| idle.trim(USE.most_idle()));
-    drop(freed);
+    freed.is_some()
 }
 
 /// The bytes of one page.

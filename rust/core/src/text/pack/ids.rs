@@ -93,7 +93,8 @@ where
     let mut values = ids.iter().map(|id| (*id).into());
     let bad = values.find(|id: &i128| u32::try_from(*id).is_err()).unwrap_or_default();
     Error::InvalidArgument(format!(
-        "row {row_id} has {bad} among its token ids, which must be from 0 to {}",
+        "row {row_id} has {bad} among its token ids, which must be from 0 to {}; name another column, or write the ids \
+         anew",
         u32::MAX
     ))
 }
@@ -143,19 +144,19 @@ mod tests {
         let cases: [(ArrayRef, &str); 6] = [
             (
                 Arc::new(Int8Array::from(vec![1, -1])),
-                "row 7 has -1 among its token ids, which must be from 0 to 4294967295",
+                "row 7 has -1 among its token ids, which must be from 0 to 4294967295; name another column, or write the ids anew",
             ),
             (
                 Arc::new(Int32Array::from(vec![1, -100])),
-                "row 7 has -100 among its token ids, which must be from 0 to 4294967295",
+                "row 7 has -100 among its token ids, which must be from 0 to 4294967295; name another column, or write the ids anew",
             ),
             (
                 Arc::new(Int64Array::from(vec![1, 1 << 32])),
-                "row 7 has 4294967296 among its token ids, which must be from 0 to 4294967295",
+                "row 7 has 4294967296 among its token ids, which must be from 0 to 4294967295; name another column, or write the ids anew",
             ),
             (
                 Arc::new(UInt64Array::from(vec![1, u64::MAX])),
-                "row 7 has 18446744073709551615 among its token ids, which must be from 0 to 4294967295",
+                "row 7 has 18446744073709551615 among its token ids, which must be from 0 to 4294967295; name another column, or write the ids anew",
             ),
             (
                 Arc::new(UInt16Array::from(vec![Some(1), None])),
