@@ -8,7 +8,7 @@
   files; ``names.py`` what may be a name; ``cached.py`` what lies in the clients' caches; ``records.py`` what
   processes share
 - ``client.py`` the only file that asks the network, ``answers.py`` what its refusals mean; ``settings.py`` how it
-  does; ``pieces.py`` large files, by several ranges at once
+  does; ``pieces.py`` large files, by several ranges at once; ``in_threads.py`` several of either
 - ``streaming.py`` files that are read where they lie; ``together.py`` what rank 0 found, for other machines
 - ``local.py`` data sets that are here; ``named_files.py`` files of a format, named one by one, wherever they lie
 - ``converted.py`` what only ``datasets`` can read, through it once

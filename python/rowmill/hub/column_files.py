@@ -10,11 +10,13 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rowmill.conversion.progress import Bar
 from rowmill.exceptions import CorruptShardError, MissingShardError, OfflineError, RowmillError
+from rowmill.hub.in_threads import run_all
 from rowmill.hub.repository import Repository
 from rowmill.hub.streaming import addresses, credentials
 from rowmill.hub.target_folder import TargetFolder
@@ -76,20 +78,8 @@ def fetch_columns(
         sources = list(pool.map(lambda path: _Source(repository, path, columns), missing))
     total = sum(source.num_bytes for source in sources)
     with Bar(f"downloading columns of {repository.repo}", total, is_bytes=True) as bar:
-        _copy_all(sources, lambda source: _copy(source, targets[source.path], to, bar.add))
+        run_all([partial(_copy, source, targets[source.path], to, bar.add) for source in sources], _NUM_FILES)
     return len(missing)
-
-
-def _copy_all(sources: Sequence[_Source], copy: Callable[[_Source], None]) -> None:
-    with ThreadPoolExecutor(_NUM_FILES) as pool:
-        tasks = [pool.submit(copy, source) for source in sources]
-        try:
-            for task in tasks:
-                task.result()
-        except BaseException:
-            # What is whole stays; what has not begun need not.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _copy(source: _Source, target: Path, to: TargetFolder, progress: Callable[[int], None]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 from rowmill.conversion.progress import Bar
 from rowmill.exceptions import StateMismatchError
 from rowmill.folders import cache_folder
+from rowmill.hub.in_threads import run_all
 from rowmill.hub.listing import Listing
 from rowmill.hub.records import record_path
 from rowmill.hub.writing import Upload, Writer, missing
@@ -69,16 +70,11 @@ def commit(
 
 
 def _upload(writer: Writer, todo: Sequence[Upload]) -> None:
-    with (
-        Bar(f"uploading to {writer.repo}", sum(file.size for file in todo), is_bytes=True) as bar,
-        ThreadPoolExecutor(_NUM_UPLOADS) as pool,
-    ):
-        tasks = [pool.submit(writer.upload, file, "main") for file in todo]
-        try:
-            for file, task in zip(todo, tasks, strict=True):
-                task.result()
-                bar.add(file.size)
-        except BaseException:
-            # What has arrived stays, and is not uploaded again.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with Bar(f"uploading to {writer.repo}", sum(file.size for file in todo), is_bytes=True) as bar:
+
+        def upload(file: Upload) -> None:
+            writer.upload(file, "main")
+            bar.add(file.size)
+
+        # What has arrived stays, and is not uploaded again.
+        run_all([partial(upload, file) for file in todo], _NUM_UPLOADS)

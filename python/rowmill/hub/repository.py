@@ -10,7 +10,6 @@ import shlex
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from rowmill.conversion.progress import Bar
 from rowmill.exceptions import MissingShardError, OfflineError
 from rowmill.hub.cached import repo_folder
 from rowmill.hub.client import Client
+from rowmill.hub.in_threads import run_all
 from rowmill.hub.listing import HubFile, Listing, read_listing, write_listing
 from rowmill.hub.names import check_file_name, check_repo_name
 from rowmill.hub.pieces import Pieces, comes_in_pieces
@@ -207,18 +207,9 @@ class Repository:
         with self._lock("files"):
             missing = [path for path in missing if not self.is_here(path)]
             total = sum(self.listing[path].size for path in missing)
-            with (
-                Bar(f"downloading {self.repo}", total, is_bytes=True) as bar,
-                ThreadPoolExecutor(_NUM_CONNECTIONS) as pool,
-            ):
-                tasks = [pool.submit(task) for task in self._tasks(client, missing, bar)]
-                try:
-                    for task in tasks:
-                        task.result()
-                except BaseException:
-                    # What has come stays; what has not begun need not.
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
+            with Bar(f"downloading {self.repo}", total, is_bytes=True) as bar:
+                # What has come stays where a call fails.
+                run_all(self._tasks(client, missing, bar), _NUM_CONNECTIONS)
 
     def _tasks(self, client: Client, missing: Sequence[str], bar: Bar) -> list[Callable[[], object]]:
         """What threads do so that the files are here."""
