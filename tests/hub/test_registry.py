@@ -64,6 +64,17 @@ def test_what_people_wrote_into_the_file_stays(tmp_path: Path) -> None:
     assert open_registry(tmp_path).entries["code"] == Entry("code", "data/code", "acme/code", SHA, rows=3)
 
 
+def test_two_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
+    first, second = open_registry(tmp_path), open_registry(tmp_path)
+    first.add(Entry("web", "data/web"))
+    second.add(Entry("code", "data/code"))
+    assert list(open_registry(tmp_path).entries) == ["web", "code"]
+    with pytest.raises(ValueError, match="has a data set web already"):
+        second.add(Entry("web", "data/web"))
+    first.remove("code")
+    assert list(open_registry(tmp_path).entries) == ["web"]
+
+
 def test_check_names_what_differs(tmp_path: Path) -> None:
     run(tmp_path, "init")
     write_shards(tmp_path / "data" / "web")

@@ -12,7 +12,7 @@ from rowmill.exceptions import StateMismatchError
 from rowmill.folders import cache_folder
 from rowmill.hub.in_threads import run_all
 from rowmill.hub.listing import Listing
-from rowmill.hub.records import record_path
+from rowmill.hub.records import lock_of
 from rowmill.hub.writing import Upload, Writer, missing
 
 __all__ = ["alone", "commit"]
@@ -24,12 +24,9 @@ _log = logging.getLogger("rowmill.hub")
 @contextmanager
 def alone(repo: str) -> Iterator[None]:
     """Waits until no other push to the repository goes on here: they share the shards that are made for them."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    path = record_path(cache_folder() / "hub" / "locks", "push", repo).with_suffix(".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The system's lock, which dies with its holder.
-    lock = FileLock(path)
+    lock = lock_of(cache_folder() / "hub" / "locks", "push", repo)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -12,11 +12,14 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rowmill.hub.listing import write_whole
 
-__all__ = ["job_name", "read_record", "record_path", "share_answer"]
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+__all__ = ["job_name", "lock_of", "read_record", "record_path", "share_answer"]
 
 # Of a job that is started again under the same name: a requeued one goes on with the commit that it began with.
 _MOST_SECONDS = 7 * 24 * 3600
@@ -26,6 +29,15 @@ def record_path(folder: Path, *parts: Any) -> Path:
     """Where the answer to a question is kept."""
     digest = hashlib.blake2b(json.dumps(parts, default=str).encode(), digest_size=16)
     return folder / f"{digest.hexdigest()}.json"
+
+
+def lock_of(folder: Path, *parts: Any) -> BaseFileLock:
+    """The lock of what ``parts`` name, among those in a folder: the system's, which dies with its holder."""
+    from filelock import FileLock
+
+    path = record_path(folder, *parts).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

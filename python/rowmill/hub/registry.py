@@ -10,12 +10,15 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rowmill.exceptions import CorruptShardError, DatasetNotFoundError, RowmillError
+from rowmill.folders import cache_folder
+from rowmill.hub.records import lock_of
 from rowmill.hub_cache import is_repo_name
 
 __all__ = ["Entry", "Registry", "count_rows", "open_registry"]
@@ -70,11 +73,12 @@ class Registry:
         Raises:
             ValueError: The name is taken (unless ``replace``), or a part of the entry is no good.
         """
-        if entry.name in self.entries and not replace:
-            raise ValueError(f"{self.path} has a data set {entry.name} already; remove it, or say --replace")
         _check(entry)
-        self.entries[entry.name] = entry
-        self.save()
+        with self._alone():
+            if entry.name in self.entries and not replace:
+                raise ValueError(f"{self.path} has a data set {entry.name} already; remove it, or say --replace")
+            self.entries[entry.name] = entry
+            self.save()
 
     def remove(self, name: str) -> Entry:
         """Takes a data set out of the table; its files stay where they are.
@@ -82,12 +86,20 @@ class Registry:
         Raises:
             DatasetNotFoundError: There is none of that name.
         """
-        if name not in self.entries:
-            known = ", ".join(self.entries) or "none"
-            raise DatasetNotFoundError(f"{self.path} has no data set {name!r}; it has {known}", name)
-        gone = self.entries.pop(name)
-        self.save()
+        with self._alone():
+            if name not in self.entries:
+                known = ", ".join(self.entries) or "none"
+                raise DatasetNotFoundError(f"{self.path} has no data set {name!r}; it has {known}", name)
+            gone = self.entries.pop(name)
+            self.save()
         return gone
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes the table meanwhile; it is read anew, for somebody may have since."""
+        with lock_of(cache_folder() / "hub" / "locks", "registry", str(self.path.resolve())):
+            self.entries = open_registry(self.folder).entries
+            yield
 
     def save(self) -> None:
         """Writes the table, with everything else in the file as it was, and the README's where it has the markers."""
@@ -133,7 +145,8 @@ class Registry:
         if readme is None or _BEGIN not in readme:
             lines = [] if readme else [f"# {self.folder.resolve().name}"]
             _write(self.folder / _README, _with_lines(readme or "", [*lines, "", "## Data", "", _BEGIN, _END]))
-        self.save()
+        with self._alone():
+            self.save()
         changed = [name for name, text in before.items() if _text(self.folder / name) != text]
         return sorted([*changed, *(f"{name}/" for name in folders)])
 

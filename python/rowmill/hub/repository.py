@@ -24,7 +24,7 @@ from rowmill.hub.in_threads import run_all
 from rowmill.hub.listing import HubFile, Listing, read_listing, write_listing
 from rowmill.hub.names import check_file_name, check_repo_name
 from rowmill.hub.pieces import Pieces, comes_in_pieces
-from rowmill.hub.records import record_path
+from rowmill.hub.records import lock_of
 from rowmill.hub.revisions import find_commit
 from rowmill.hub.settings import Settings
 
@@ -237,8 +237,4 @@ class Repository:
             )
 
     def _lock(self, what: str) -> BaseFileLock:
-        from filelock import FileLock
-
-        path = record_path(self.settings.records / "locks", str(self.folder), self.sha, what).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path)
+        return lock_of(self.settings.records / "locks", str(self.folder), self.sha, what)
