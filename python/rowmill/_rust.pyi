@@ -39,6 +39,7 @@ __all__ = [
     "dealt_step",
     "download",
     "export_zeros",
+    "fetch_piece",
     "lane_samples_at",
     "list_files",
     "list_store",
