@@ -88,7 +88,7 @@ class DocumentPacker:
             else:
                 position = (first + row) * num_lanes + lane.index
                 row_id = order.row_ids(place.epoch, position, position + 1)[0]
-            ids = self._ids(document)
+            ids = self._ids(document, row_id)
             visit = (place.epoch - first_epoch) * num_files + place.file
             packer.document(row_id, visit * _ROWS + row, ids.tobytes())
             with_token, num_empty = (place.epoch, 0) if ids.size else (with_token, num_empty + 1)
@@ -103,7 +103,7 @@ class DocumentPacker:
         packer.finish()
         yield True
 
-    def _ids(self, document: Any) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    def _ids(self, document: Any, row_id: int) -> np.ndarray[Any, np.dtype[np.uint32]]:
         row = document[0].row(document[1]) if isinstance(document, tuple) else document
         column = self._pack.column
         if column not in row:
@@ -113,9 +113,15 @@ class DocumentPacker:
             )
         ids = np.asarray([] if row[column] is None else row[column])
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-            raise SchemaMismatchError(f"column {column!r} holds {row[column]!r:.80}, no list of token ids")
+            raise SchemaMismatchError(
+                f"column {column!r} holds {row[column]!r:.80}, no list of token ids, for row {row_id}"
+            )
         if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 1 << 32:
-            raise SchemaMismatchError(f"column {column!r} holds an id outside of 0 to 2^32 - 1")
+            bad = int(ids.min()) if ids.min() < 0 else int(ids.max())
+            raise SchemaMismatchError(
+                f"row {row_id} has {bad} among its token ids in column {column!r}, which must be from 0 to "
+                f"{(1 << 32) - 1}; look at what the functions before .pack make"
+            )
         return ids.astype(np.uint32)
 
 

@@ -120,9 +120,11 @@ def test_what_cannot_be_packed_says_why(opened: rowmill.Dataset, tmp_path: Path)
         ds.map(lambda rows: rows, batched=True).pack(4)
     with pytest.raises(rowmill.SchemaMismatchError, match="cu_seqlens"):
         ds.map(same).tokenize("bytes").pack(4, cu_seqlens=True)
+    first = ds.row_ids(0, 1)[0]
     for made, words in [
-        ({"input_ids": "text"}, "no list of token ids"),
-        ({"input_ids": [1, -1]}, "an id outside of 0"),
+        ({"input_ids": "text"}, f"no list of token ids, for row {first}"),
+        ({"input_ids": [1, -1]}, f"row {first} has -1 among its token ids in column 'input_ids'"),
+        ({"input_ids": [1 << 32, 2]}, f"row {first} has 4294967296 among its token ids in column 'input_ids'"),
         ({"other": [1]}, "there is no column 'input_ids' of token ids to pack"),
     ]:
         with pytest.raises(rowmill.SchemaMismatchError, match=re.escape(words)):
