@@ -22,7 +22,8 @@ FILES = [f"data/train-{index:05d}-of-00003.parquet" for index in range(3)]
 
 def parquet(start: int) -> bytes:
     sink, random = io.BytesIO(), np.random.default_rng(start)
-    texts = [random.bytes(100).hex() for _ in range(NUM_ROWS)]
+    # Long enough that what is read in one piece beside the short column is little of a file.
+    texts = [random.bytes(600).hex() for _ in range(NUM_ROWS)]
     pq.write_table(pa.table({"id": np.arange(start, start + NUM_ROWS), "text": texts}), sink, row_group_size=500)
     return sink.getvalue()
 
