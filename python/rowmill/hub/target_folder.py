@@ -10,12 +10,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
 from rowmill.conversion.disk_errors import explained
 from rowmill.exceptions import CorruptShardError
 from rowmill.hub.names import check_file_name
-from rowmill.hub.records import record_path
+from rowmill.hub.records import lock_of
 from rowmill.hub.settings import Settings
 
 __all__ = ["TargetFolder"]
@@ -30,17 +28,16 @@ class TargetFolder:
 
     def __init__(self, folder: str | os.PathLike[str], settings: Settings) -> None:
         self.path = Path(folder).expanduser().absolute()
-        self._records = settings.records / "locks"
+        self._locks = settings.records / "locks"
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Keeps other processes of the machine from writing there, and tells what to do where it is closed."""
-        lock = record_path(self._records, "into", str(self.path.resolve())).with_suffix(".lock")
-        with explained(self.path, closed="name another folder", full="make some, or name a folder on another disk"):
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            # The system's lock, which dies with its holder.
-            with FileLock(lock):
-                yield
+        with (
+            explained(self.path, closed="name another folder", full="make some, or name a folder on another disk"),
+            lock_of(self._locks, "into", str(self.path.resolve())),
+        ):
+            yield
 
     def target(self, path: str, place: str) -> Path:
         """Where a repository's file goes.
