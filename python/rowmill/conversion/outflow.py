@@ -1,9 +1,9 @@
-"""A file that others fill and one thread writes: hashed as it grows, and brought to the disk behind its end."""
+"""A file that others fill and one thread writes: hashed as it grows, and on the disk behind its end."""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import mmap
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,36 +11,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
+from rowmill.conversion.disk_file import DiskFile
+
 __all__ = ["Outflow"]
 
 # So much waits to be written at most: who fills the file waits for the disk only beyond that.
 _QUEUED_BYTES = 64 << 20
-# Written at a time.
-_WRITTEN_BYTES, _WRITTEN_BUFFERS = 4 << 20, 512
-# So much waits to be brought to the disk, before that begins.
-_SYNC_BYTES = 32 << 20
+# Written at a time: enough for a disk to be busy with. One such chunk is filled while the other is written.
+_CHUNK_BYTES = 8 << 20
 
 
 class Outflow:
     """What is written to it stands in ``path``, on the disk, once it has arrived.
 
-    A file object as pyarrow takes it. Buffers are kept as they are until they are written: nobody may change them.
+    A file object as pyarrow takes it. Buffers are copied beside the caller's work: nobody may change them.
     The end of a block in which it was opened is the file's, and does not wait.
     """
 
     closed = False
 
     def __init__(self, path: Path) -> None:
-        self._path, self._num_bytes = path, 0
+        self._num_bytes = 0
         self._digest = hashlib.sha256()
         self._waiting: deque[memoryview] = deque()
         self._num_waiting = 0
         self._changed = threading.Condition()
         self._trouble: BaseException | None = None
-        self._syncing = ThreadPoolExecutor(1, thread_name_prefix="rowmill-sync")
-        self._synced: Future[None] | None = None
-        self._num_synced = 0
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        self._chunk, self._filled = _page_aligned(), 0
+        self._spare: np.ndarray | None = None
+        self._file = DiskFile(path)
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="rowmill-disk")
+        self._written: Future[None] | None = None
         self._thread = threading.Thread(target=self._run, name="rowmill-write", daemon=True)
         self._thread.start()
 
@@ -76,9 +79,8 @@ class Outflow:
             self.end()
             self._thread.join()
             self._raise_trouble()
-            if self._synced is not None:
-                self._synced.result()
-            os.fsync(self._descriptor)
+            self._wait_for_disk()
+            self._file.sync()
         finally:
             self._let_go()
         return {"num_bytes": self._num_bytes, "sha256": self._digest.hexdigest()}
@@ -103,8 +105,8 @@ class Outflow:
             self.abandon()
 
     def _let_go(self) -> None:
-        self._syncing.shutdown()
-        os.close(self._descriptor)
+        self._disk.shutdown()
+        self._file.close()
 
     def _raise_trouble(self) -> None:
         if self._trouble is not None:
@@ -112,51 +114,55 @@ class Outflow:
 
     def _run(self) -> None:
         try:
-            while buffers := self._next():
-                self._write(buffers)
-                for buffer in buffers:
-                    self._digest.update(buffer)
-                self._sync()
+            while (buffer := self._next()) is not None:
+                self._pour(buffer)
+            self._pass_on()
         except BaseException as trouble:
             with self._changed:
                 self._trouble = trouble
                 self._waiting.clear()
                 self._changed.notify_all()
 
-    def _next(self) -> list[memoryview]:
-        """What is written now; empty where nothing comes any more."""
+    def _next(self) -> memoryview | None:
+        """What is written now; None where nothing comes any more."""
         with self._changed:
             while not self._waiting and not self.closed:
                 self._changed.wait()
-            buffers: list[memoryview] = []
-            num_bytes = 0
-            while self._waiting and len(buffers) < _WRITTEN_BUFFERS and num_bytes < _WRITTEN_BYTES:
-                buffers.append(self._waiting.popleft())
-                num_bytes += buffers[-1].nbytes
-            self._num_waiting -= num_bytes
+            if not self._waiting:
+                return None
+            buffer = self._waiting.popleft()
+            self._num_waiting -= buffer.nbytes
             self._changed.notify_all()
-            return buffers
+            return buffer
 
-    def _write(self, buffers: list[memoryview]) -> None:
-        left = deque(buffers)
-        while left:
-            written = self._write_some(left)
-            self._num_bytes += written
-            while left and written >= left[0].nbytes:
-                written -= left.popleft().nbytes
-            if written:
-                left[0] = left[0][written:]
+    def _pour(self, buffer: memoryview) -> None:
+        while buffer.nbytes:
+            room = self._chunk[self._filled : self._filled + buffer.nbytes]
+            # NumPy copies without the interpreter's lock.
+            room[:] = np.frombuffer(buffer, np.uint8, room.nbytes)
+            self._filled += room.nbytes
+            buffer = buffer[room.nbytes :]
+            if self._filled == self._chunk.nbytes:
+                self._pass_on()
 
-    def _write_some(self, buffers: deque[memoryview]) -> int:
-        if hasattr(os, "writev"):
-            return os.writev(self._descriptor, buffers)
-        return os.write(self._descriptor, buffers[0])
+    def _pass_on(self) -> None:
+        """Has the chunk written while the next one is filled."""
+        data = self._chunk[: self._filled].data
+        self._digest.update(data)
+        self._num_bytes += self._filled
+        self._wait_for_disk()
+        is_whole = self._filled == self._chunk.nbytes
+        self._written = self._disk.submit(self._file.write, data, is_aligned=is_whole)
+        if is_whole:
+            spare = _page_aligned() if self._spare is None else self._spare
+            self._chunk, self._spare, self._filled = spare, self._chunk, 0
 
-    def _sync(self) -> None:
-        """Begins to bring what there is to the disk, unless that is under way."""
-        if self._num_bytes - self._num_synced < _SYNC_BYTES or (self._synced is not None and not self._synced.done()):
-            return
-        if self._synced is not None:
-            self._synced.result()
-        self._num_synced = self._num_bytes
-        self._synced = self._syncing.submit(os.fsync, self._descriptor)
+    def _wait_for_disk(self) -> None:
+        if self._written is not None:
+            written, self._written = self._written, None
+            written.result()
+
+
+def _page_aligned() -> np.ndarray:
+    """A chunk's memory, which nothing has touched."""
+    return np.frombuffer(mmap.mmap(-1, _CHUNK_BYTES), np.uint8)
