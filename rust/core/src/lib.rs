@@ -13,6 +13,7 @@
 
 pub mod assemble;
 pub mod error;
+mod fetch;
 pub mod interrupt;
 pub mod loader;
 pub mod manifest;

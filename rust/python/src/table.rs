@@ -10,7 +10,6 @@ use pyo3::types::PyList;
 use rowmill_core::assemble::{BatchRequest, ColumnPlan, RowSet, plan_columns};
 use rowmill_core::loader::Table;
 use rowmill_core::text::encoder::{Encoder, EncoderSpec, Part};
-use rowmill_core::text::tokenizer::Scratch;
 
 use crate::arrow_export::PySchema;
 use crate::counts::PyTokenCounts;
@@ -70,7 +69,7 @@ impl PyTable {
         let rows = detached(py, || {
             let rows = self.table.fetch(&row_ids)?;
             match &self.encoder {
-                Some(encoder) => encoder.apply(&rows, &mut Scratch::default()),
+                Some(encoder) => encoder.apply(&rows),
                 None => Ok(rows),
             }
         })?;

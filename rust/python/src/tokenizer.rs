@@ -6,7 +6,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict};
 use rowmill_core::Error;
 use rowmill_core::prefetch::fork_generation;
-use rowmill_core::text::tokenizer::{EngineChoice, Scratch, Tokenizer, TokenizerOptions};
+use rowmill_core::text::tokenizer::{EngineChoice, Tokenizer, TokenizerOptions};
 
 use crate::error::raise;
 use crate::interpreter::detached;
@@ -102,7 +102,7 @@ impl PyTokenizer {
     fn encode(&self, py: Python<'_>, text: &str) -> PyResult<Vec<u32>> {
         detached(py, || {
             let mut ids = Vec::new();
-            self.tokenizer.encode(text, &mut Scratch::default(), &mut ids)?;
+            self.tokenizer.encode(text, &mut ids)?;
             Ok(ids)
         })
     }
@@ -115,10 +115,10 @@ impl PyTokenizer {
         texts: Vec<String>,
     ) -> PyResult<(Bound<'py, PyBytes>, Vec<usize>)> {
         let (ids, counts) = detached(py, || {
-            let (mut scratch, mut ids, mut counts) = (Scratch::default(), Vec::new(), Vec::new());
+            let (mut ids, mut counts) = (Vec::new(), Vec::new());
             for text in &texts {
                 let before = ids.len();
-                self.tokenizer.encode(text, &mut scratch, &mut ids)?;
+                self.tokenizer.encode(text, &mut ids)?;
                 counts.push(ids.len() - before);
             }
             Ok((ids.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>(), counts))
@@ -130,10 +130,10 @@ impl PyTokenizer {
     #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is owned")]
     fn num_tokens(&self, py: Python<'_>, texts: Vec<PyBackedStr>) -> PyResult<usize> {
         detached(py, || {
-            let (mut scratch, mut ids, mut num_tokens) = (Scratch::default(), Vec::new(), 0);
+            let (mut ids, mut num_tokens) = (Vec::new(), 0);
             for text in &texts {
                 ids.clear();
-                self.tokenizer.encode(text, &mut scratch, &mut ids)?;
+                self.tokenizer.encode(text, &mut ids)?;
                 num_tokens += ids.len();
             }
             Ok(num_tokens)

@@ -3,7 +3,6 @@
 //! - [`dtype`]: element types.
 //! - [`plan`]: what each column becomes, decided once from the schema.
 //! - [`rows`]: references to rows in decoded blocks.
-//! - `fetch`: a word to the processor about rows that are copied next.
 //! - [`leaf`]: from a row of a nested column to its run of numbers.
 //! - [`convert`]: the one pass from stored values to batch elements.
 //! - [`mod@arrow`]: rows as an Arrow record batch.
@@ -14,7 +13,6 @@ pub mod arrow;
 pub mod batch;
 pub mod convert;
 pub mod dtype;
-mod fetch;
 pub mod leaf;
 pub mod plan;
 pub mod pool;

@@ -7,8 +7,8 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Fields};
 use arrow_select::interleave::interleave;
 
-use super::fetch::fetch;
 use crate::error::{Error, Result};
+use crate::fetch::fetch;
 use crate::shard::values::bytes_at;
 use crate::shard::{Block, logical_array, storage_type};
 

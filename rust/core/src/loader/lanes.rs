@@ -17,7 +17,6 @@ use crate::assemble::RowSet;
 use crate::error::{Error, Result};
 use crate::prefetch::{Job, Limits, Polled, ProducerStats, Requests, Weigh, fork_generation};
 use crate::text::encoder::Encoder;
-use crate::text::tokenizer::Scratch;
 
 /// Some consecutive rows of a lane; with lanes over files, of a file, whose number then stands for the lane's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,11 +92,11 @@ impl Lanes {
         let track = Arc::new(Track { table, epochs, ahead, windows, pruned });
         Self::with_jobs(limits, None, move || {
             let (track, encoder) = (Arc::clone(&track), encoder.clone());
-            let (mut hands, mut scratch) = (Hands::default(), Scratch::default());
+            let mut hands = Hands::default();
             Box::new(move |chunk: Chunk| {
                 let elements = chunk.start..chunk.start + chunk.len;
                 let read = track.read(chunk.epoch, chunk.lane, elements, &mut hands)?;
-                read.encoded(encoder.as_deref(), &mut scratch)
+                read.encoded(encoder.as_deref())
             })
         })
     }
@@ -106,8 +105,8 @@ impl Lanes {
     pub fn over_files(files: Arc<Files>, encoder: Option<Arc<Encoder>>, limits: Limits) -> Self {
         let read = Arc::clone(&files);
         Self::with_jobs(limits, Some(read), move || {
-            let (files, encoder, mut scratch) = (Arc::clone(&files), encoder.clone(), Scratch::default());
-            Box::new(move |chunk: Chunk| files.read(chunk)?.encoded(encoder.as_deref(), &mut scratch))
+            let (files, encoder) = (Arc::clone(&files), encoder.clone());
+            Box::new(move |chunk: Chunk| files.read(chunk)?.encoded(encoder.as_deref()))
         })
     }
 
@@ -161,9 +160,9 @@ impl Lanes {
 
 impl ChunkRows {
     /// The rows as what `encoder` makes of them.
-    fn encoded(mut self, encoder: Option<&Encoder>, scratch: &mut Scratch) -> Result<Self> {
+    fn encoded(mut self, encoder: Option<&Encoder>) -> Result<Self> {
         if let Some(encoder) = encoder {
-            self.rows = encoder.apply(&self.rows, scratch)?;
+            self.rows = encoder.apply(&self.rows)?;
         }
         Ok(self)
     }

@@ -1,6 +1,5 @@
 //! The jobs of a stream: positions to rows to items.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +16,6 @@ use super::windows::OpenWindows;
 use crate::assemble::RowSet;
 use crate::error::Result;
 use crate::text::padded::assemble_batch;
-use crate::text::tokenizer::Scratch;
 
 /// Rows larger than this on average are not copied before they are converted.
 const GATHERED_ROW_BYTES: u64 = 32 << 10;
@@ -32,7 +30,6 @@ pub struct Worker {
     run: Option<Arc<GroupedRun>>,
     readers: EpochReaders,
     recent: RecentBlocks,
-    scratch: RefCell<Scratch>,
 }
 
 impl Worker {
@@ -51,7 +48,6 @@ impl Worker {
             run: None,
             readers: EpochReaders::default(),
             recent: RecentBlocks::default(),
-            scratch: RefCell::default(),
         }
     }
 
@@ -147,7 +143,7 @@ impl Worker {
     /// Rows as token ids, where that is asked for.
     fn encoded(&self, rows: RowSet) -> Result<RowSet> {
         match &self.spec.encoder {
-            Some(encoder) if !self.has_encoded_runs() => encoder.apply(&rows, &mut self.scratch.borrow_mut()),
+            Some(encoder) if !self.has_encoded_runs() => encoder.apply(&rows),
             _ => Ok(rows),
         }
     }
@@ -219,7 +215,7 @@ impl Worker {
             self.push(position, &mut rows, &mut ids)?;
         }
         if let (Some(encoder), true) = (&self.spec.encoder, self.has_encoded_runs()) {
-            return Ok((encoder.apply(&rows, &mut self.scratch.borrow_mut())?, ids));
+            return Ok((encoder.apply(&rows)?, ids));
         }
         rows.ensure()?;
         rows.check_damage()?;

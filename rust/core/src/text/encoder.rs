@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, ArrowPrimitiveType, ListArray, PrimitiveArray, types
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
-use super::tokenizer::{Scratch, Tokenizer};
+use super::tokenizer::Tokenizer;
 use crate::assemble::RowSet;
 use crate::assemble::arrow::stored_column;
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ pub struct EncoderSpec {
     pub kept: Vec<usize>,
 }
 
-/// Encodes rows; shared by threads, each with a [`Scratch`] of its own.
+/// Encodes rows; shared by threads.
 pub struct Encoder {
     spec: EncoderSpec,
     read: SchemaRef,
@@ -129,9 +129,9 @@ impl Encoder {
     }
 
     /// Adds the ids of a whole document.
-    pub fn encode(&self, text: &str, scratch: &mut Scratch, ids: &mut Vec<u32>) -> Result<()> {
+    pub fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
         ids.extend(self.spec.bos);
-        self.spec.tokenizer.encode(text, scratch, ids)?;
+        self.spec.tokenizer.encode(text, ids)?;
         ids.extend(self.spec.eos);
         Ok(())
     }
@@ -150,7 +150,6 @@ impl Encoder {
         text: &str,
         start: usize,
         max_bytes: usize,
-        scratch: &mut Scratch,
         ids: &mut Vec<u32>,
     ) -> Result<usize> {
         let Self { spec: EncoderSpec { tokenizer, bos, eos, .. }, .. } = self;
@@ -159,7 +158,7 @@ impl Encoder {
             ids.extend_from_slice(&tokenizer.frame().prefix);
         }
         let piece = tokenizer.pieces(&text[start..], max_bytes).next().unwrap_or_default();
-        tokenizer.encode_piece(piece, scratch, ids)?;
+        tokenizer.encode_piece(piece, ids)?;
         let end = start + piece.len();
         if end == text.len() {
             ids.extend_from_slice(&tokenizer.frame().suffix);
@@ -172,7 +171,7 @@ impl Encoder {
     ///
     /// # Errors
     /// `CorruptShard` where a text is not UTF-8 or a file vanished under the rows.
-    pub fn apply(&self, rows: &RowSet, scratch: &mut Scratch) -> Result<RowSet> {
+    pub fn apply(&self, rows: &RowSet) -> Result<RowSet> {
         let Some(first) = rows.blocks.first() else { return Ok(RowSet::default()) };
         for part in &self.spec.parts {
             if let Part::Column(column) = part {
@@ -180,9 +179,9 @@ impl Encoder {
             }
         }
         let mut columns = vec![match self.width {
-            Width::U8 => self.lists::<types::UInt8Type>(rows, scratch, |id| id as u8),
-            Width::U16 => self.lists::<types::UInt16Type>(rows, scratch, |id| id as u16),
-            Width::U32 => self.lists::<types::UInt32Type>(rows, scratch, |id| id),
+            Width::U8 => self.lists::<types::UInt8Type>(rows, |id| id as u8),
+            Width::U16 => self.lists::<types::UInt16Type>(rows, |id| id as u16),
+            Width::U32 => self.lists::<types::UInt32Type>(rows, |id| id),
         }?];
         for column in &self.spec.kept {
             rows.ensure_column(*column)?;
@@ -199,7 +198,6 @@ impl Encoder {
     fn lists<T: ArrowPrimitiveType>(
         &self,
         rows: &RowSet,
-        scratch: &mut Scratch,
         narrow: impl Fn(u32) -> T::Native,
     ) -> Result<ArrayRef> {
         let (mut values, mut joined, mut ids) = (Vec::<T::Native>::new(), String::new(), Vec::new());
@@ -208,7 +206,7 @@ impl Encoder {
         for index in 0..rows.len() {
             let text = self.text(rows, index, &mut joined)?;
             ids.clear();
-            self.encode(text, scratch, &mut ids)?;
+            self.encode(text, &mut ids)?;
             // One document's ids are narrowed while the nearest caches have them.
             values.extend(ids.iter().map(|id| narrow(*id)));
             offsets.push(i32::try_from(values.len()).map_err(|_| too_many())?);

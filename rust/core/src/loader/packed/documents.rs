@@ -18,13 +18,15 @@ use crate::loader::windows::OpenWindows;
 use crate::mix::TokenShares;
 use crate::text::encoder::Encoder;
 use crate::text::pack::Packer;
-use crate::text::tokenizer::{Scratch, clear_ids};
 
 /// Text encoded at a time: a larger document never lies in memory whole, neither its text's copy nor its ids.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// Stored ids read at a time.
 const PIECE_TOKENS: usize = 1 << 16;
+
+/// No more room than this is kept for the ids of a piece.
+const MAX_KEPT_IDS: usize = 1 << 20;
 
 /// What a row is as a document.
 #[derive(Clone)]
@@ -156,7 +158,6 @@ pub struct DocumentReader {
     windows: Arc<OpenWindows>,
     readers: EpochReaders,
     recent: RecentBlocks,
-    scratch: Scratch,
     ids: Vec<u32>,
 }
 
@@ -169,7 +170,6 @@ impl DocumentReader {
             windows,
             readers: EpochReaders::default(),
             recent: RecentBlocks::default(),
-            scratch: Scratch::default(),
             ids: Vec::new(),
         }
     }
@@ -210,14 +210,8 @@ impl DocumentReader {
                     Some(joined) => joined,
                     None => encoder.text(&document.rows, 0, &mut none)?,
                 };
-                clear_ids(&mut self.ids);
-                document.done = encoder.encode_from(
-                    text,
-                    document.done,
-                    PIECE_BYTES,
-                    &mut self.scratch,
-                    &mut self.ids,
-                )?;
+                clear(&mut self.ids);
+                document.done = encoder.encode_from(text, document.done, PIECE_BYTES, &mut self.ids)?;
                 document.is_done = document.done == text.len();
                 packer.tokens(&self.ids);
                 self.ids.len()
@@ -253,7 +247,6 @@ pub struct DocumentCounter<'a> {
     table: &'a Table,
     content: &'a Content,
     recent: RecentBlocks,
-    scratch: Scratch,
     ids: Vec<u32>,
     joined: String,
 }
@@ -261,8 +254,8 @@ pub struct DocumentCounter<'a> {
 impl<'a> DocumentCounter<'a> {
     /// Reads nothing yet.
     pub fn new(table: &'a Table, content: &'a Content) -> Self {
-        let (recent, scratch) = (RecentBlocks::default(), Scratch::default());
-        Self { table, content, recent, scratch, ids: Vec::new(), joined: String::new() }
+        let recent = RecentBlocks::default();
+        Self { table, content, recent, ids: Vec::new(), joined: String::new() }
     }
 
     /// Tokens of the row with this id; `None` where it is left out for damage.
@@ -286,12 +279,12 @@ impl<'a> DocumentCounter<'a> {
     }
 
     fn encoded(&mut self, encoder: &Encoder, rows: &RowSet) -> Result<u64> {
-        let Self { scratch, ids, joined, .. } = self;
+        let Self { ids, joined, .. } = self;
         let text = encoder.text(rows, 0, joined)?;
         let (mut done, mut num_tokens) = (0, 0);
         loop {
-            clear_ids(ids);
-            done = encoder.encode_from(text, done, PIECE_BYTES, scratch, ids)?;
+            clear(ids);
+            done = encoder.encode_from(text, done, PIECE_BYTES, ids)?;
             num_tokens += ids.len() as u64;
             if done == text.len() {
                 return Ok(num_tokens);
@@ -323,4 +316,10 @@ fn feed_stored(
     document.done += len;
     document.is_done = document.done == leaf.len;
     Ok(())
+}
+
+/// Empties a buffer of ids that is kept from piece to piece; one huge document must not pin memory for good.
+fn clear(ids: &mut Vec<u32>) {
+    ids.clear();
+    ids.shrink_to(MAX_KEPT_IDS);
 }

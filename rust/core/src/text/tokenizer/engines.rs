@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::code_points::CodePoints;
 use super::fast::Fast;
 use super::reference::Reference;
-use super::scratch::Scratch;
 
 /// What turns text into ids.
 pub(super) enum Engines {
@@ -25,24 +24,24 @@ pub(super) struct Both {
 }
 
 impl Engines {
-    pub(super) fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) -> Result<(), String> {
+    pub(super) fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<(), String> {
         match self {
             Self::Bytes => {
                 out.extend(text.bytes().map(u32::from));
                 Ok(())
             }
             Self::Reference(reference) => reference.encode(text, out),
-            Self::Both(both) => both.encode(text, scratch, out),
+            Self::Both(both) => both.encode(text, out),
         }
     }
 }
 
 impl Both {
-    fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) -> Result<(), String> {
+    fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<(), String> {
         if self.doubtful.occur_in(text) || self.is_broken.load(Ordering::Relaxed) {
             return self.reference.encode(text, out);
         }
-        match self.fast.encode(text, scratch, out) {
+        match self.fast.encode(text, out) {
             Ok(()) => Ok(()),
             Err(failure) => {
                 if failure.is_panic {

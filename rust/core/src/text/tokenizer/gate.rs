@@ -6,7 +6,6 @@ use super::engines::Both;
 use super::fast::Fast;
 use super::probes::{built_in, of_added};
 use super::reference::Reference;
-use super::scratch::Scratch;
 
 /// Of each text of the data so much is compared: the reference reads two megabytes in a second.
 const PROBE_BYTES: usize = 16 << 10;
@@ -47,16 +46,15 @@ fn check<'a>(
     reference: &'a Reference,
     doubtful: &'a CodePoints,
 ) -> impl FnMut(&str) -> Result<(), String> + 'a {
-    let mut scratch = Scratch::default();
     move |text| {
-        if doubtful.occur_in(text) { Ok(()) } else { agree(fast, reference, text, &mut scratch) }
+        if doubtful.occur_in(text) { Ok(()) } else { agree(fast, reference, text) }
     }
 }
 
-fn agree(fast: &Fast, reference: &Reference, text: &str, scratch: &mut Scratch) -> Result<(), String> {
+fn agree(fast: &Fast, reference: &Reference, text: &str) -> Result<(), String> {
     let start: String = text.chars().take(32).collect();
     let mut found = Vec::new();
-    let encoded = fast.encode(text, scratch, &mut found).map_err(|failure| failure.problem);
+    let encoded = fast.encode(text, &mut found).map_err(|failure| failure.problem);
     match (encoded, reference.ids(text, false)) {
         (Ok(()), Ok(expected)) if found == expected => Ok(()),
         (Ok(()), Ok(_)) => Err(format!("its ids of {start:?} are others")),

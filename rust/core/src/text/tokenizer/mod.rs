@@ -9,8 +9,9 @@
 //! - `engines`: what serves; `fast`, `reference`: the two; `gate`: whether they agree; `probes`: on which texts
 //! - `frame`: what the file's post-processor puts around a text
 //! - `cuts`: where a text may be cut without a change of ids; `code_points`: which characters are too new
-//! - `scratch`: buffers of one thread
+//! - `words`: ids of words that were met before; `buffers`: what else the fast engine keeps; `pool`: who has it
 
+mod buffers;
 mod code_points;
 mod cuts;
 mod definition;
@@ -21,10 +22,11 @@ mod gate;
 mod info;
 mod load;
 mod options;
+mod pool;
 mod probes;
 mod reference;
-mod scratch;
 mod slim;
+mod words;
 
 use std::sync::Arc;
 
@@ -35,7 +37,6 @@ use engines::Engines;
 pub use frame::Frame;
 pub use info::EngineInfo;
 pub use options::{EngineChoice, TokenizerOptions};
-pub use scratch::{Scratch, clear_ids};
 
 /// The id that ends a document of the byte tokenizer.
 pub const BYTES_EOS: u32 = 256;
@@ -47,10 +48,10 @@ const PIECE_BYTES: usize = 256 << 10;
 /// Text to ids; cheap to clone, shared by all threads.
 ///
 /// ```
-/// use rowmill_core::text::tokenizer::{Scratch, Tokenizer};
+/// use rowmill_core::text::tokenizer::Tokenizer;
 ///
-/// let (tokenizer, mut scratch, mut ids) = (Tokenizer::bytes(), Scratch::default(), Vec::new());
-/// tokenizer.encode("mill", &mut scratch, &mut ids)?;
+/// let (tokenizer, mut ids) = (Tokenizer::bytes(), Vec::new());
+/// tokenizer.encode("mill", &mut ids)?;
 /// assert_eq!(ids, [109, 105, 108, 108]);
 /// # Ok::<(), rowmill_core::Error>(())
 /// ```
@@ -91,11 +92,11 @@ impl Tokenizer {
     /// # Errors
     /// `Unsupported`, naming the tokenizer and the beginning of the text, where it has no ids; `out` is then as
     /// it was.
-    pub fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) -> Result<()> {
+    pub fn encode(&self, text: &str, out: &mut Vec<u32>) -> Result<()> {
         let before = out.len();
         out.extend_from_slice(&self.inner.frame.prefix);
         for piece in self.pieces(text, PIECE_BYTES) {
-            if let Err(problem) = self.inner.engines.encode(piece, scratch, out) {
+            if let Err(problem) = self.inner.engines.encode(piece, out) {
                 out.truncate(before);
                 return Err(self.unencodable(text, &problem));
             }
@@ -108,9 +109,9 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Self::encode`].
-    pub fn encode_piece(&self, piece: &str, scratch: &mut Scratch, out: &mut Vec<u32>) -> Result<()> {
+    pub fn encode_piece(&self, piece: &str, out: &mut Vec<u32>) -> Result<()> {
         let before = out.len();
-        self.inner.engines.encode(piece, scratch, out).map_err(|problem| {
+        self.inner.engines.encode(piece, out).map_err(|problem| {
             out.truncate(before);
             self.unencodable(piece, &problem)
         })

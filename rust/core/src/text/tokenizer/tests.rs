@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -28,7 +29,7 @@ fn load(json: &[u8]) -> Result<Tokenizer> {
 
 fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
     let mut ids = Vec::new();
-    tokenizer.encode(text, &mut Scratch::default(), &mut ids).expect("encodable");
+    tokenizer.encode(text, &mut ids).expect("encodable");
     ids
 }
 
@@ -145,7 +146,7 @@ fn a_text_without_ids_is_an_error_that_names_tokenizer_and_text() {
         "model": {"type": "WordLevel", "vocab": {"x": 0, "the": 1, "mill": 2}, "unk_token": "?"}});
     let error = load(json.to_string().as_bytes()).map(|tokenizer| {
         let mut out = vec![7];
-        let error = tokenizer.encode("x unknown", &mut Scratch::default(), &mut out).expect_err("no ids");
+        let error = tokenizer.encode("x unknown", &mut out).expect_err("no ids");
         assert_eq!(out, [7]);
         error
     });
@@ -159,12 +160,12 @@ fn pieces_have_the_ids_of_the_whole_and_are_cut_after_letters() {
     let text = "Grind, grind  on 12 mills\nOne's own\tx水車 y\r\n".repeat(50);
     let whole = ids(&tokenizer, &text);
     for max_bytes in [1, 7, 64, 1000, usize::MAX] {
-        let (mut out, mut scratch) = (Vec::new(), Scratch::default());
+        let mut out = Vec::new();
         let pieces: Vec<&str> = tokenizer.pieces(&text, max_bytes).collect();
         assert_eq!(pieces.concat(), text);
         assert_eq!(pieces.len() > 1, max_bytes < text.len());
         for piece in pieces {
-            tokenizer.encode_piece(piece, &mut scratch, &mut out).expect("encodable");
+            tokenizer.encode_piece(piece, &mut out).expect("encodable");
         }
         assert_eq!(out, whole, "{max_bytes}");
     }
@@ -198,6 +199,19 @@ fn the_bytes_need_no_file() {
     let pieces: Vec<&str> = tokenizer.pieces("aß水車", 3).collect();
     assert_eq!(pieces, ["aß", "水", "車"]);
     assert_ne!(tokenizer.fingerprint(), load(&file()).expect("sound").fingerprint());
+}
+
+#[test]
+fn texts_of_words_that_were_met_before_have_the_reference_s_ids() {
+    let fast = Tokenizer::from_json(&file(), "t", &with(EngineChoice::Fast), &[]).expect("fast");
+    let reference = Tokenizer::from_json(&file(), "t", &with(EngineChoice::Reference), &[]).expect("loads");
+    // Words of few letters come again and again, in one text and from text to text.
+    let text = prop_oneof!["[ab. \n\u{e9}\u{6c34}']{0,200}", "( {0,40}[a-e]{0,20}){0,30}"];
+    proptest!(|(texts in prop::collection::vec(text, 1..8))| {
+        for text in texts.iter().chain(&texts) {
+            prop_assert_eq!(ids(&fast, text), ids(&reference, text));
+        }
+    });
 }
 
 #[test]
