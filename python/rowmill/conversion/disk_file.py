@@ -55,7 +55,7 @@ class DiskFile:
             return os.write(self._descriptor, data)
         except OSError as refusal:
             # Some file systems take the flag and then refuse the data, or blocks of this size.
-            if refusal.errno != errno.EINVAL or not self._is_direct:
+            if refusal.errno not in (errno.EINVAL, errno.EOPNOTSUPP) or not self._is_direct:
                 raise
             self._may_be_direct = False
             self._direct(False)

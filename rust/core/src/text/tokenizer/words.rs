@@ -7,6 +7,7 @@
 //! `tk-encode`) and of gigatoken (<https://github.com/marcelroed/gigatoken>); long words are compared byte by
 //! byte here, where they trust a hash: a hit is never another word's.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use tokenizers_fast::pipeline::Span;
@@ -19,6 +20,9 @@ const AT_ONCE: usize = 128;
 
 /// Ids that lie in the slot.
 const INLINE_IDS: usize = 3;
+
+/// Ids that are copied at once where they lie beside the slots: runs of spaces have as many, and are frequent.
+const COPIED_IDS: usize = 16;
 
 /// Bytes of a word that lie in the slot.
 const INLINE_BYTES: usize = 15;
@@ -67,7 +71,7 @@ pub(super) struct Words {
     shift: u32,
     num_known: usize,
     num_inserted: usize,
-    /// Ids that do not lie in slots.
+    /// Ids that do not lie in slots, and as many zeros behind them as are copied at once.
     ids: Vec<u32>,
     /// Long words.
     bytes: Vec<u8>,
@@ -80,7 +84,7 @@ impl Default for Words {
             shift: u64::BITS - FEWEST_PAIRS.ilog2(),
             num_known: 0,
             num_inserted: 0,
-            ids: Vec::new(),
+            ids: vec![0; COPIED_IDS],
             bytes: Vec::new(),
         }
     }
@@ -115,24 +119,29 @@ impl Words {
         Ok(())
     }
 
-    /// Appends the ids of the first words, up to one of which not all lies in its slot, and tells how many they are.
+    /// Appends the ids of the first words, up to one that is not known, is long, or has very many, and tells how many
+    /// words they are.
     #[inline]
     fn usual(&self, places: &[Place], out: &mut Vec<u32>) -> usize {
-        out.reserve(places.len() * INLINE_IDS);
+        out.reserve(places.len() * COPIED_IDS);
         let room = out.spare_capacity_mut();
         let (mut num_words, mut num_ids) = (0, 0);
         for &Place { key, home } in places {
             let Pair(slots) = &self.pairs[home];
             let slot = &slots[usize::from(slots[0].key != key)];
-            if slot.key != key || slot.len as usize > INLINE_IDS {
+            let len = slot.len as usize;
+            if slot.key != key || len > COPIED_IDS {
                 break;
             }
-            // All are written, which costs less than to ask how many count.
-            for (place, id) in room[num_ids..num_ids + INLINE_IDS].iter_mut().zip(slot.ids) {
-                place.write(id);
+            // More are written than count, which costs less than to write so many.
+            if len <= INLINE_IDS {
+                write(&mut room[num_ids..num_ids + INLINE_IDS], &slot.ids);
+            } else {
+                let first = slot.ids[0] as usize;
+                write(&mut room[num_ids..num_ids + COPIED_IDS], &self.ids[first..first + COPIED_IDS]);
             }
             num_words += 1;
-            num_ids += slot.len as usize;
+            num_ids += len;
         }
         // SAFETY: so many ids were written, and no more than there is room for: each word was given the whole of its.
         unsafe { out.set_len(out.len() + num_ids) };
@@ -175,8 +184,11 @@ impl Words {
         let mut slot = Slot { key: place.key, ids: [0; INLINE_IDS], len: ids.len() as u32 };
         let is_long = word.len() > INLINE_BYTES;
         if is_long || ids.len() > INLINE_IDS {
-            slot.ids[..2].copy_from_slice(&[self.ids.len() as u32, self.bytes.len() as u32]);
+            let first = self.ids.len() - COPIED_IDS;
+            slot.ids[..2].copy_from_slice(&[first as u32, self.bytes.len() as u32]);
+            self.ids.truncate(first);
             self.ids.extend_from_slice(ids);
+            self.ids.resize(first + ids.len() + COPIED_IDS, 0);
         } else {
             slot.ids[..ids.len()].copy_from_slice(ids);
         }
@@ -209,6 +221,13 @@ impl Words {
                 slots[usize::from(slots[0].len > 0)] = slot;
             }
         }
+    }
+}
+
+#[inline]
+fn write(room: &mut [MaybeUninit<u32>], ids: &[u32]) {
+    for (place, id) in room.iter_mut().zip(ids) {
+        place.write(*id);
     }
 }
 
