@@ -85,6 +85,9 @@ pub const NO_BARE_TOKENS: &str = "nothing in the file tells what it holds: neith
 /// How many first bytes [`sniff`] wants to see.
 pub const SNIFF_LEN: usize = 512;
 
+/// What a message of a stream begins with.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+
 /// First bytes of files that end up in a glob by mistake: what they are, and what to do.
 const OTHERS: [(&[u8], &str, &str); 8] = [
     (b"PARE", "an encrypted Parquet file", "write it without encryption"),
@@ -125,6 +128,10 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
             "the file is empty (0 bytes), its writer was probably stopped; write or download it again",
         ));
     }
+    // Before a tar: no name of a member begins so.
+    if first.starts_with(&CONTINUATION) {
+        return Ok(Format::ArrowStream);
+    }
     if is_header(first) || is_empty_tar(path, first) {
         return Ok(Format::Tar);
     }
@@ -134,7 +141,7 @@ pub fn sniff(path: &Path, first: &[u8], file_len: u64) -> Result<Format> {
     if first.starts_with(b"PAR1") {
         return Ok(Format::Parquet);
     }
-    if starts_a_stream(first, file_len) {
+    if starts_an_old_stream(first, file_len) {
         return Ok(Format::ArrowStream);
     }
     if let Some(unsupported) = packed_tar(path, first) {
@@ -212,12 +219,9 @@ fn is_empty_tar(path: &Path, first: &[u8]) -> bool {
     is_named && first.len() == SNIFF_LEN && first.iter().all(|byte| *byte == 0)
 }
 
-/// A continuation marker, or a length as written before Arrow 0.15: a multiple of 8 less the 4 of itself.
-fn starts_a_stream(first: &[u8], file_len: u64) -> bool {
+/// A length as written before Arrow 0.15: a multiple of 8 less the 4 of itself.
+fn starts_an_old_stream(first: &[u8], file_len: u64) -> bool {
     let Some(word) = first.first_chunk::<4>() else { return false };
-    if *word == [0xff; 4] {
-        return true;
-    }
     let len = u32::from_le_bytes(*word);
     len >= 16 && u64::from(len) + 4 <= file_len && len % 4 == 0 && len < 1 << 24 && is_root_offset(first)
 }
@@ -258,5 +262,17 @@ mod tests {
             assert!(text.contains(promise) && text.ends_with("write or download it again"), "{text}");
         }
         assert!(text(b"ab", 2).contains("starts with [61, 62]"));
+    }
+
+    #[test]
+    fn bytes_that_would_pass_for_a_tar_s_checksum_do_not_make_a_tar() {
+        // As signed numbers they sum to 0, where the checksum's field, taken for spaces, has a sum of 256.
+        let mut first = [0; SNIFF_LEN];
+        first[..4].fill(0xff);
+        first[300..302].fill(0x82);
+        for blank in [*b"\x0c\0\0\0\0\0\0\0", *b"        ", *b"0\0\0\0\0\0\0\0"] {
+            first[148..156].copy_from_slice(&blank);
+            assert_eq!(sniff(Path::new("x.arrow"), &first, 1 << 20).unwrap(), Format::ArrowStream);
+        }
     }
 }
