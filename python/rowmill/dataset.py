@@ -322,6 +322,8 @@ class Dataset(Texts, Counted, Caches, Exports, IterableDatasetBase):
         after the last). Where tokens were not counted (``count_tokens``), documents are read from the epoch's
         beginning, or from ``state``: a cursor of the whole job before that step.
         """
+        if isinstance(step, bool) or not hasattr(step, "__index__"):
+            raise ValueError(f"step must be an integer, not {step!r}")
         check_tokens(self._plan)
         self._plan.refuse_files("which rows are in a step")
         if self._plan.pipeline.pack is not None:

@@ -76,6 +76,8 @@ def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cu
     totals, drops = lane_totals(plan, first_epoch), plan.remainder_for(num_shards) == "drop"
     picks: list[_Pick] = []
     lanes: dict[int, Lane] = {}
+    # Of lanes that may end the last samples before the step, of which it is not known that they are there.
+    supposed: dict[int, int] = {}
     dealt: list[list[tuple[int, int]]] | None = None
     for rank in range(num_shards):
         placement = Placement(num_shards, rank)
@@ -93,15 +95,21 @@ def packed_rows_at(plan: Plan, num_shards: int, step: int, epoch: int, state: Cu
             dealt = dealt or _rust.dealt_step(agreed.deal, plan.batch_size or 1, at)
             found = [_Pick(rank, row, *sample) for row, sample in enumerate(dealt[rank])]
         else:
-            found = _picks(plan, begun.lanes, totals, rank, at)
+            found, reached = _picks(plan, begun.lanes, totals, rank, at)
+            supposed.update(reached if totals is None and plan.epochs_per_pass is not None else {})
         picks += () if drops and len(found) < (plan.batch_size or 1) else found
     if not picks:
         raise OutOfRangeError(_out_of_range(step))
-    return _read(plan, first_epoch, lanes, picks)
+    return _read(plan, first_epoch, lanes, picks, supposed)
 
 
-def _picks(plan: Plan, lanes: Sequence[Lane], totals: Sequence[int] | None, rank: int, at: int) -> list[_Pick]:
-    """The samples of a rank's step ``at``: its lanes take turns, those that have ended are left out."""
+def _picks(
+    plan: Plan, lanes: Sequence[Lane], totals: Sequence[int] | None, rank: int, at: int
+) -> tuple[list[_Pick], dict[int, int]]:
+    """The samples of a rank's step ``at``: its lanes take turns, those that have ended are left out.
+
+    And the last sample of each lane up to the step's end, where it has one.
+    """
     size = plan.batch_size or 1
     ranges = {}
     for lane in lanes:
@@ -116,27 +124,32 @@ def _picks(plan: Plan, lanes: Sequence[Lane], totals: Sequence[int] | None, rank
     place = before(max(number, 0)) - at * size
     picks: list[_Pick] = []
     number = max(number, 0)
+    reached = {index: min(stop, number) - 1 for index, (first, stop) in ranges.items() if first < min(stop, number)}
     most = max((stop for _, stop in ranges.values()), default=0)
     while len(picks) < size and number < most:
         for index, (first, stop) in sorted(ranges.items()):
             if first <= number < stop:
+                if place < size:
+                    reached[index] = number
                 if 0 <= place < size:
                     picks.append(_Pick(rank, place, index, number))
                 place += 1
         number += 1
-    return picks
+    return picks, reached
 
 
-def _read(plan: Plan, first_epoch: int, lanes: dict[int, Lane], picks: Sequence[_Pick]) -> list[PackedRow]:
+def _read(
+    plan: Plan, first_epoch: int, lanes: dict[int, Lane], picks: Sequence[_Pick], supposed: dict[int, int]
+) -> list[PackedRow]:
     numbers: dict[int, list[int]] = {}
-    for pick in picks:
-        numbers.setdefault(pick.lane, []).append(pick.number)
+    for lane, number in [*((pick.lane, pick.number) for pick in picks), *supposed.items()]:
+        numbers.setdefault(lane, []).append(number)
     asked = {index: (min(found), max(found) - min(found) + 1) for index, found in numbers.items()}
     if plan.mixes_samples:
         samples = mixed_samples(plan, first_epoch, lanes, asked)
     else:
         samples = _samples(plan, first_epoch, lanes, asked)
-    if any((pick.lane, pick.number) not in samples for pick in picks):
+    if any((lane, max(found)) not in samples for lane, found in numbers.items()):
         raise OutOfRangeError(
             f"a lane ends before this step, and where the others go on then only counts of all documents tell: "
             f"{how_to_build(plan)}"

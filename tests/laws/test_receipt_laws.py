@@ -129,6 +129,47 @@ def test_rows_at_are_the_documents_of_each_row_that_comes(data: st.DataObject, i
                 job(ds, num_shards, 0).rows_at(number)
 
 
+def told_ids(batch: dict[str, Any], told: list[Any]) -> bool:
+    """Whether a batch of one rank holds the documents that were told of it, row by row."""
+    spans = {row.row: [row_id for row_id, first, end in row.documents for _ in range(first, end)] for row in told}
+    ids = batch["document_ids"].tolist()
+    return len(told) == len(ids) and all(
+        row[: len(spans[at])] == spans[at] and set(row[len(spans[at]) :]) <= {-1} for at, row in enumerate(ids)
+    )
+
+
+@given(st.data())
+def test_rows_at_without_counts_are_right_or_an_error_that_says_what_it_takes(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ds = data.draw(finite(Path(folder), "keep"))[0]
+        if ds._plan.pipeline.pack.mode == "best_fit_windows":
+            return
+        batches = read(ds, 1, 0)
+        for step in range(len(batches) + 3):
+            try:
+                told = job(ds, 1, 0).rows_at(step)
+            except rowmill.OutOfRangeError:
+                continue
+            assert step < len(batches)
+            assert told_ids(batches[step], told)
+
+
+def test_a_lane_that_ended_before_a_step_is_noticed_without_counts(tmp_path: Path) -> None:
+    write(tmp_path, ["abc", "a" * 50, "b" * 50], 3, 1)
+    ds = rowmill.open(tmp_path, index_dir=tmp_path / "index").shuffle(1, mode="none", num_lanes=3).tokenize("bytes")
+    ds = ds.pack(8, document_ids=True).batch(1).with_format("numpy")
+    batches = read(ds, 1, 0)
+    # The lane of the short document ends in the first round.
+    assert all(told_ids(batches[step], ds.rows_at(step)) for step in range(3))
+    for step in range(3, len(batches) + 3):
+        with pytest.raises(rowmill.OutOfRangeError, match="count"):
+            ds.rows_at(step)
+    ds.count_tokens()
+    assert all(told_ids(batch, ds.rows_at(step)) for step, batch in enumerate(batches))
+    with pytest.raises(ValueError, match="step must be an integer"):
+        ds.rows_at(1.5)  # type: ignore[arg-type]
+
+
 def documents_of(ds: rowmill.Dataset) -> list[list[int]]:
     """The tokens of each row of the data."""
     plan = ds._plan
