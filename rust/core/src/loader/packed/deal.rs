@@ -29,6 +29,17 @@ impl Deal {
         let samples = num_steps.saturating_mul(u64::from(self.num_ranks)).saturating_mul(batch_size as u64);
         Self { position: self.position.saturating_add(samples), ..self }
     }
+
+    /// How many samples the ranks before this one lack together in the last step, which not all can fill.
+    pub fn lacking_before(&self, batch_size: usize) -> u64 {
+        let num_ranks = self.num_ranks as usize;
+        let left = left_at(&self.ranges, self.position).into_iter();
+        let num_left: u64 = left.map(|(first, stop)| stop.saturating_sub(first)).sum();
+        let num_whole = num_left / (num_ranks * batch_size) as u64;
+        let last = Steps::new(&self.clone().after(num_whole, batch_size)).next_step(num_ranks, batch_size);
+        let lacking = |rank: &RankStep| batch_size - rank.kept.len() - rank.taken.len();
+        last[..self.rank as usize].iter().map(|rank| lacking(rank) as u64).sum()
+    }
 }
 
 /// A sample: its lane, and its number there.
@@ -234,6 +245,14 @@ impl Dealer {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_ranks_lack_in_the_last_step_is_counted_rank_by_rank() {
+        // Of 11 samples the last step of 3 ranks with 3 places each has 2, both of lanes of rank 0.
+        let deal = |rank| Deal { num_ranks: 3, rank, ranges: vec![(0, 5), (0, 3), (0, 3)], position: 0 };
+        assert_eq!([0, 1, 2].map(|rank| deal(rank).lacking_before(3)), [0, 1, 4]);
+        assert_eq!([0, 1, 2].map(|rank| deal(rank).after(1, 3).lacking_before(3)), [0, 1, 4]);
+    }
 
     /// All samples in their order, as the definition says it.
     fn in_order(ranges: &[(u64, u64)]) -> Vec<Sample> {

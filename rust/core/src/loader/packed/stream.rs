@@ -240,7 +240,8 @@ impl PackedStream {
         None
     }
 
-    /// A step that is dealt is one round; all ranks take the last one, and each pads what it lacks there.
+    /// A step that is dealt is one round; all ranks take the last one, and each pads what it lacks there, one behind
+    /// the other, so that the step holds the same for every number of ranks.
     fn dealt_step(&mut self) -> Option<Result<PackedStep>> {
         let round = self.rounds.pop_front()?;
         let step = self.whole(round);
@@ -249,7 +250,8 @@ impl PackedStream {
         }
         let is_wanted = self.spec.remainder == Remainder::Pad && self.num_taken < self.spec.owed_steps;
         self.is_over = !is_wanted;
-        is_wanted.then(|| self.padded(step))
+        let deal = self.spec.deal.as_ref().filter(|_| is_wanted)?;
+        Some(self.padded(step, deal.lacking_before(self.spec.batch_size)))
     }
 
     /// A step that is one round as it was made.
@@ -303,7 +305,7 @@ impl PackedStream {
         match self.spec.remainder {
             Remainder::Drop => None,
             Remainder::Keep => Some(self.trimmed(step)),
-            Remainder::Pad => Some(self.padded(step)),
+            Remainder::Pad => Some(self.padded(step, 0)),
         }
     }
 
@@ -317,30 +319,37 @@ impl PackedStream {
         if !self.is_over || self.spec.remainder != Remainder::Pad || self.num_taken >= self.spec.owed_steps {
             return None;
         }
-        let step = self.empty_step().and_then(|step| self.padded(step));
+        let step = self.empty_step().and_then(|step| self.padded(step, 0));
         // An epoch without a sample has nothing to pad with.
         step.map_or_else(|error| Some(Err(error)), |step| (step.batch.num_rows > 0).then_some(Ok(step)))
     }
 
-    /// Fills the last step with the first samples of the epoch, of all lanes, as often as it takes.
-    fn padded(&self, mut step: PackedStep) -> Result<PackedStep> {
-        while step.batch.num_rows < self.spec.batch_size {
-            let mut first = Self::try_start(self.beginning(self.spec.batch_size - step.batch.num_rows))?;
-            let before = step.batch.num_rows;
-            loop {
-                match first.poll(Duration::from_millis(100)) {
-                    Polled::Ready(made) => {
-                        let made = made?.batch;
-                        (0..made.num_rows).for_each(|row| step.batch.push(&made, row, &self.spec.columns));
-                        break;
-                    }
-                    Polled::Pending => {}
+    /// Fills the last step with the first samples of the epoch, of all lanes, but for so many that others fill theirs
+    /// with; over again where it has so few.
+    fn padded(&self, mut step: PackedStep, mut left_out: u64) -> Result<PackedStep> {
+        let size = self.spec.batch_size;
+        while step.batch.num_rows < size {
+            let mut first = Self::try_start(self.beginning(size - step.batch.num_rows))?;
+            let mut num_samples = 0;
+            while step.batch.num_rows < size {
+                let made = match first.poll(Duration::from_millis(100)) {
+                    Polled::Ready(made) => made?.batch,
+                    Polled::Pending => continue,
                     Polled::Finished => break,
+                };
+                num_samples += made.num_rows as u64;
+                for row in 0..made.num_rows {
+                    if left_out > 0 {
+                        left_out -= 1;
+                    } else if step.batch.num_rows < size {
+                        step.batch.push(&made, row, &self.spec.columns);
+                    }
                 }
             }
-            if step.batch.num_rows == before {
+            if num_samples == 0 {
                 return self.trimmed(step);
             }
+            left_out %= num_samples;
         }
         Ok(step)
     }
