@@ -67,16 +67,19 @@ def files_of(corpus: Corpus, name: str) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else [str(folder)]
 
 
-def main() -> None:
-    """Runs the case that the command line names."""
-    target, data, scale, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
-    keywords = json.loads(sys.argv[5]) if len(sys.argv) > 5 else {}
+def made(target: str, data: str, scale: float, keywords: dict[str, Any]) -> Any:
+    """What a case's function returns, its files read once before."""
     module, function = target.split(":")
     corpus = Corpus(scale)
     if data:
         read_once(files_of(corpus, data))
-    make = getattr(importlib.import_module(module), function)
-    result = make(corpus, **keywords)
+    return getattr(importlib.import_module(module), function)(corpus, **keywords)
+
+
+def main() -> None:
+    """Runs the case that the command line names."""
+    target, data, scale, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
+    result = made(target, data, scale, json.loads(sys.argv[5]) if len(sys.argv) > 5 else {})
     report = epochs(result, seconds) if isinstance(result, Iterable) and not isinstance(result, dict) else result
     print("\n" + json.dumps(report), flush=True)
     # Some peers' threads outlive their iterators: to wait for them at exit is to crash, or to wait for ever.

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+# Seconds in which a peer must have begun.
+LONGEST_START = 600
 
 
 @dataclass(frozen=True)
@@ -48,34 +50,54 @@ def interpreters() -> dict[str, dict[str, str | None]]:
     return {"main": {"python": sys.executable, "problem": None}}
 
 
-def run_once(case: Case, options: Options) -> dict[str, Any]:
-    """One fresh process; its last line of output is the result."""
+class NotInstalled(Exception):
+    """A peer's environment could not be made."""
+
+
+def command_of(case: Case, script: str, options: Options) -> list[str]:
+    """How a script of this folder measures a case, in the case's environment."""
     environment = interpreters().get(case.environment, {"python": sys.executable, "problem": None})
     if environment["problem"]:
-        return {"problem": f"not installed: {environment['problem'].splitlines()[-1]}"}
-    command = [
+        raise NotInstalled(f"not installed: {environment['problem'].splitlines()[-1]}")
+    return [
         str(environment["python"]),
-        str(HERE / "measure.py"),
+        str(HERE / script),
         case.target,
         case.data,
         str(options.scale),
         str(options.seconds),
         json.dumps(case.keywords),
     ]
+
+
+def environment() -> dict[str, str]:
+    """The variables of every measured process."""
+    return {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
+
+
+def problem_of(stderr: str, status: int | None) -> str:
+    """Why a process has failed, in a line."""
+    return (stderr.strip().splitlines() or [f"exit status {status}"])[-1][:200]
+
+
+def run_once(case: Case, options: Options) -> dict[str, Any]:
+    """One fresh process; its last line of output is the result."""
     try:
         done = subprocess.run(
-            command,
+            command_of(case, "measure.py", options),
             capture_output=True,
             text=True,
-            timeout=600 + options.seconds,
+            timeout=LONGEST_START + options.seconds,
             check=False,
-            env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+            env=environment(),
         )
+    except NotInstalled as problem:
+        return {"problem": str(problem)}
     except subprocess.TimeoutExpired:
         return {"problem": "did not finish"}
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
-        return {"problem": (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:200]}
+        return {"problem": problem_of(done.stderr, done.returncode)}
     return json.loads(lines[-1])
 
 

@@ -1,8 +1,8 @@
 """Documents to packed samples: rowmill beside `datasets` with `tokenizers`, as scripts have it."""
 
+import itertools
 import os
 import statistics
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,25 +35,36 @@ def counted(ds: Any, mode: str) -> Any:
     return ds
 
 
-def engine_alone(corpus: Corpus, seconds: float = 6.0) -> dict[str, Any]:
-    """Documents in memory encoded one after the other by one thread, and their ids counted: nothing else is done."""
+def engine_alone(corpus: Corpus, most: int = 64 << 20) -> Iterable[Any]:
+    """Documents in memory encoded one after the other by one thread, and their ids counted: nothing else is done.
+
+    About so many characters of them; an item stands for as many tokens as a batch has.
+    """
     import pyarrow as pa
 
     from rowmill import _rust
 
     json = Path(tokenizer_file()).read_bytes()
     tokenizer = _rust.Tokenizer.from_json(json, origin="", allow_special=False, engine="auto", probes=[])
-    num_tokens, spent = 0, 0.0
+    blocks: list[list[str]] = []
     for path in corpus.text_arrow:
         with pa.ipc.open_stream(path) as reader:
             for batch in reader:
-                texts = batch.column("text").to_pylist()
-                started = time.perf_counter()
-                num_tokens += tokenizer.num_tokens(texts) + len(texts)  # each is ended by one more
-                spent += time.perf_counter() - started
-                if spent > seconds:
+                blocks.append(batch.column("text").to_pylist())
+                most -= sum(map(len, blocks[-1]))
+                if most < 0:
                     break
-    return {"rate": num_tokens / (BATCH_SIZE * SEQ_LEN) / spent, "first_s": 0.0}
+        if most < 0:
+            break
+
+    def counted() -> Iterator[None]:
+        num_tokens = 0
+        for texts in itertools.cycle(blocks):
+            num_tokens += tokenizer.num_tokens(texts) + len(texts)  # each is ended by one more
+            yield from itertools.repeat(None, num_tokens // (BATCH_SIZE * SEQ_LEN))
+            num_tokens %= BATCH_SIZE * SEQ_LEN
+
+    return Again(counted)
 
 
 def rowmill_tokens(corpus: Corpus, num_threads: int = 2) -> Iterable[Any]:
