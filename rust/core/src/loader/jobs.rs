@@ -2,8 +2,18 @@
 
 use std::ops::Range;
 
-/// Into so many parts the first job of rows is cut.
+/// Into so many parts the first job is cut, where it has as many items.
 const PARTS: u64 = 8;
+
+/// Never more batches than this in one job, so that what is made ahead stays fine-grained.
+const MAX_BATCHES_PER_JOB: u64 = 16;
+
+/// Batches that one job makes: about so many bytes of them, and few enough that among the `ahead` ones there is a job
+/// for each thread.
+pub fn batches_per_job(job_bytes: u64, batch_bytes: u64, ahead: u64, num_threads: usize) -> u64 {
+    let shared = ahead / (num_threads as u64).max(2);
+    (job_bytes / batch_bytes.max(1)).min(MAX_BATCHES_PER_JOB).min(shared).max(1)
+}
 
 /// Jobs of items one after the other, all of one size but for the first.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +31,11 @@ impl Jobs {
         Self { first: items.start, end: items.end, per_job, parts: 1 }
     }
 
-    /// The same in smaller steps at first: each row may be the first of its block, which is decoded for it, and the
-    /// first row need not wait for all of them.
+    /// The same in smaller steps at first: what is the first of its block or its lane costs more than the others, and the
+    /// first item need not wait for several of them.
     #[must_use]
     pub fn with_small_ones_first(self) -> Self {
-        Self { parts: if self.per_job < PARTS { 1 } else { PARTS }, ..self }
+        Self { parts: self.per_job.clamp(1, PARTS), ..self }
     }
 
     /// The items of a job; none beyond the last job.
@@ -74,6 +84,15 @@ mod tests {
             }
             prop_assert_eq!(next, start + len);
             prop_assert!(jobs.items(jobs.len()).is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_thread_has_a_job(job in 0_u64..1000, batch in 0_u64..100, ahead in 0_u64..100, num_threads in 0_usize..40) {
+            let per_job = batches_per_job(job, batch, ahead, num_threads);
+            prop_assert!(per_job == 1 || per_job <= MAX_BATCHES_PER_JOB && per_job * batch <= job);
+            prop_assert!(ahead.div_ceil(per_job) >= ahead.min(num_threads as u64));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ahead::ReadAhead;
 use super::epochs::Epochs;
 use super::group::{Group, Made, Step, Unpacker};
-use super::jobs::Jobs;
+use super::jobs::{Jobs, batches_per_job};
 use super::length_groups::{GroupSpec, GroupedRuns};
 use super::receipt::Receipt;
 use super::table::Table;
@@ -29,9 +29,6 @@ const ROW_BYTES_PER_JOB: u64 = 1 << 20;
 /// Bytes of batches handed over together: small batches share the cost of a wake-up, and what is
 /// made ahead still lies in a core's cache when it is used.
 const BATCH_BYTES_PER_JOB: u64 = 256 << 10;
-
-/// Never more batches than this in one job, so that the ring stays fine-grained.
-const MAX_BATCHES_PER_JOB: u64 = 16;
 
 /// What the items of a stream are.
 #[derive(Clone)]
@@ -94,10 +91,8 @@ pub struct StreamSpec {
 impl StreamSpec {
     fn items_per_job(&self) -> u64 {
         let Output::Rows = self.output else {
-            let batch_bytes =
-                self.table.row_bytes().saturating_mul(self.partition.batch_size.unwrap_or(1)).max(1);
-            let most = MAX_BATCHES_PER_JOB.min(self.prefetch_items.div_ceil(2)).max(1);
-            return (BATCH_BYTES_PER_JOB / batch_bytes).clamp(1, most);
+            let batch_bytes = self.table.row_bytes().saturating_mul(self.partition.batch_size.unwrap_or(1));
+            return batches_per_job(BATCH_BYTES_PER_JOB, batch_bytes, self.prefetch_items, self.num_threads);
         };
         (ROW_BYTES_PER_JOB / self.table.row_memory().max(1)).clamp(1, ROWS_PER_JOB)
     }

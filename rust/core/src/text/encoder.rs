@@ -1,5 +1,6 @@
 //! Rows to token ids: the text of a row's columns, encoded, between the ids that begin and end a document.
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, ArrowPrimitiveType, ListArray, PrimitiveArray, types};
@@ -54,6 +55,12 @@ enum Width {
     U8,
     U16,
     U32,
+}
+
+/// The value of a column; a null is an empty text.
+fn column_bytes(rows: &RowSet, index: usize, column: usize) -> &[u8] {
+    let (array, row) = rows.cell(column, index);
+    bytes_at(array.as_ref(), row).unwrap_or_default()
 }
 
 impl Encoder {
@@ -119,13 +126,35 @@ impl Encoder {
     }
 
     fn column_text<'a>(&self, rows: &'a RowSet, index: usize, column: usize) -> Result<&'a str> {
-        let (array, row) = rows.cell(column, index);
-        let bytes = bytes_at(array.as_ref(), row).unwrap_or_default();
-        std::str::from_utf8(bytes).map_err(|error| {
-            let (block, row) = rows.locate(index);
-            let name = self.read.field(column).name();
-            block.corrupt(format!("row {row}, column {name:?}: not UTF-8 ({error}); it cannot be tokenized"))
-        })
+        let bytes = column_bytes(rows, index, column);
+        std::str::from_utf8(bytes).map_err(|error| self.not_text(rows, index, column, &error))
+    }
+
+    #[cold]
+    fn not_text(&self, rows: &RowSet, index: usize, column: usize, error: &Utf8Error) -> Error {
+        let (block, row) = rows.locate(index);
+        let name = self.read.field(column).name();
+        block.corrupt(format!("row {row}, column {name:?}: not UTF-8 ({error}); it cannot be tokenized"))
+    }
+
+    /// The piece of a row's text that begins at byte `start`, as [`Tokenizer::pieces`] cuts it, and the text's length.
+    ///
+    /// All of the text is looked at for the first piece, so that none is given out of one that is damaged; for a later
+    /// one no more than it needs: a text of many pieces is not read through for each of them.
+    ///
+    /// # Errors
+    /// `CorruptShard` where it is not UTF-8.
+    pub fn piece<'a>(&self, rows: &'a RowSet, start: usize, max_bytes: usize) -> Result<(&'a str, usize)> {
+        let [Part::Column(column)] = self.spec.parts[..] else {
+            return Err(Error::Internal("a text of several parts lies nowhere as one".to_owned()));
+        };
+        if start == 0 {
+            let text = self.column_text(rows, 0, column)?;
+            return Ok((self.first_piece(text, max_bytes), text.len()));
+        }
+        let bytes = column_bytes(rows, 0, column);
+        let piece = self.spec.tokenizer.first_piece(&bytes[start..], max_bytes);
+        piece.map(|piece| (piece, bytes.len())).map_err(|error| self.not_text(rows, 0, column, &error))
     }
 
     /// Adds the ids of a whole document.
@@ -141,30 +170,27 @@ impl Encoder {
         !matches!(self.spec.parts[..], [Part::Column(_)])
     }
 
-    /// Adds the ids of a piece of a document that begins at byte `start` of its text, and tells where it ends.
+    /// The first piece of a text, as [`Tokenizer::pieces`] cuts it.
+    pub fn first_piece<'t>(&self, text: &'t str, max_bytes: usize) -> &'t str {
+        self.spec.tokenizer.pieces(text, max_bytes).next().unwrap_or_default()
+    }
+
+    /// Adds the ids of a piece that begins at byte `start` of a document of so many bytes.
     ///
     /// The ids of all pieces are those of the whole: a text is cut only where that is certain, and not at all where
     /// it never is.
-    pub fn encode_from(
-        &self,
-        text: &str,
-        start: usize,
-        max_bytes: usize,
-        ids: &mut Vec<u32>,
-    ) -> Result<usize> {
+    pub fn encode_piece(&self, piece: &str, start: usize, len: usize, ids: &mut Vec<u32>) -> Result<()> {
         let Self { spec: EncoderSpec { tokenizer, bos, eos, .. }, .. } = self;
         if start == 0 {
             ids.extend(*bos);
             ids.extend_from_slice(&tokenizer.frame().prefix);
         }
-        let piece = tokenizer.pieces(&text[start..], max_bytes).next().unwrap_or_default();
         tokenizer.encode_piece(piece, ids)?;
-        let end = start + piece.len();
-        if end == text.len() {
+        if start + piece.len() == len {
             ids.extend_from_slice(&tokenizer.frame().suffix);
             ids.extend(*eos);
         }
-        Ok(end)
+        Ok(())
     }
 
     /// The rows with their ids, in one block of memory of its own.

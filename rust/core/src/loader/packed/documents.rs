@@ -18,9 +18,7 @@ use crate::loader::windows::OpenWindows;
 use crate::mix::TokenShares;
 use crate::text::encoder::Encoder;
 use crate::text::pack::Packer;
-
-/// Text encoded at a time: a larger document never lies in memory whole, neither its text's copy nor its ids.
-const PIECE_BYTES: usize = 256 << 10;
+use crate::text::tokenizer::PIECE_BYTES;
 
 /// Stored ids read at a time.
 const PIECE_TOKENS: usize = 1 << 16;
@@ -202,17 +200,21 @@ impl DocumentReader {
     }
 
     /// Gives the packer the next tokens of a document, and tells how many; all are given once it is done.
+    ///
+    /// They are those of one piece: a larger document never lies in memory whole, neither its text's copy nor its ids,
+    /// and other threads seldom wait long for its lane.
     pub fn feed(&mut self, document: &mut OpenDocument, packer: &mut Packer) -> Result<u64> {
         let num_tokens = match &self.documents.content {
             Content::Text(encoder) => {
-                let mut none = String::new();
-                let text = match &document.joined {
-                    Some(joined) => joined,
-                    None => encoder.text(&document.rows, 0, &mut none)?,
+                let start = document.done;
+                let (piece, len) = match &document.joined {
+                    Some(text) => (encoder.first_piece(&text[start..], PIECE_BYTES), text.len()),
+                    None => encoder.piece(&document.rows, start, PIECE_BYTES)?,
                 };
                 clear(&mut self.ids);
-                document.done = encoder.encode_from(text, document.done, PIECE_BYTES, &mut self.ids)?;
-                document.is_done = document.done == text.len();
+                encoder.encode_piece(piece, start, len, &mut self.ids)?;
+                document.done += piece.len();
+                document.is_done = document.done == len;
                 packer.tokens(&self.ids);
                 self.ids.len()
             }
@@ -284,7 +286,9 @@ impl<'a> DocumentCounter<'a> {
         let (mut done, mut num_tokens) = (0, 0);
         loop {
             clear(ids);
-            done = encoder.encode_from(text, done, PIECE_BYTES, ids)?;
+            let piece = encoder.first_piece(&text[done..], PIECE_BYTES);
+            encoder.encode_piece(piece, done, text.len(), ids)?;
+            done += piece.len();
             num_tokens += ids.len() as u64;
             if done == text.len() {
                 return Ok(num_tokens);

@@ -11,16 +11,15 @@ use super::sequences::{PackedSource, Sequences};
 use super::work::{Shared, Worker};
 use crate::assemble::Pool;
 use crate::error::{Error, Result};
+use crate::loader::jobs::{Jobs, batches_per_job};
 use crate::loader::receipt::Receipt;
 use crate::order::Remainder;
 use crate::prefetch::{Job, Limits, Polled, Producer, ProducerStats};
 use crate::text::pack::PackStats;
 
-/// Bytes of batches handed over together: small ones share the cost of a wake-up.
-const BYTES_PER_JOB: usize = 256 << 10;
-
-/// Never more batches than this in one job.
-const MAX_STEPS_PER_JOB: u64 = 16;
+/// Bytes of batches handed over together: small ones share the cost of a wake-up, which on a machine without a core to
+/// spare also takes that core from a thread that works.
+const BYTES_PER_JOB: u64 = 512 << 10;
 
 /// Everything that decides what a packed stream yields and how far ahead it works.
 #[derive(Clone)]
@@ -76,9 +75,13 @@ impl PackedSpec {
     }
 
     fn steps_per_job(&self) -> u64 {
-        let batch_bytes = self.row_bytes().saturating_mul(self.batch_size).max(1);
-        let most = MAX_STEPS_PER_JOB.min(self.prefetch_items.div_ceil(2)).max(1);
-        ((BYTES_PER_JOB / batch_bytes) as u64).clamp(1, most)
+        if self.num_threads == 0 {
+            return 1;
+        }
+        let batch_bytes = self.row_bytes().saturating_mul(self.batch_size) as u64;
+        let most = batches_per_job(BYTES_PER_JOB, batch_bytes, self.prefetch_items, self.num_threads);
+        // Where the jobs of all threads have turns of the same lanes, they wait for each other.
+        most.min((self.places.len() / self.num_threads.saturating_mul(self.batch_size.max(1))) as u64).max(1)
     }
 
     fn limits(&self, steps_per_job: u64) -> Limits {
@@ -142,11 +145,12 @@ impl PackedStream {
     pub fn try_start(spec: PackedSpec) -> Result<Self> {
         let (steps_per_job, num_places) = (spec.steps_per_job(), spec.places.len());
         let limits = spec.limits(steps_per_job);
+        let jobs = Jobs::new(0..u64::MAX, steps_per_job).with_small_ones_first();
         let spec = Arc::new(spec);
         let shared = Arc::new(Shared::try_new(Arc::clone(&spec))?);
         let make_job = move || {
             let mut worker = Worker::new(Arc::clone(&shared));
-            Box::new(move |job: u64| Ok(worker.rounds(job, steps_per_job))) as Job<u64, Rounds>
+            Box::new(move |job: u64| Ok(worker.rounds(job, jobs.items(job)))) as Job<u64, Rounds>
         };
         Ok(Self {
             to_skip: spec.skip_steps,

@@ -5,6 +5,7 @@
 //! touches all of them, because the next step follows one lane behind.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -137,12 +138,12 @@ impl Worker {
         Self { shared, readers }
     }
 
-    /// The rounds of a job; one that fails does not take those before it along.
-    pub fn rounds(&mut self, job: u64, per_job: u64) -> Rounds {
+    /// The rounds of a job, one a step; one that fails does not take those before it along.
+    pub fn rounds(&mut self, job: u64, steps: Range<u64>) -> Rounds {
         let shared = Arc::clone(&self.shared);
         let alarm = Alarm { shared: &shared, job };
         let mut rounds = Rounds { made: Vec::new(), failed: None };
-        for step in job * per_job..(job + 1) * per_job {
+        for step in steps {
             match self.round(job, step) {
                 Ok(round) => rounds.made.push(round),
                 Err(error) => {

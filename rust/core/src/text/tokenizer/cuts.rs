@@ -6,6 +6,8 @@
 //! of the text tell it the same. NFC neither composes nor reorders over a space. Whoever adds an expression
 //! proves it anew.
 
+use std::str::{self, Utf8Error};
+
 use serde_json::Value;
 
 use super::definition::Definition;
@@ -51,13 +53,32 @@ impl Cuts {
         Pieces { rest: text, max_bytes: max_bytes.max(1), cuts: self }
     }
 
+    /// The first piece of a text of bytes, of which only so much is looked at as finding its end takes.
+    pub(super) fn first_piece(self, bytes: &[u8], max_bytes: usize) -> Result<&str, Utf8Error> {
+        let max_bytes = max_bytes.max(1);
+        let mut num_seen = if self == Self::Never { bytes.len() } else { max_bytes };
+        while num_seen < bytes.len() {
+            // A place is told by what comes after it.
+            let text = whole_chars(&bytes[..=num_seen])?;
+            if let Some(at) = self.place(text, max_bytes.min(text.len())) {
+                return Ok(&text[..at]);
+            }
+            num_seen *= 2;
+        }
+        let text = str::from_utf8(bytes)?;
+        Ok(self.pieces(text, max_bytes).next().unwrap_or_default())
+    }
+
     /// The last place in `text[..limit]`, else the first one after.
     fn place(self, text: &str, limit: usize) -> Option<usize> {
         match self {
             Self::Never => None,
             Self::AfterLetters => {
                 let is_place = |at: &usize| is_place(text, *at);
-                (1..=limit).rev().find(is_place).or_else(|| (limit + 1..text.len()).find(is_place))
+                (1..=limit.min(text.len().saturating_sub(1)))
+                    .rev()
+                    .find(is_place)
+                    .or_else(|| (limit + 1..text.len()).find(is_place))
             }
             Self::Anywhere => {
                 let is_place = |at: &usize| text.is_char_boundary(*at);
@@ -91,6 +112,14 @@ impl<'t> Iterator for Pieces<'t> {
         self.rest = rest;
         Some(piece)
     }
+}
+
+/// The text without the character that may be cut at its end.
+fn whole_chars(bytes: &[u8]) -> Result<&str, Utf8Error> {
+    str::from_utf8(bytes).or_else(|error| match error.error_len() {
+        None => str::from_utf8(&bytes[..error.valid_up_to()]),
+        Some(_) => Err(error),
+    })
 }
 
 /// Whether a letter ends just before `at` and a space or line end begins there.
@@ -161,4 +190,36 @@ fn split_expression(split: &Value) -> Option<String> {
     let is_isolated = split["behavior"] == "Isolated" && split["invert"] != Value::Bool(true);
     let regex = split["pattern"]["Regex"].as_str().filter(|_| is_isolated)?;
     Some(regex.replace('\r', r"\r").replace('\n', r"\n"))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn pieces_cut_one_by_one_are_those_of_the_whole(
+            chars in proptest::collection::vec(prop::sample::select(vec!["a", " ", "\n", "1", "é", "水", "🦀"]), 0..60),
+            max_bytes in 0_usize..24,
+            cuts in prop::sample::select(vec![Cuts::Never, Cuts::AfterLetters, Cuts::Anywhere]),
+        ) {
+            let text = chars.concat();
+            let mut rest = text.as_bytes();
+            for piece in cuts.pieces(&text, max_bytes) {
+                prop_assert_eq!(cuts.first_piece(rest, max_bytes), Ok(piece));
+                rest = &rest[piece.len()..];
+            }
+            prop_assert!(rest.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_comes_behind_a_piece_is_not_looked_at() {
+        let bytes = b"one two three \xff";
+        assert_eq!(Cuts::AfterLetters.first_piece(bytes, 8), Ok("one two"));
+        assert!(Cuts::AfterLetters.first_piece(&bytes[8..], 8).is_err());
+        assert!(Cuts::Never.first_piece(bytes, 8).is_err());
+    }
 }

@@ -28,6 +28,7 @@ mod reference;
 mod slim;
 mod words;
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -42,8 +43,8 @@ pub use options::{EngineChoice, TokenizerOptions};
 pub const BYTES_EOS: u32 = 256;
 
 /// Texts are handed to an engine in pieces of about so many bytes, where they can be cut: both engines keep
-/// buffers of several times the length of the longest text they saw.
-const PIECE_BYTES: usize = 256 << 10;
+/// buffers of several times the length of the longest text they saw, and these stay in a core's own cache.
+pub const PIECE_BYTES: usize = 32 << 10;
 
 /// Text to ids; cheap to clone, shared by all threads.
 ///
@@ -123,6 +124,18 @@ impl Tokenizer {
     /// tokenizer. The ids of a document are [`Self::frame`]'s prefix, those of its pieces, and the suffix.
     pub fn pieces<'t>(&self, text: &'t str, max_bytes: usize) -> Pieces<'t> {
         self.inner.cuts.pieces(text, max_bytes)
+    }
+
+    /// The first of the pieces of a text of which no more is looked at than that takes.
+    ///
+    /// # Errors
+    /// Where what was looked at is not UTF-8.
+    pub fn first_piece<'t>(
+        &self,
+        bytes: &'t [u8],
+        max_bytes: usize,
+    ) -> std::result::Result<&'t str, Utf8Error> {
+        self.inner.cuts.first_piece(bytes, max_bytes)
     }
 
     /// What the file's post-processor puts around every text.
