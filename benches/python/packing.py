@@ -16,6 +16,8 @@ TOKENS = BATCH_SIZE * SEQ_LEN / 1e6
 # In the caller's thread: it helps where there are others.
 ALONE = {"num_threads": 0}
 OVER_WINDOWS = {"mode": "best_fit_windows"}
+# An epoch is less than half a second.
+ENDLESS = {"is_endless": True}
 
 OF_TEXT = [
     Case("rowmill, 2 threads", "peers.packing:rowmill_text", "text_arrow", is_own=True),
@@ -35,7 +37,7 @@ ONE_THREAD = [
 ]
 OF_TOKENS = [
     Case("rowmill, packed", "peers.packing:rowmill_tokens", "tokens_arrow", is_own=True),
-    Case("rowmill, plain batches", "peers.rowmill:tokens_shuffled", "tokens_arrow", target_ratio=0.5),
+    Case("rowmill, plain batches", "peers.rowmill:tokens_shuffled", "tokens_arrow", keywords=ENDLESS, target_ratio=0.5),
 ]
 RESUME = [
     Case(f"rowmill, {mode}", "peers.packing:rowmill_packed_resume", "text_arrow", is_own=True, keywords={"mode": mode})

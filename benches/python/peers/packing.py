@@ -68,11 +68,11 @@ def engine_alone(corpus: Corpus, most: int = 64 << 20) -> Iterable[Any]:
 
 
 def rowmill_tokens(corpus: Corpus, num_threads: int = 2) -> Iterable[Any]:
-    """Ids on the disk, shuffled and packed to int64 batches of ids and labels."""
+    """Ids on the disk, shuffled and packed to int64 batches of ids and labels, epoch after epoch without a pause."""
     import rowmill
 
     ds = rowmill.open(corpus.tokens_arrow).shuffle(seed=42).pack(SEQ_LEN, column="input_ids")
-    return ds.batch(BATCH_SIZE).loader(num_threads=num_threads)
+    return ds.batch(BATCH_SIZE).repeat().loader(num_threads=num_threads)
 
 
 def datasets_text(corpus: Corpus) -> Iterable[Any]:
