@@ -290,6 +290,15 @@ def test_bad_text_names_file_row_and_column(tmp_path: Path) -> None:
     assert iterator.state_dict()["position"] == 1
 
 
+def test_no_token_is_given_out_of_a_long_text_that_is_damaged_at_its_end(tmp_path: Path) -> None:
+    texts = [b"good", b"mill stone " * 50_000 + b"\xff", b"fine"]
+    pq.write_table(pa.table({"text": pa.array(texts, pa.binary())}), tmp_path / "a.parquet")
+    iterator = iter(rowmill.open(tmp_path).tokenize("bytes").pack(4).with_format("python"))
+    assert next(iterator)["input_ids"] == [*b"good"]
+    with pytest.raises(rowmill.CorruptShardError, match=r"a\.parquet.*row 1.*text.*UTF-8.*from index 550000"):
+        next(iterator)
+
+
 def test_flattened_samples_are_whole_batches(folder: Path) -> None:
     ds = rowmill.open(folder).tokenize("bytes").pack(48, cu_seqlens=True, flatten=True)
     plain = rowmill.open(folder).tokenize("bytes").pack(48, cu_seqlens=True)
