@@ -290,6 +290,21 @@ def test_bad_text_names_file_row_and_column(tmp_path: Path) -> None:
     assert iterator.state_dict()["position"] == 1
 
 
+@pytest.mark.parametrize("column", ["text", "{text}{title}"])
+def test_bad_text_is_left_out_where_damage_is_also_in_a_column_of_bytes(tmp_path: Path, column: str) -> None:
+    texts = pa.array([b"good", b"mill stone " * 50_000 + b"\xff", b"fine"], pa.binary())
+    pq.write_table(pa.table({"title": [""] * 3, "text": texts}), tmp_path / "a.parquet")
+    ds = rowmill.open(tmp_path, on_error="skip").tokenize("bytes", column=column).with_format("python")
+    sound = [[*b"good", 256], [*b"fine", 256]]
+    assert [row["input_ids"] for row in ds] == sound
+    assert [row for batch in ds.batch(2, remainder="keep") for row in batch["input_ids"]] == sound
+    for mode in ("concat", "best_fit", "best_fit_windows"):
+        packed = ds.pack(5, mode=mode)
+        if mode == "best_fit_windows":
+            assert packed.count_tokens().num_left_out == 1
+        assert sorted(sample["input_ids"] for sample in packed) == sorted(sound)
+
+
 def test_no_token_is_given_out_of_a_long_text_that_is_damaged_at_its_end(tmp_path: Path) -> None:
     texts = [b"good", b"mill stone " * 50_000 + b"\xff", b"fine"]
     pq.write_table(pa.table({"text": pa.array(texts, pa.binary())}), tmp_path / "a.parquet")

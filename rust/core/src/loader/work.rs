@@ -255,6 +255,9 @@ impl Worker {
             ensure_last(rows, is_there)?;
             if is_there && self.spec.table.skips() {
                 rows.check_text(rows.len() - 1, self.spec.table.schema().fields())?;
+                if let Some(encoder) = &self.spec.encoder {
+                    encoder.check(rows, rows.len() - 1)?;
+                }
             }
             Ok(is_there)
         });

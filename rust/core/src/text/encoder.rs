@@ -137,6 +137,22 @@ impl Encoder {
         block.corrupt(format!("row {row}, column {name:?}: not UTF-8 ({error}); it cannot be tokenized"))
     }
 
+    /// An error where the text of a row is not UTF-8, in whatever column it lies.
+    ///
+    /// Only who leaves damage out asks, as of [`RowSet::check_text`], to which a column of bytes is none.
+    ///
+    /// # Errors
+    /// `CorruptShard` names row and column.
+    pub fn check(&self, rows: &RowSet, index: usize) -> Result<()> {
+        for part in &self.spec.parts {
+            if let Part::Column(column) = part {
+                rows.ensure_column(*column)?;
+                self.column_text(rows, index, *column)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The piece of a row's text that begins at byte `start`, as [`Tokenizer::pieces`] cuts it, and the text's length.
     ///
     /// All of the text is looked at for the first piece, so that none is given out of one that is damaged; for a later

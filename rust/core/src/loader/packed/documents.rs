@@ -182,7 +182,8 @@ impl DocumentReader {
         }
         self.windows.reached(spot);
         let mut rows = RowSet::default();
-        let is_there = table.push_row(place, &mut rows, &mut self.recent)? && is_sound(table, &rows)?;
+        let is_there = table.push_row(place, &mut rows, &mut self.recent)?
+            && is_sound(table, &documents.content, &rows)?;
         let row_id = epochs.row_id(spot, place);
         let opened = OpenDocument { rows, joined: None, done: 0, is_done: false, row_id };
         if is_there { self.joined(opened).map(Some) } else { Ok(None) }
@@ -234,12 +235,16 @@ impl DocumentReader {
 }
 
 /// Whether a row can be read; one that cannot is counted, or is the error.
-fn is_sound(table: &Table, rows: &RowSet) -> Result<bool> {
+fn is_sound(table: &Table, content: &Content, rows: &RowSet) -> Result<bool> {
     let check = || {
         rows.ensure_row(0)?;
         rows.check_damage()?;
         // What was handed to the packer cannot be taken back: a document is left out before or not at all.
-        if table.skips() { rows.check_text(0, table.schema().fields()) } else { Ok(()) }
+        if !table.skips() {
+            return Ok(());
+        }
+        rows.check_text(0, table.schema().fields())?;
+        if let Content::Text(encoder) = content { encoder.check(rows, 0) } else { Ok(()) }
     };
     check().map_or_else(|error| table.skip(error, 1), |()| Ok(true))
 }
@@ -265,7 +270,7 @@ impl<'a> DocumentCounter<'a> {
         let Self { table, content, recent, .. } = self;
         let mut rows = RowSet::default();
         let place = table.locate(row_id)?;
-        if !(table.push_row(place, &mut rows, recent)? && is_sound(table, &rows)?) {
+        if !(table.push_row(place, &mut rows, recent)? && is_sound(table, content, &rows)?) {
             return Ok(None);
         }
         let num_tokens = match content {
