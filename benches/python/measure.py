@@ -67,10 +67,12 @@ def files_of(corpus: Corpus, name: str) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else [str(folder)]
 
 
-def made(target: str, data: str, scale: float, keywords: dict[str, Any]) -> Any:
-    """What a case's function returns, its files read once before."""
+def made() -> Any:
+    """What the function of the case that the command line names returns, its files read once before."""
+    target, data, scale = sys.argv[1:4]
+    keywords = json.loads(sys.argv[5]) if len(sys.argv) > 5 else {}
     module, function = target.split(":")
-    corpus = Corpus(scale)
+    corpus = Corpus(float(scale))
     if data:
         read_once(files_of(corpus, data))
     return getattr(importlib.import_module(module), function)(corpus, **keywords)
@@ -78,8 +80,8 @@ def made(target: str, data: str, scale: float, keywords: dict[str, Any]) -> Any:
 
 def main() -> None:
     """Runs the case that the command line names."""
-    target, data, scale, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
-    result = made(target, data, scale, json.loads(sys.argv[5]) if len(sys.argv) > 5 else {})
+    seconds = float(sys.argv[4])
+    result = made()
     report = epochs(result, seconds) if isinstance(result, Iterable) and not isinstance(result, dict) else result
     print("\n" + json.dumps(report), flush=True)
     # Some peers' threads outlive their iterators: to wait for them at exit is to crash, or to wait for ever.

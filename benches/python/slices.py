@@ -48,8 +48,7 @@ class Endless:
 def main() -> None:
     """Answers until its input ends."""
     answer = answers()
-    target, data, scale, keywords = sys.argv[1], sys.argv[2], float(sys.argv[3]), json.loads(sys.argv[5])
-    iterable = made(target, data, scale, keywords)
+    iterable = made()
     started = time.perf_counter()
     items = Endless(iterable)
     answer({"first_s": time.perf_counter() - started})

@@ -70,8 +70,8 @@ def command_of(case: Case, script: str, options: Options) -> list[str]:
     ]
 
 
-def environment() -> dict[str, str]:
-    """The variables of every measured process."""
+def variables() -> dict[str, str]:
+    """The environment variables of every measured process."""
     return {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -89,7 +89,7 @@ def run_once(case: Case, options: Options) -> dict[str, Any]:
             text=True,
             timeout=LONGEST_START + options.seconds,
             check=False,
-            env=environment(),
+            env=variables(),
         )
     except NotInstalled as problem:
         return {"problem": str(problem)}

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from tables import LONGEST_START, Case, NotInstalled, Options, command_of, environment, problem_of
+from tables import LONGEST_START, Case, NotInstalled, Options, command_of, problem_of, variables
 
 SLICE_SECONDS = 0.5
 
@@ -53,7 +53,7 @@ class Sliced:
                 stdout=subprocess.PIPE,
                 stderr=self.stderr,
                 text=True,
-                env=environment(),
+                env=variables(),
             )
         except NotInstalled as problem:
             self.problem = str(problem)
